@@ -1,0 +1,189 @@
+//! What runs: layers of services and the routes between them.
+//!
+//! Names only. Where a service listens is known to the stage that started it, and what is wrong with it to `mystery`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Larger topologies than this are a mistake in a flag, not a plan.
+pub const MAX_LAYERS: u16 = 100;
+/// See [`MAX_LAYERS`].
+pub const MAX_WIDTH: u16 = 10_000;
+/// See [`MAX_LAYERS`].
+pub const MAX_SERVICES: u32 = 20_000;
+
+/// `layers` × `width` services and the way a request takes through them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Topology {
+    pub layers: u16,
+    pub width: u16,
+    pub route: Route,
+}
+
+/// How a service picks the services of the next layer that it calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Route {
+    /// service n calls service n of the next layer
+    #[default]
+    Straight,
+    /// one service of the next layer, drawn for each request
+    Random,
+    /// every service of the next layer (fan-out)
+    All,
+}
+
+/// `dummy-<layer>-<number>`, both counted from 0.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ServiceName {
+    pub layer: u16,
+    pub number: u16,
+}
+
+/// A topology nobody can run; the text names the setting.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum TopologyError {
+    #[error("layers is {0}; it must be between 1 and {MAX_LAYERS}")]
+    Layers(u16),
+    #[error("width is {0}; it must be between 1 and {MAX_WIDTH}")]
+    Width(u16),
+    #[error("layers × width is {0} services; at most {MAX_SERVICES} are possible")]
+    Services(u32),
+}
+
+/// Not of the form `dummy-<layer>-<number>`.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0:?} is not a service name; services are called dummy-<layer>-<number>, for example dummy-1-17")]
+pub struct NotAServiceName(String);
+
+impl Topology {
+    pub fn new(layers: u16, width: u16, route: Route) -> Result<Self, TopologyError> {
+        if !(1..=MAX_LAYERS).contains(&layers) {
+            return Err(TopologyError::Layers(layers));
+        }
+        if !(1..=MAX_WIDTH).contains(&width) {
+            return Err(TopologyError::Width(width));
+        }
+        let services = u32::from(layers) * u32::from(width);
+        if services > MAX_SERVICES {
+            return Err(TopologyError::Services(services));
+        }
+        Ok(Self { layers, width, route })
+    }
+
+    /// Every service, layer by layer.
+    pub fn services(self) -> impl Iterator<Item = ServiceName> {
+        (0..self.layers).flat_map(move |layer| self.layer(layer))
+    }
+
+    /// The services of one layer.
+    pub fn layer(self, layer: u16) -> impl Iterator<Item = ServiceName> {
+        (0..self.width).map(move |number| ServiceName { layer, number })
+    }
+
+    pub fn contains(self, service: ServiceName) -> bool {
+        service.layer < self.layers && service.number < self.width
+    }
+
+    /// The services that `service` may forward to; none from the last layer.
+    pub fn next(self, service: ServiceName) -> Vec<ServiceName> {
+        let layer = service.layer + 1;
+        if layer >= self.layers {
+            return Vec::new();
+        }
+        match self.route {
+            Route::Straight => vec![ServiceName { layer, ..service }],
+            Route::Random | Route::All => self.layer(layer).collect(),
+        }
+    }
+
+    /// The service that button `button` calls, if there is such a button.
+    pub fn button(self, button: u16) -> Option<ServiceName> {
+        let service = ServiceName { layer: 0, number: button };
+        self.contains(service).then_some(service)
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Route::Straight => "straight",
+            Route::Random => "random",
+            Route::All => "all",
+        })
+    }
+}
+
+impl fmt::Display for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dummy-{}-{}", self.layer, self.number)
+    }
+}
+
+impl fmt::Debug for ServiceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for ServiceName {
+    type Err = NotAServiceName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = || {
+            let (layer, number) = text.strip_prefix("dummy-")?.split_once('-')?;
+            let service = ServiceName { layer: layer.parse().ok()?, number: number.parse().ok()? };
+            // "dummy-01-+3" parses as numbers but is nobody's name.
+            (service.to_string() == text).then_some(service)
+        };
+        parse().ok_or_else(|| NotAServiceName(text.to_owned()))
+    }
+}
+
+impl Serialize for ServiceName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ServiceName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_reads_back_as_itself_and_nothing_else_does() {
+        let service = ServiceName { layer: 1, number: 17 };
+        assert_eq!(service.to_string().parse(), Ok(service));
+        for text in ["", "dummy", "dummy-1", "dummy-1-17-2", "dummy--1-1", "dummy-01-2", "dummy-1-+7", "Dummy-1-7", "dummy-1-99999"]
+        {
+            assert!(text.parse::<ServiceName>().is_err(), "{text:?} is no service name");
+        }
+    }
+
+    #[test]
+    fn the_last_layer_forwards_to_nobody_and_a_straight_route_keeps_its_number() {
+        let straight = Topology::new(3, 30, Route::Straight).unwrap();
+        let from = ServiceName { layer: 0, number: 7 };
+        assert_eq!(straight.next(from), [ServiceName { layer: 1, number: 7 }]);
+        assert_eq!(straight.next(ServiceName { layer: 2, number: 7 }), []);
+        let all = Topology { route: Route::All, ..straight };
+        assert_eq!(all.next(from).len(), 30);
+        assert_eq!(straight.services().count(), 90);
+    }
+
+    #[test]
+    fn absurd_sizes_name_the_setting() {
+        assert_eq!(Topology::new(0, 30, Route::Straight), Err(TopologyError::Layers(0)));
+        assert_eq!(Topology::new(3, 0, Route::Straight), Err(TopologyError::Width(0)));
+        assert_eq!(Topology::new(100, 10_000, Route::Straight), Err(TopologyError::Services(1_000_000)));
+    }
+}
