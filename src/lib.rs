@@ -3,6 +3,10 @@
 //! The binary in `main.rs` is the product; this library exists so that its tests and benches reach the parts. ARCHITECTURE.md
 //! is the map.
 
+pub mod caller;
 pub mod mystery;
+pub mod outbound;
 pub mod server;
+pub mod service;
+pub mod telemetry;
 pub mod topology;
