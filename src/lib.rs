@@ -4,6 +4,7 @@
 //! is the map.
 
 pub mod caller;
+pub mod load;
 pub mod mystery;
 pub mod outbound;
 pub mod server;
