@@ -4,6 +4,7 @@
 //! is the map.
 
 pub mod caller;
+pub mod frontend;
 pub mod load;
 pub mod mystery;
 pub mod outbound;
