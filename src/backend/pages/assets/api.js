@@ -20,7 +20,7 @@ async function getJson(path, parameters = {}, signal = undefined) {
     text = await response.text();
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new ApiError(0, timeout.aborted ? `no answer within ${TIMEOUT_MS / 1000} seconds` : "no connection");
+    throw new ApiError(0, timeout.aborted ? `No answer within ${TIMEOUT_MS / 1000} seconds` : "No connection");
   }
   if (!response.ok) throw new ApiError(response.status, errorMessage(text) || `${response.status} ${response.statusText}`);
   try {

@@ -1,7 +1,7 @@
 // /dependencies: who calls whom, as a graph and as a table.
 
 import * as api from "/assets/api.js";
-import { el, notice } from "/assets/dom.js";
+import { el, failure, notice } from "/assets/dom.js";
 import * as format from "/assets/format.js";
 import { graph } from "/assets/graph.js";
 import { lookbackMs } from "/assets/query.js";
@@ -22,8 +22,7 @@ async function load() {
   } catch (error) {
     if (asked !== newest) return;
     status.textContent = "The dependencies could not be loaded.";
-    const text = error.status === 0 ? `The backend does not answer: ${error.message}. Is tracelab still running?` : error.message;
-    place.replaceChildren(notice("error", "No dependencies", el("p", {}, text), el("button", { type: "button", onclick: load }, "Try again")));
+    place.replaceChildren(failure(error, load));
   }
   place.removeAttribute("aria-busy");
 }

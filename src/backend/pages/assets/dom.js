@@ -31,3 +31,11 @@ export function withStyle(element, properties) {
 export function notice(kind, title, ...body) {
   return el("div", { class: `notice ${kind}` }, el("h2", {}, title), body);
 }
+
+/** What a failed request means to the reader. */
+export function failure(error, again) {
+  const button = el("button", { type: "button", onclick: again }, "Try again");
+  return error.status === 0
+    ? notice("error", "The backend does not answer", el("p", {}, `${error.message}. Is tracelab still running?`), button)
+    : notice("error", "The backend could not answer", el("p", {}, error.message), button);
+}

@@ -2,7 +2,7 @@
 
 import * as api from "/assets/api.js";
 import { Hues } from "/assets/colour.js";
-import { el, notice, withStyle } from "/assets/dom.js";
+import { el, failure, notice, withStyle } from "/assets/dom.js";
 import * as format from "/assets/format.js";
 import { DEFAULTS, fromAddress, problems, toAddress, toApi } from "/assets/query.js";
 
@@ -130,27 +130,21 @@ async function run(query) {
   status.textContent = "Searching …";
   try {
     const found = await api.summaries(toApi(query), signal);
+    const empty = found.length === 0 && (await api.services()).length === 0;
     if (signal.aborted) return;
-    show(found, query);
+    show(found, query, empty);
   } catch (error) {
     if (signal.aborted) return;
     status.textContent = "The search failed.";
-    results.replaceChildren(failed(error, query));
+    results.replaceChildren(failure(error, () => run(query)));
   }
   results.removeAttribute("aria-busy");
 }
 
-function failed(error, query) {
-  const again = el("button", { type: "button", onclick: () => run(query) }, "Try again");
-  return error.status === 0
-    ? notice("error", "The backend does not answer", el("p", {}, `${error.message}. Is tracelab still running?`), again)
-    : notice("error", "The backend could not run this search", el("p", {}, error.message), again);
-}
-
-async function show(found, query) {
+function show(found, query, empty) {
   if (found.length === 0) {
     status.textContent = "No traces found.";
-    results.replaceChildren(nothing(query));
+    results.replaceChildren(empty ? nothingStored(query) : nothingMatches(query));
     return;
   }
   const traces = found.map(summary);
@@ -161,17 +155,19 @@ async function show(found, query) {
   results.replaceChildren(el("ol", { class: "results" }, traces.map((trace) => row(trace, longest))));
 }
 
-function nothing(query) {
-  const widen = el("button", { type: "button", onclick: () => widenAndGo() }, "Look through everything stored");
-  const filtered = query.service || query.operation || query.tags || query.minDuration || query.maxDuration || query.lookback !== "all";
-  return filtered
-    ? notice("empty", "No stored trace matches",
-        el("p", {}, "All conditions must hold, the tags on one span. Loosen one, or widen the lookback."),
-        query.lookback === "all" ? el("a", { href: "/search?lookback=all" }, "Search without conditions") : widen)
-    : notice("empty", "Nothing is stored yet",
-        el("p", {}, "Press a button on the sandbox’s page or run ", el("code", {}, "tracelab load"),
-          ", then search again. A program of your own may send OTLP here, over HTTP (port 4318) or gRPC (4317)."),
-        el("button", { type: "button", onclick: () => run(query) }, "Search again"));
+function nothingStored(query) {
+  return notice("empty", "Nothing is stored yet",
+    el("p", {}, "Press a button on the sandbox’s page or run ", el("code", {}, "tracelab load"),
+      ", then search again. A program of your own may send OTLP here, over HTTP (port 4318) or gRPC (4317)."),
+    el("button", { type: "button", onclick: () => run(query) }, "Search again"));
+}
+
+function nothingMatches(query) {
+  return notice("empty", "No stored trace matches",
+    el("p", {}, "All conditions must hold, the tags on one span. Loosen one, or widen the lookback."),
+    query.lookback === "all"
+      ? el("a", { href: "/search?lookback=all" }, "Search without conditions")
+      : el("button", { type: "button", onclick: widenAndGo }, "Look through everything stored"));
 }
 
 function widenAndGo() {

@@ -2,7 +2,7 @@
 
 import * as api from "/assets/api.js";
 import { Hues } from "/assets/colour.js";
-import { el, notice, withStyle } from "/assets/dom.js";
+import { el, failure, notice, withStyle } from "/assets/dom.js";
 import * as format from "/assets/format.js";
 import { readTrace } from "/assets/model.js";
 import { waterfall } from "/assets/waterfall.js";
@@ -39,8 +39,6 @@ async function load(id) {
   }
 }
 
-const again = (id) => el("button", { type: "button", onclick: () => load(id) }, "Try again");
-
 function missing(id, givenUp) {
   status.textContent = givenUp ? "No longer looking." : "Not here yet: looking again …";
   if (!place.querySelector(".missing-trace")) {
@@ -51,7 +49,7 @@ function missing(id, givenUp) {
         el("li", {}, "It may not have been kept by sampling: then it was never sent."))),
       el("p", { class: "actions" }, el("a", { href: "/search" }, "Search what is stored"))));
   }
-  if (givenUp) place.querySelector(".actions").prepend(again(id), " ");
+  if (givenUp) place.querySelector(".actions").prepend(el("button", { type: "button", onclick: () => load(id) }, "Try again"), " ");
 }
 
 function failed(id, error) {
@@ -60,9 +58,7 @@ function failed(id, error) {
     error.status === 400
       ? notice("error", "This is not a trace ID", el("p", { class: "id" }, id), el("p", {}, error.message),
           el("p", {}, "A trace ID is 32 hexadecimal digits (16 in older systems). ", el("a", { href: "/search" }, "Search what is stored")))
-      : error.status === 0
-        ? notice("error", "The backend does not answer", el("p", {}, `${error.message}. Is tracelab still running?`), again(id))
-        : notice("error", "The backend could not answer", el("p", {}, error.message), again(id)));
+      : failure(error, () => load(id)));
 }
 
 function show(id, trace) {
