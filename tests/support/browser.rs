@@ -131,9 +131,10 @@ impl Browser {
         }
     }
 
-    /// Waits until the first element that matches contains the text.
+    /// Waits until the first element that matches contains the text; as in [`Browser::text`], every space counts as one.
     pub async fn until_text(&self, css: &str, text: &str) {
-        self.until(&format!("document.querySelector({})?.innerText.includes({})", json!(css), json!(text))).await;
+        let shown = format!("document.querySelector({})?.innerText.replaceAll('\\u00a0', ' ')", json!(css));
+        self.until(&format!("{shown}.includes({})", json!(text))).await;
     }
 
     /// Makes the page see this color scheme (`light` or `dark`) and this width.

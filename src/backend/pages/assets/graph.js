@@ -47,7 +47,7 @@ export function graph(links, compare) {
     if (node) near.add(node);
     for (const one of [...nodes, ...edges]) one.element.classList.toggle("near", near.has(one));
     for (const edge of node ? [...node.calls, ...node.calledBy] : []) edge.element.parentNode.insertBefore(edge.element, nodes[0].element);
-    caption.replaceChildren(...(node ? sentence(node) : ["Point at a service, or move to it with Tab and the arrow keys, to see its calls alone."]));
+    caption.replaceChildren(...(node ? sentence(node).flat() : ["Point at a service, or move to it with Tab and the arrow keys, to see its calls alone."]));
   }
 
   /** One Tab stop; arrows go up and down a layer and across to the nearest line of the next. */
@@ -76,7 +76,8 @@ export function graph(links, compare) {
 }
 
 function box(node) {
-  const short = node.name.length > LABEL_LENGTH ? `${node.name.slice(0, LABEL_LENGTH - 1)}…` : node.name;
+  const letters = [...node.name];
+  const short = letters.length > LABEL_LENGTH ? `${letters.slice(0, LABEL_LENGTH - 1).join("")}…` : node.name;
   return svg("g", { class: "node", tabindex: "-1", role: "img", "aria-label": node.name, transform: `translate(${node.x} ${node.y})` },
     svg("title", {}, node.name),
     svg("rect", { width: NODE.width, height: NODE.height, rx: 4 }),
@@ -92,11 +93,11 @@ function curve({ from, to }) {
 }
 
 function sentence(node) {
-  const side = (edges, end) => edges.map((edge) => `${edge[end].name} (${format.integer(edge.calls)})`).join(", ");
+  const side = (edges, end) => edges.length === 0 ? "nobody" : edges.map((edge, index) =>
+    el("span", {}, index > 0 ? ", " : "", el("bdi", {}, edge[end].name), ` (${format.integer(edge.calls)})`));
   return [
-    el("strong", {}, node.name),
-    node.calledBy.length > 0 ? ` is called by ${side(node.calledBy, "from")}` : " is called by nobody",
-    node.calls.length > 0 ? ` and calls ${side(node.calls, "to")}. ` : " and calls nobody. ",
+    el("strong", { class: "service" }, node.name),
+    " is called by ", side(node.calledBy, "from"), " and calls ", side(node.calls, "to"), ". ",
     el("a", { href: `/search?service=${encodeURIComponent(node.name)}` }, "Its traces"),
   ];
 }

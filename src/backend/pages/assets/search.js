@@ -213,7 +213,7 @@ function row(trace, longest) {
 
 function chips(services) {
   const shown = services.slice(0, SERVICES_SHOWN).map(({ name, spanCount, errorSpanCount }) =>
-    withStyle(el("li", { class: errorSpanCount ? "chip failed" : "chip" }, name, " ", el("span", { class: "amount" }, format.integer(spanCount ?? 0))),
+    withStyle(el("li", { class: errorSpanCount ? "chip failed" : "chip" }, el("bdi", {}, name), " ", el("span", { class: "amount" }, format.integer(spanCount ?? 0))),
       { "--hue": hues.of(name) }));
   const more = services.length - shown.length;
   return more > 0 ? [...shown, el("li", { class: "chip more" }, `and ${format.integer(more)} more`)] : shown;

@@ -159,7 +159,7 @@ function row(span, trace, hues) {
     class: span.error ? "span failed" : "span", role: "row", tabindex: "-1", "aria-level": span.depth + 1, "aria-rowindex": span.index + 2,
     "aria-expanded": parent ? String(!span.folded) : null, "data-span": span.id,
   },
-  el("div", { class: "name", role: "gridcell" },
+  el("div", { class: "name", role: "gridcell", title: `${span.service} ${span.name}` },
     el("span", { class: parent ? "twisty" : "twisty leaf", "aria-hidden": "true" }),
     el("span", { class: "service" }, span.service), " ", el("span", { class: "operation" }, span.name),
     span.error && el("span", { class: "badge error" }, "error"),
