@@ -3,6 +3,7 @@
 //! A test starts with `let Some(browser) = Browser::start().await else { return };`: on a machine without Chromium it is
 //! skipped with a message, unless the environment's `TRACELAB_REQUIRE` names `browser`; then it fails.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the reason, which is what a test is for")]
 #![allow(dead_code, reason = "each test file that includes this uses a part of it")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -32,7 +33,8 @@ pub struct Browser {
 impl Browser {
     /// A browser with an empty profile, or `None` where this machine has none.
     pub async fn start() -> Option<Self> {
-        let (Some(chromium), Some(chromedriver)) = (in_path(&["chromium", "chromium-browser", "google-chrome"]), in_path(&["chromedriver"]))
+        let (Some(chromium), Some(chromedriver)) =
+            (in_path(&["chromium", "chromium-browser", "google-chrome"]), in_path(&["chromedriver"]))
         else {
             assert!(!is_required(), "TRACELAB_REQUIRE names browser, but chromium or chromedriver is not in PATH");
             eprintln!("skipped: this test needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)");
@@ -202,23 +204,23 @@ struct Driver {
     process: Child,
     port: u16,
     // Kept open: a driver that cannot write its log would end.
-    _output: BufReader<ChildStdout>,
+    output: BufReader<ChildStdout>,
 }
 
 impl Driver {
     /// Starts chromedriver on a port of its choice, which it prints.
     fn start(program: PathBuf) -> Self {
         let mut process = Command::new(program).arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut output = BufReader::new(process.stdout.take().unwrap());
-        let mut line = String::new();
-        loop {
-            line.clear();
-            assert!(output.read_line(&mut line).unwrap() > 0, "chromedriver ended before it said its port");
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let mut driver = Self { process, port: 0, output };
+        while driver.port == 0 {
+            let mut line = String::new();
+            assert!(driver.output.read_line(&mut line).unwrap() > 0, "chromedriver ended before it said its port");
             if let Some((_, port)) = line.split_once("successfully on port ") {
-                let port = port.trim().trim_end_matches('.').parse().unwrap();
-                return Self { process, port, _output: output };
+                driver.port = port.trim().trim_end_matches('.').parse().unwrap();
             }
         }
+        driver
     }
 
     /// Asks for an orderly end, which ends the browser too: killed, the driver would leave it running.

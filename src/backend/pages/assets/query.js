@@ -64,7 +64,7 @@ export function toApi(query, now = Date.now()) {
     "query.durationMin": query.minDuration,
     "query.durationMax": query.maxDuration,
     "query.searchDepth": query.limit,
-    "query.sort": query.sort,
+    "query.sortBy": query.sort,
   };
 }
 

@@ -9,6 +9,9 @@ import { waterfall } from "/assets/waterfall.js";
 
 // A trace arrives some seconds after its last span: programs export in batches.
 const RETRY_AFTER_MS = [500, 500, 1000, 1000, 2000, 2000, 3000];
+// So long after its last span a trace may still grow: other services send theirs at other times.
+const SETTLED_AFTER_MS = 10_000;
+const GROWTH_CHECK_MS = 1000;
 const SERVICES_SHOWN = 8;
 const status = document.getElementById("status");
 const place = document.getElementById("trace");
@@ -28,14 +31,36 @@ async function load(id) {
   for (let attempt = 0; ; attempt++) {
     try {
       const trace = readTrace(await api.trace(id));
-      if (trace.spans.length > 0) return show(id, trace);
+      if (trace.spans.length > 0) {
+        show(id, trace);
+        return grow(id, trace);
+      }
     } catch (error) {
       if (error.status !== 404) return failed(id, error);
     }
     const last = attempt === RETRY_AFTER_MS.length;
     missing(id, last);
     if (last) return;
-    await new Promise((resume) => setTimeout(resume, RETRY_AFTER_MS[attempt]));
+    await pause(RETRY_AFTER_MS[attempt]);
+  }
+}
+
+const pause = (millis) => new Promise((resume) => setTimeout(resume, millis));
+
+/** Shows what arrives after the page was opened, unless the reader is at work in the trace: then it only says so. */
+async function grow(id, trace) {
+  const isSettled = () => Date.now() - format.toMillis(trace.start) - trace.duration / 1e6 > SETTLED_AFTER_MS;
+  while (!isSettled()) {
+    await pause(GROWTH_CHECK_MS);
+    const latest = await api.trace(id).then(readTrace, () => null);
+    if (!latest) return;
+    if (latest.spans.length === trace.spans.length) continue;
+    if (place.contains(document.activeElement) || place.querySelector(".details")) {
+      status.textContent = "More spans of this trace have arrived: reload to see them.";
+      return;
+    }
+    trace = latest;
+    show(id, trace);
   }
 }
 
