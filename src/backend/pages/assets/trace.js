@@ -12,6 +12,8 @@ const RETRY_AFTER_MS = [500, 500, 1000, 1000, 2000, 2000, 3000];
 // So long after its last span a trace may still grow: other services send theirs at other times.
 const SETTLED_AFTER_MS = 10_000;
 const GROWTH_CHECK_MS = 1000;
+// A clock that runs ahead would have us wait for ever.
+const GROWTH_CHECKS = 30;
 const SERVICES_SHOWN = 8;
 const status = document.getElementById("status");
 const place = document.getElementById("trace");
@@ -26,7 +28,7 @@ function idFromAddress() {
 }
 
 async function load(id) {
-  place.replaceChildren();
+  showInstead();
   status.textContent = "Loading the trace …";
   for (let attempt = 0; ; attempt++) {
     try {
@@ -50,7 +52,7 @@ const pause = (millis) => new Promise((resume) => setTimeout(resume, millis));
 /** Shows what arrives after the page was opened, unless the reader is at work in the trace: then it only says so. */
 async function grow(id, trace) {
   const isSettled = () => Date.now() - format.toMillis(trace.start) - trace.duration / 1e6 > SETTLED_AFTER_MS;
-  while (!isSettled()) {
+  for (let checks = 0; checks < GROWTH_CHECKS && !isSettled(); checks++) {
     await pause(GROWTH_CHECK_MS);
     const latest = await api.trace(id).then(readTrace, () => null);
     if (!latest) return;
@@ -64,10 +66,15 @@ async function grow(id, trace) {
   }
 }
 
+/** What stands where the trace would be. */
+function showInstead(...content) {
+  place.replaceChildren(el("h1", {}, "Trace"), ...content);
+}
+
 function missing(id, givenUp) {
   status.textContent = givenUp ? "No longer looking." : "Not here yet: looking again …";
   if (!place.querySelector(".missing-trace")) {
-    place.replaceChildren(el("div", { class: "missing-trace" },
+    showInstead(el("div", { class: "missing-trace" },
       notice("empty", "No trace with this ID is stored", el("p", { class: "id" }, id), el("ul", {},
         el("li", {}, "It may not have arrived yet: programs send their spans in batches, seconds after they end."),
         el("li", {}, "It may have been evicted: the backend keeps the newest traces in bounded memory."),
@@ -79,7 +86,7 @@ function missing(id, givenUp) {
 
 function failed(id, error) {
   status.textContent = "The trace could not be loaded.";
-  place.replaceChildren(
+  showInstead(
     error.status === 400
       ? notice("error", "This is not a trace ID", el("p", { class: "id" }, id), el("p", {}, error.message),
           el("p", {}, "A trace ID is 32 hexadecimal digits (16 in older systems). ", el("a", { href: "/search" }, "Search what is stored")))
