@@ -5,6 +5,7 @@
 
 pub mod backend;
 pub mod caller;
+pub mod config;
 pub mod frontend;
 pub mod load;
 pub mod mystery;
