@@ -297,7 +297,10 @@ async fn dependencies_are_a_graph_and_a_table() {
     browser.eval("document.querySelector('.node[tabindex=\"0\"]').focus()").await;
     browser.press(Key::Right.into()).await;
     browser.until_text(".caption", "dummy-0-3 is called by frontend (3) and calls dummy-1-3 (3)").await;
-    assert_eq!(browser.count(".edge.near").await, 2);
+    assert_eq!(browser.count(".near .edge").await, 2);
+    browser.click(".caption a").await;
+    browser.until("document.querySelectorAll('.result').length === 3").await;
+    assert!(browser.url().await.ends_with("/search?service=dummy-0-3"));
     browser.assert_clean().await;
 }
 
