@@ -6,7 +6,7 @@ mod sandbox;
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-use sandbox::{PATIENCE, Role, Sandbox, Span, run, stderr, stdout};
+use sandbox::{PATIENCE, Role, Sandbox, Span, run, stderr, stdout, until};
 use serde_json::{Value, json};
 use warp::Filter as _;
 
@@ -218,10 +218,7 @@ async fn log_lines_of_a_request_are_found_by_its_trace() {
     let services: HashSet<_> = logs["data"].as_array().unwrap().iter().map(|line| line["service"].as_str().unwrap()).collect();
     assert!(services.is_superset(&HashSet::from(["dummy-0-5", "dummy-1-5", "dummy-2-5"])), "{services:?}");
 
-    let start = Instant::now();
-    while !sandbox.role.printed().contains(trace_id) {
-        assert!(start.elapsed() < PATIENCE, "no line on stdout carries the trace: {}", sandbox.role.printed());
-    }
+    until_said(&sandbox, trace_id).await;
     let printed = sandbox.role.printed();
     let line: Value = serde_json::from_str(printed.lines().find(|line| line.contains(trace_id)).unwrap()).unwrap();
     assert_eq!(line["span_id"].as_str().unwrap().len(), 16);
@@ -304,10 +301,7 @@ async fn a_backend_that_is_down_costs_spans_and_no_request() {
     for button in 0..30 {
         sandbox.press(button).await;
     }
-    let start = Instant::now();
-    while !sandbox.role.printed().contains("telemetry is being lost") {
-        assert!(start.elapsed() < PATIENCE, "nobody says that spans are lost: {}", sandbox.role.printed());
-    }
+    until_said(&sandbox, "telemetry is being lost").await;
     for button in 0..30 {
         sandbox.press(button).await;
     }
@@ -330,9 +324,8 @@ async fn a_backend_that_answers_500_or_never_costs_no_request() {
         for button in 0..30 {
             assert!(sandbox.press(button).await["latency_ms"].as_f64().unwrap() < 5_000.0);
         }
-        let start = Instant::now();
-        while !hangs && !sandbox.role.printed().contains("telemetry is being lost") {
-            assert!(start.elapsed() < PATIENCE, "nobody says that spans are lost: {}", sandbox.role.printed());
+        if !hangs {
+            until_said(&sandbox, "telemetry is being lost").await;
         }
     }
 }
@@ -465,6 +458,11 @@ async fn up_says_what_it_ignores_and_its_welcome_fits_in_eight_lines() {
     sandbox.spans(answer["trace_id"].as_str().unwrap(), 7).await;
     let printed = sandbox.role.printed();
     assert!(printed.contains("ignores OTEL_SERVICE_NAME") && printed.contains("ignores OTEL_EXPORTER_OTLP_ENDPOINT"), "{printed}");
+}
+
+async fn until_said(sandbox: &Sandbox, text: &str) {
+    let otherwise = || format!("nobody says {text:?}: {}", sandbox.role.printed());
+    until(|| sandbox.role.printed().contains(text), otherwise).await;
 }
 
 /// The spans from the root on, each the parent of the next.

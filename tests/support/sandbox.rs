@@ -37,6 +37,15 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+/// Waits until `condition` holds, or fails with what `otherwise` says.
+pub async fn until(condition: impl Fn() -> bool, otherwise: impl Fn() -> String) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "{}", otherwise());
+        tokio::time::sleep(POLL).await;
+    }
+}
+
 /// A role that runs until this is dropped.
 pub struct Role {
     process: Child,
