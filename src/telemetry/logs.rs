@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context as LayerContext, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
@@ -26,7 +26,7 @@ use super::Instrument;
 /// So many lines may wait to be written; the crate's own limit takes 5 MB for the places alone.
 const WAITING_LINES: usize = 8_192;
 
-/// Which lines are written where; both in the syntax of `RUST_LOG`, for example `info,tracelab::service=debug`.
+/// Which lines are written where; both in the simple syntax of `RUST_LOG`, for example `info,tracelab::service=debug`.
 #[derive(Clone, Debug)]
 pub struct LogSettings {
     /// What reaches stdout.
@@ -62,7 +62,7 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let filter = |text: &str| {
-        EnvFilter::try_new(text).with_context(|| format!("{text:?} is no log filter; try info or info,tracelab::service=debug"))
+        text.parse::<Targets>().with_context(|| format!("{text:?} is no log filter; try info or info,tracelab::service=debug"))
     };
     let console = Console { writer, service: settings.service.clone() }.with_filter(filter(&settings.console)?);
     let export = Export.with_filter(filter(&settings.export)?);
