@@ -3,7 +3,9 @@
 //! The binary in `main.rs` is the product; this library exists so that its tests and benches reach the parts. ARCHITECTURE.md
 //! is the map.
 
+pub mod backend;
 pub mod caller;
+pub mod config;
 pub mod frontend;
 pub mod load;
 pub mod mystery;

@@ -188,7 +188,7 @@ impl Service {
             answer.include(read(*name, release.caller.get(cx, url).await)?);
             return Ok(answer);
         }
-        let calls = chosen.to_vec().into_iter().map(|(name, url)| {
+        let calls = chosen.iter().cloned().map(|(name, url)| {
             let (caller, cx) = (release.caller.clone(), cx.clone());
             async move { read(name, caller.get(&cx, &url).await) }
         });

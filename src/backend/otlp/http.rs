@@ -1,0 +1,252 @@
+//! OTLP/HTTP: what a collector answers, this answers, down to the bodies of errors.
+//!
+//! A body is read up to [`MAX_BODY`] and no more than a few large ones at a time; what is beyond is read and thrown away, so
+//! that its sender gets to see the 413.
+
+use std::convert::Infallible;
+use std::io::Read as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Buf;
+use flate2::read::GzDecoder;
+use futures_util::{Stream, StreamExt as _};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use http::{Method, Response, StatusCode};
+use tokio::sync::Semaphore;
+use warp::{Filter, Reply};
+
+use super::{MAX_BODY, Signal, json};
+use crate::backend::json as write;
+use crate::backend::store::{Accepted, Store};
+use crate::backend::wire::{Malformed, put_field, put_varint};
+
+/// Bodies up to this length are read and stored where they arrive.
+const SMALL: usize = 256 << 10;
+/// So many larger ones are held at a time; the others wait.
+const LARGE_AT_ONCE: usize = 4;
+/// A sender has this long for its body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// So much of a refused body is read for courtesy.
+const MAX_DRAIN: usize = 256 << 20;
+
+const INVALID_ARGUMENT: u64 = 3;
+const DEADLINE_EXCEEDED: u64 = 4;
+const RESOURCE_EXHAUSTED: u64 = 8;
+
+/// `POST /v1/traces` and `/v1/logs`.
+pub(crate) fn routes(store: Store) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone {
+    let receiver = Arc::new(Receiver { store, large: Semaphore::new(LARGE_AT_ONCE) });
+    warp::any()
+        .map(move || receiver.clone())
+        .and(warp::path::full())
+        .and(warp::method())
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(|receiver: Arc<Receiver>, path: warp::path::FullPath, method: Method, headers: HeaderMap, body| async move {
+            let signal = match path.as_str() {
+                "/v1/traces" => Signal::Traces,
+                "/v1/logs" => Signal::Logs,
+                _ => return plain(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "404 page not found\n"),
+            };
+            if method != Method::POST {
+                return plain(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "405 method not allowed, supported: [POST]");
+            }
+            let Some(encoding) = Encoding::of(&headers) else {
+                let text = "415 unsupported media type, supported: [application/json, application/x-protobuf]";
+                return plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "text/plain", text);
+            };
+            match receiver.receive(signal, encoding, &headers, body).await {
+                Ok(accepted) => encoding.reply(StatusCode::OK, encoding.success(signal, &accepted)),
+                Err(refusal) => encoding.reply(refusal.http, encoding.status(refusal.code, &refusal.message)),
+            }
+        })
+        .recover(|_| async { Ok::<_, Infallible>(plain(StatusCode::BAD_REQUEST, "text/plain", "400 bad request")) })
+        .unify()
+}
+
+#[derive(Debug)]
+struct Receiver {
+    store: Store,
+    large: Semaphore,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    http: StatusCode,
+    code: u64,
+    message: String,
+}
+
+impl From<Malformed> for Refusal {
+    fn from(malformed: Malformed) -> Self {
+        Self { http: StatusCode::BAD_REQUEST, code: INVALID_ARGUMENT, message: malformed.to_string() }
+    }
+}
+
+impl Refusal {
+    fn too_large() -> Self {
+        let message = format!("the request is larger than {MAX_BODY} bytes; send smaller batches");
+        Self { http: StatusCode::PAYLOAD_TOO_LARGE, code: RESOURCE_EXHAUSTED, message }
+    }
+}
+
+impl Receiver {
+    async fn receive<B: Buf>(
+        &self,
+        signal: Signal,
+        encoding: Encoding,
+        headers: &HeaderMap,
+        body: impl Stream<Item = Result<B, warp::Error>>,
+    ) -> Result<Accepted, Refusal> {
+        let gzip = match headers.get(CONTENT_ENCODING).map(|value| value.as_bytes().to_ascii_lowercase()).as_deref() {
+            None | Some(b"" | b"identity") => false,
+            Some(b"gzip") => true,
+            Some(other) => {
+                let message = format!("unsupported Content-Encoding: {}; supported: gzip", String::from_utf8_lossy(other));
+                return Err(Refusal { http: StatusCode::BAD_REQUEST, code: INVALID_ARGUMENT, message });
+            }
+        };
+        let read = tokio::time::timeout(BODY_TIMEOUT, self.read(body)).await;
+        let (bytes, _permit) = read.map_err(|_| Refusal {
+            http: StatusCode::REQUEST_TIMEOUT,
+            code: DEADLINE_EXCEEDED,
+            message: format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()),
+        })??;
+        let store = self.store.clone();
+        let work = move || -> Result<Accepted, Refusal> {
+            let bytes = if gzip { unzip(&bytes)? } else { bytes };
+            match (encoding, signal) {
+                (Encoding::Protobuf, _) => Ok(signal.ingest(&store, &bytes)?),
+                (Encoding::Json, Signal::Traces) => Ok(store.ingest_traces(&json::traces(&bytes)?)?),
+                (Encoding::Json, Signal::Logs) => Ok(store.ingest_logs(&json::logs(&bytes)?)?),
+            }
+        };
+        // Half a millisecond of work is done here; what may take longer must not hold up other requests. A small gzip body
+        // may grow a thousandfold.
+        if _permit.is_none() && !gzip {
+            return work();
+        }
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
+            let message = "internal error".to_owned();
+            Err(Refusal { http: StatusCode::INTERNAL_SERVER_ERROR, code: 13, message })
+        })
+    }
+
+    /// The body, and the permit to hold it where it is a large one.
+    async fn read<B: Buf>(
+        &self,
+        body: impl Stream<Item = Result<B, warp::Error>>,
+    ) -> Result<(Vec<u8>, Option<tokio::sync::SemaphorePermit<'_>>), Refusal> {
+        let (mut bytes, mut permit, mut drained) = (Vec::new(), None, 0);
+        let mut body = std::pin::pin!(body);
+        while let Some(chunk) = body.next().await {
+            let mut chunk = chunk.map_err(|error| Malformed(format!("cannot read the body: {error}").into()))?;
+            let length = chunk.remaining();
+            if drained > 0 || bytes.len() + length > MAX_BODY {
+                bytes = Vec::new();
+                permit = None;
+                drained += length;
+                if drained > MAX_DRAIN {
+                    return Err(Refusal::too_large());
+                }
+                continue;
+            }
+            if permit.is_none() && bytes.len() + length > SMALL {
+                // The semaphore is never closed; without a permit there would merely be no bound.
+                permit = self.large.acquire().await.ok();
+            }
+            while chunk.has_remaining() {
+                let slice = chunk.chunk();
+                bytes.extend_from_slice(slice);
+                let taken = slice.len();
+                chunk.advance(taken);
+            }
+        }
+        if drained > 0 { Err(Refusal::too_large()) } else { Ok((bytes, permit)) }
+    }
+}
+
+fn unzip(compressed: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    let read = GzDecoder::new(compressed).take(MAX_BODY as u64 + 1).read_to_end(&mut bytes);
+    match read {
+        Ok(_) if bytes.len() > MAX_BODY => Err(Refusal::too_large()),
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(Malformed(format!("cannot read the gzip body: {error}").into()).into()),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Protobuf,
+    Json,
+}
+
+impl Encoding {
+    fn of(headers: &HeaderMap) -> Option<Self> {
+        let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        let media = value.split(';').next().unwrap_or_default().trim();
+        match media.to_ascii_lowercase().as_str() {
+            "application/x-protobuf" => Some(Self::Protobuf),
+            "application/json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+
+    /// An `Export…ServiceResponse`.
+    fn success(self, signal: Signal, accepted: &Accepted) -> Vec<u8> {
+        match self {
+            Self::Protobuf => super::response(accepted),
+            Self::Json => {
+                let mut out = b"{\"partialSuccess\":{".to_vec();
+                if accepted.rejected > 0 {
+                    out.extend_from_slice(match signal {
+                        Signal::Traces => b"\"rejectedSpans\":".as_slice(),
+                        Signal::Logs => b"\"rejectedLogRecords\":",
+                    });
+                    write::quoted(&mut out, accepted.rejected);
+                    out.extend_from_slice(b",\"errorMessage\":");
+                    write::string(&mut out, accepted.reason.as_bytes());
+                }
+                out.extend_from_slice(b"}}");
+                out
+            }
+        }
+    }
+
+    /// A `google.rpc.Status`.
+    fn status(self, code: u64, message: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Self::Protobuf => {
+                put_varint(&mut out, 1 << 3);
+                put_varint(&mut out, code);
+                put_field(&mut out, 2, message.as_bytes());
+            }
+            Self::Json => {
+                out.extend_from_slice(b"{\"code\":");
+                write::unsigned(&mut out, code);
+                out.extend_from_slice(b",\"message\":");
+                write::string(&mut out, message.as_bytes());
+                out.push(b'}');
+            }
+        }
+        out
+    }
+
+    fn reply(self, status: StatusCode, body: Vec<u8>) -> warp::reply::Response {
+        let media = match self {
+            Self::Protobuf => "application/x-protobuf",
+            Self::Json => "application/json",
+        };
+        plain(status, media, body)
+    }
+}
+
+fn plain(status: StatusCode, media: &'static str, body: impl Into<bytes::Bytes>) -> warp::reply::Response {
+    let mut response = Response::new(body.into().into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(media));
+    response
+}

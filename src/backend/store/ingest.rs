@@ -1,0 +1,199 @@
+//! The way in: checked OTLP bytes to records.
+
+use std::borrow::Cow;
+use std::sync::RwLockWriteGuard;
+
+use super::record::Draft;
+use super::segment::{Segment, TraceId};
+use super::{Home, Ring, Store, logs};
+use crate::backend::attribute::repeated;
+use crate::backend::otlp::check;
+use crate::backend::wire::{Fields, Malformed, Value};
+
+/// So many spans go in before readers get their turn.
+const SPANS_A_TURN: usize = 512;
+
+/// What became of a well-formed request: all was stored but what is counted here as rejected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    pub stored: u64,
+    pub rejected: u64,
+    /// Why, for the one who sent it; empty where nothing was rejected.
+    pub reason: Cow<'static, str>,
+}
+
+impl Accepted {
+    fn reject(&mut self, reason: &'static str) {
+        self.rejected += 1;
+        self.reason = Cow::Borrowed(reason);
+    }
+}
+
+impl Store {
+    /// Stores the spans of an `ExportTraceServiceRequest` in its protobuf form: all of them or, if it is malformed, none.
+    pub fn ingest_traces(&self, body: &[u8]) -> Result<Accepted, Malformed> {
+        check::traces(body)?;
+        Ok(self.write_all(body, |turn, group, message| turn.span(group, message)))
+    }
+
+    /// Stores the records of an `ExportLogsServiceRequest` in its protobuf form.
+    pub fn ingest_logs(&self, body: &[u8]) -> Result<Accepted, Malformed> {
+        check::logs(body)?;
+        Ok(self.write_all(body, |turn, group, message| turn.log(group, message)))
+    }
+
+    /// Traces and logs have the same frame: resources, in them scopes, in them what `store` takes.
+    fn write_all(&self, body: &[u8], store: impl Fn(&mut Turn<'_>, &mut GroupCache<'_>, &[u8])) -> Accepted {
+        let mut turn = Turn::new(self, Accepted::default());
+        for resource_message in repeated(body, 1) {
+            // The last one counts, as everywhere in protobuf, and it may come after what it describes.
+            let resource = repeated(resource_message, 1).last().unwrap_or_default();
+            for scope_message in repeated(resource_message, 2) {
+                let scope = repeated(scope_message, 1).last().unwrap_or_default();
+                let mut group = GroupCache { resource, scope, known: None };
+                for message in repeated(scope_message, 2) {
+                    if turn.left == 0 {
+                        turn = turn.yield_to_readers();
+                    }
+                    turn.left -= 1;
+                    store(&mut turn, &mut group, message);
+                }
+            }
+        }
+        turn.finish()
+    }
+}
+
+/// A writer's stay under the lock.
+struct Turn<'s> {
+    store: &'s Store,
+    ring: RwLockWriteGuard<'s, Ring>,
+    left: usize,
+    accepted: Accepted,
+    /// Freed once the lock is given back.
+    evicted: Vec<Segment>,
+    /// The trace of the message before: most often it is this one's too.
+    last: Option<(TraceId, Home)>,
+}
+
+/// The group that the messages of one scope have in the segment that was used last.
+struct GroupCache<'a> {
+    resource: &'a [u8],
+    scope: &'a [u8],
+    known: Option<(u32, u32)>,
+}
+
+impl GroupCache<'_> {
+    fn number(&mut self, segment: &mut Segment) -> u32 {
+        match self.known {
+            Some((number, group)) if number == segment.number => group,
+            _ => {
+                let group = segment.group(self.resource, self.scope);
+                self.known = Some((segment.number, group));
+                group
+            }
+        }
+    }
+}
+
+impl<'s> Turn<'s> {
+    fn new(store: &'s Store, accepted: Accepted) -> Self {
+        Self { store, ring: store.write(), left: SPANS_A_TURN, accepted, evicted: Vec::new(), last: None }
+    }
+
+    fn yield_to_readers(self) -> Self {
+        let store = self.store;
+        Turn::new(store, self.finish())
+    }
+
+    fn finish(self) -> Accepted {
+        let Self { mut ring, accepted, mut evicted, .. } = self;
+        evicted.append(&mut ring.make_room());
+        drop(ring);
+        drop(evicted);
+        accepted
+    }
+
+    fn span(&mut self, group: &mut GroupCache<'_>, message: &[u8]) {
+        let Some(id) = id_field(message, 1) else {
+            self.ring.stats.rejected_spans += 1;
+            return self.accepted.reject("trace id is missing, zero or not 16 bytes long");
+        };
+        let Some(draft) = Draft::decode(message) else {
+            self.ring.stats.rejected_spans += 1;
+            return self.accepted.reject("span id is missing, zero or not 8 bytes long, or its parent's is not");
+        };
+        let home = self.home(id);
+        let Ring { segments, stats, share, .. } = &mut *self.ring;
+        let first = segments.front().map_or(0, |segment| segment.number);
+        let Some(segment) = segments.get_mut(home.segment.wrapping_sub(first) as usize) else { return };
+        if segment.size() + message.len() * 2 > *share * 2 {
+            stats.dropped += 1;
+            return self.accepted.reject("the trace is too large for the store");
+        }
+        let group = group.number(segment);
+        if segment.entries[home.entry as usize].spans == 0 {
+            stats.traces += 1;
+        }
+        segment.add_span(home.entry, group, &draft, message);
+        self.accepted.stored += 1;
+    }
+
+    fn log(&mut self, group: &mut GroupCache<'_>, message: &[u8]) {
+        let Some(id) = id_field(message, 9) else {
+            self.ring.stats.logs_without_trace += 1;
+            return;
+        };
+        let home = self.home(id);
+        let Ring { segments, stats, share, .. } = &mut *self.ring;
+        let first = segments.front().map_or(0, |segment| segment.number);
+        let Some(segment) = segments.get_mut(home.segment.wrapping_sub(first) as usize) else { return };
+        if segment.size() + message.len() * 2 > *share * 2 {
+            stats.dropped += 1;
+            return self.accepted.reject("the trace is too large for the store");
+        }
+        let group = group.number(segment);
+        logs::add(segment, home.entry, group, message);
+        self.accepted.stored += 1;
+    }
+
+    /// Where the trace is kept: in the newest segment, if it is new.
+    #[inline]
+    fn home(&mut self, id: TraceId) -> Home {
+        if let Some((last, home)) = self.last
+            && last == id
+        {
+            return home;
+        }
+        let ring = &mut *self.ring;
+        let home = match ring.homes.get(&id) {
+            Some(&home) => home,
+            None => {
+                if ring.is_full() {
+                    self.evicted.append(&mut ring.make_room());
+                }
+                let number = ring.newest();
+                let entry = ring.segment_mut(number).map_or(0, |segment| segment.add_entry(id));
+                let home = Home { segment: number, entry };
+                ring.homes.insert(id, home);
+                home
+            }
+        };
+        self.last = Some((id, home));
+        home
+    }
+}
+
+/// A trace id that is 16 bytes long and not zero.
+#[inline]
+fn id_field(message: &[u8], wanted: u32) -> Option<TraceId> {
+    for (number, value) in Fields::new(message) {
+        if let Value::Bytes(bytes) = value
+            && number == wanted
+        {
+            let id = u128::from_be_bytes(bytes.try_into().ok()?);
+            return (id != 0).then_some(((id >> 64) as u64, id as u64));
+        }
+    }
+    None
+}

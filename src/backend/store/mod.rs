@@ -1,0 +1,161 @@
+//! The bounded store: a ring of segments under one lock, and the index that finds a trace's segment.
+//!
+//! A trace keeps going to the segment it began in. When the ring outgrows its limit the oldest segment goes, with whole
+//! traces and all that described them. A production backend writes to disk; this one keeps the newest in memory, so that
+//! stopping the sandbox leaves nothing behind.
+//!
+//! The lock is held for some hundred spans at a time by a writer and for one chunk of an answer by a reader: neither waits
+//! for the other's whole request.
+
+mod dependencies;
+mod dictionary;
+mod index;
+mod ingest;
+mod legacy_json;
+mod logs;
+mod names;
+mod otlp_json;
+mod record;
+mod search;
+mod segment;
+mod summary;
+mod view;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use rustc_hash::FxSeededState;
+use segment::{Segment, TraceId};
+
+pub use dependencies::Dependency;
+pub use ingest::Accepted;
+pub(crate) use search::{Query, Sort};
+pub(crate) use view::{Style, TraceKey, TraceWriter};
+
+/// Less than this holds no useful number of traces.
+const MIN_LIMIT: usize = 4 << 20;
+/// So much of the limit goes at a time when the oldest go.
+const SEGMENTS: usize = 16;
+/// Offsets within a segment are 32 bits wide.
+const MAX_SHARE: usize = 512 << 20;
+
+/// The traces and logs that the embedded backend holds. Clones share one store.
+#[derive(Clone, Debug)]
+pub struct Store(Arc<RwLock<Ring>>);
+
+/// What the store holds, and what it has let go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Stats {
+    pub traces: u64,
+    pub spans: u64,
+    pub logs: u64,
+    /// Resident, estimated from above.
+    pub bytes: usize,
+    pub limit_bytes: usize,
+    pub evicted_traces: u64,
+    pub evicted_spans: u64,
+    /// Spans without usable ids.
+    pub rejected_spans: u64,
+    /// Spans and log records of traces too large to keep.
+    pub dropped: u64,
+    /// Log records that belong to no trace: nobody could ask for them.
+    pub logs_without_trace: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Home {
+    segment: u32,
+    entry: u32,
+}
+
+#[derive(Debug)]
+struct Ring {
+    limit: usize,
+    /// A segment that reaches its share is closed to new traces.
+    share: usize,
+    segments: VecDeque<Segment>,
+    homes: HashMap<TraceId, Home, FxSeededState>,
+    stats: Stats,
+}
+
+impl Store {
+    /// A store that keeps at most about `limit_bytes` resident (4 MB at least).
+    pub fn new(limit_bytes: usize) -> Self {
+        let limit = limit_bytes.max(MIN_LIMIT);
+        let share = (limit / SEGMENTS).min(MAX_SHARE);
+        let homes = HashMap::with_hasher(index::seeded());
+        let mut ring = Ring { limit, share, segments: VecDeque::new(), homes, stats: Stats::default() };
+        ring.segments.push_back(Segment::new(0, share));
+        Self(Arc::new(RwLock::new(ring)))
+    }
+
+    /// What the store holds by now.
+    pub fn stats(&self) -> Stats {
+        let ring = self.read();
+        let (mut spans, mut logs) = (0, 0);
+        for segment in &ring.segments {
+            spans += segment.spans;
+            logs += segment.logs;
+        }
+        Stats { spans, logs, bytes: ring.size(), limit_bytes: ring.limit, ..ring.stats }
+    }
+
+    // A panic while writing would be a bug; reading what it left is still better than refusing every later request.
+    fn read(&self) -> RwLockReadGuard<'_, Ring> {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Ring> {
+        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Ring {
+    fn size(&self) -> usize {
+        self.segments.iter().map(Segment::size).sum()
+    }
+
+    fn segment(&self, number: u32) -> Option<&Segment> {
+        let first = self.segments.front()?.number;
+        self.segments.get(number.wrapping_sub(first) as usize)
+    }
+
+    fn segment_mut(&mut self, number: u32) -> Option<&mut Segment> {
+        let first = self.segments.front()?.number;
+        self.segments.get_mut(number.wrapping_sub(first) as usize)
+    }
+
+    fn newest(&mut self) -> u32 {
+        self.segments.back().map_or(0, |segment| segment.number)
+    }
+
+    fn is_full(&self) -> bool {
+        self.segments.back().is_none_or(|newest| newest.size() >= self.share)
+    }
+
+    /// Closes the newest segment if it is full and evicts the oldest while there is too much. What was evicted is returned, to
+    /// be freed without the lock.
+    fn make_room(&mut self) -> Vec<Segment> {
+        let mut evicted = Vec::new();
+        if self.is_full() {
+            let number = self.newest().wrapping_add(1);
+            self.segments.push_back(Segment::new(number, self.share));
+        }
+        let mut size = self.size();
+        // The newest stays, whatever it holds: it is at most a few shares.
+        while size > self.limit && self.segments.len() > 1 {
+            let Some(oldest) = self.segments.pop_front() else { break };
+            size -= oldest.size();
+            for entry in &oldest.entries {
+                self.homes.remove(&entry.id);
+                if entry.spans > 0 {
+                    self.stats.evicted_traces += 1;
+                    self.stats.traces -= 1;
+                }
+            }
+            self.stats.evicted_spans += oldest.spans;
+            evicted.push(oldest);
+        }
+        evicted
+    }
+}

@@ -1,0 +1,277 @@
+//! Which traces match: all conditions on one span, as Jaeger has it.
+//!
+//! A query is translated into the words of each segment first, so that a span is compared by numbers. The best so many
+//! matches are kept in a heap; a span is decoded only if its trace would get in.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::record::{Name, Span};
+use super::segment::{Entry, Segment};
+use super::{Ring, Store, TraceKey};
+use crate::backend::attribute;
+
+/// What a search asks for. Times are nanoseconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Query {
+    /// Any service, where there is none.
+    pub service: Option<String>,
+    pub operation: Option<String>,
+    pub start_min: u64,
+    pub start_max: u64,
+    pub duration_min: u64,
+    pub duration_max: u64,
+    pub attributes: Vec<(String, String)>,
+    pub limit: usize,
+    pub sort: Sort,
+}
+
+/// Which matches come first, over all that is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// The traces whose first span came in last.
+    #[default]
+    Arrival,
+    Newest,
+    Oldest,
+    /// From the earliest start to the latest end.
+    Longest,
+    MostSpans,
+    MostErrors,
+}
+
+impl Sort {
+    /// More is earlier in the answer.
+    fn key(self, entry: &Entry) -> u64 {
+        match self {
+            Sort::Arrival => 0,
+            Sort::Newest => entry.start,
+            Sort::Oldest => u64::MAX - entry.start,
+            Sort::Longest => entry.duration(),
+            Sort::MostSpans => u64::from(entry.spans),
+            Sort::MostErrors => u64::from(entry.errors),
+        }
+    }
+}
+
+impl Store {
+    /// The traces that match, best first.
+    pub(crate) fn search(&self, query: &Query) -> Vec<TraceKey> {
+        let mut best = Best { limit: query.limit, heap: BinaryHeap::new() };
+        self.read().search(query, &mut best);
+        best.heap.into_sorted_vec().into_iter().map(|Reverse((_, segment, entry))| TraceKey { segment, entry }).collect()
+    }
+}
+
+/// The best matches so far, the worst of them on top. Among equals the later arrival is better.
+struct Best {
+    limit: usize,
+    heap: BinaryHeap<Reverse<(u64, u32, u32)>>,
+}
+
+impl Best {
+    fn would_take(&self, candidate: (u64, u32, u32)) -> bool {
+        self.heap.len() < self.limit || self.heap.peek().is_some_and(|worst| worst.0 < candidate)
+    }
+
+    fn add(&mut self, candidate: (u64, u32, u32)) {
+        if self.heap.len() >= self.limit {
+            self.heap.pop();
+        }
+        self.heap.push(Reverse(candidate));
+    }
+}
+
+impl Ring {
+    fn search(&self, query: &Query, best: &mut Best) {
+        let segments = self.segments.len();
+        for at in 0..segments {
+            // The likeliest winners first: they spare the others a closer look.
+            let segment = &self.segments[if query.sort == Sort::Oldest { at } else { segments - 1 - at }];
+            if query.sort == Sort::Arrival && best.heap.len() >= best.limit {
+                break;
+            }
+            if let Some(matcher) = Matcher::new(query, segment) {
+                matcher.search(best);
+            }
+        }
+    }
+}
+
+/// A query in the words of one segment.
+struct Matcher<'a> {
+    query: &'a Query,
+    segment: &'a Segment,
+    service: Option<u32>,
+    /// `Some(None)`: an operation that the dictionary does not have, and that a span may carry itself all the same.
+    name: Option<Option<u32>>,
+    conditions: Vec<Condition<'a>>,
+}
+
+enum Condition<'a> {
+    Status(u8),
+    NotStatus(u8),
+    Kind(u8),
+    /// Holds for these groups, whatever the span.
+    Groups(Vec<bool>),
+    Attribute {
+        key: &'a [u8],
+        text: &'a [u8],
+        /// The dictionary's pairs that match.
+        pairs: Vec<u32>,
+        /// The groups that match by a resource or scope attribute.
+        groups: Vec<bool>,
+    },
+}
+
+impl<'a> Matcher<'a> {
+    /// `None` where nothing in the segment can match.
+    fn new(query: &'a Query, segment: &'a Segment) -> Option<Self> {
+        let service = match &query.service {
+            Some(name) => Some(segment.service_names.find(name.as_bytes())?),
+            None => None,
+        };
+        let name = query.operation.as_ref().map(|name| segment.dictionaries.names.find(name.as_bytes()));
+        let conditions = query.attributes.iter().map(|(key, text)| Condition::new(segment, key, text)).collect::<Option<_>>()?;
+        Some(Self { query, segment, service, name, conditions })
+    }
+
+    fn search(&self, best: &mut Best) {
+        let mut taken = vec![0u64; self.segment.entries.len() / 64 + 1];
+        match self.service {
+            Some(service) => {
+                let floor = u32::try_from(self.query.duration_min / 1_000).unwrap_or(u32::MAX);
+                let postings = &self.segment.services[service as usize].postings;
+                for posting in postings.iter().rev() {
+                    if posting.duration_us < floor || matches!(self.name, Some(Some(name)) if posting.name != name) {
+                        continue;
+                    }
+                    self.consider(posting.entry, best, &mut taken, |_| self.matches_record(posting.record));
+                }
+            }
+            None => {
+                for entry in (0..self.segment.entries.len() as u32).rev() {
+                    self.consider(entry, best, &mut taken, |entry| {
+                        self.segment.records(entry).any(|record| self.matches_record(record))
+                    });
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn consider(&self, number: u32, best: &mut Best, taken: &mut [u64], matches: impl FnOnce(&Entry) -> bool) {
+        let entry = &self.segment.entries[number as usize];
+        let candidate = (self.query.sort.key(entry), self.segment.number, number);
+        let (word, bit) = (number as usize / 64, 1u64 << (number % 64));
+        if taken[word] & bit != 0 || !best.would_take(candidate) || !self.possible(entry) {
+            return;
+        }
+        if matches(entry) {
+            taken[word] |= bit;
+            best.add(candidate);
+        }
+    }
+
+    /// Rules a trace out by what is known of it as a whole.
+    fn possible(&self, entry: &Entry) -> bool {
+        let query = self.query;
+        entry.spans > 0 && entry.start <= query.start_max && entry.end >= query.start_min && entry.duration() >= query.duration_min
+    }
+
+    fn matches_record(&self, record: u32) -> bool {
+        let span = self.segment.span(record);
+        let query = self.query;
+        if span.start < query.start_min || span.start > query.start_max {
+            return false;
+        }
+        if span.duration < query.duration_min || span.duration > query.duration_max {
+            return false;
+        }
+        match (self.name, span.name) {
+            (None, _) => {}
+            (Some(Some(wanted)), Name::Word(name)) if name == wanted => {}
+            (Some(None), Name::Own(name)) if query.operation.as_ref().is_some_and(|wanted| wanted.as_bytes() == name) => {}
+            _ => return false,
+        }
+        self.conditions.iter().all(|condition| condition.holds(&span))
+    }
+}
+
+impl<'a> Condition<'a> {
+    /// `None` where nothing can match.
+    fn new(segment: &Segment, key: &'a str, text: &'a str) -> Option<Self> {
+        let groups = |holds: &dyn Fn(&[u8], &[u8]) -> bool| -> Vec<bool> {
+            let group =
+                |group: &super::segment::Group| holds(segment.resources.get(group.resource), segment.scopes.get(group.scope));
+            segment.groups.iter().map(group).collect()
+        };
+        Some(match key {
+            "error" => match text {
+                "true" | "True" | "TRUE" | "t" | "T" | "1" => Condition::Status(2),
+                "false" | "False" | "FALSE" | "f" | "F" | "0" => Condition::NotStatus(2),
+                _ => return None,
+            },
+            "span.status" => Condition::Status(match text.to_ascii_uppercase().as_str() {
+                "OK" => 1,
+                "ERROR" => 2,
+                _ => 0,
+            }),
+            "span.kind" => Condition::Kind(kind_number(text)),
+            "scope.name" => {
+                Condition::Groups(groups(&|_, scope| attribute::repeated(scope, 1).last().unwrap_or_default() == text.as_bytes()))
+            }
+            "scope.version" => {
+                Condition::Groups(groups(&|_, scope| attribute::repeated(scope, 2).last().unwrap_or_default() == text.as_bytes()))
+            }
+            _ => match key.strip_prefix("resource.") {
+                Some(key) => {
+                    Condition::Groups(groups(&|resource, _| has(attribute::elements(resource), key.as_bytes(), text.as_bytes())))
+                }
+                None => Condition::Attribute {
+                    key: key.as_bytes(),
+                    text: text.as_bytes(),
+                    pairs: segment.dictionaries.attributes.pairs_like(key.as_bytes(), text.as_bytes()),
+                    groups: groups(&|resource, scope| {
+                        has(attribute::elements(resource), key.as_bytes(), text.as_bytes())
+                            || has(attribute::repeated(scope, 3), key.as_bytes(), text.as_bytes())
+                    }),
+                },
+            },
+        })
+    }
+
+    fn holds(&self, span: &Span<'_>) -> bool {
+        match self {
+            Condition::Status(status) => span.status() == *status,
+            Condition::NotStatus(status) => span.status() != *status,
+            Condition::Kind(kind) => span.kind() == *kind,
+            Condition::Groups(groups) => groups[span.head.group as usize],
+            Condition::Attribute { key, text, pairs, groups } => {
+                if groups[span.head.group as usize] {
+                    return true;
+                }
+                use super::dictionary::Attribute::{Own, Pair};
+                let mut attributes = Vec::new();
+                let tail = span.attributes(&mut attributes);
+                let found = attributes.iter().any(|&attribute| match attribute {
+                    Pair(pair) => pairs.binary_search(&pair).is_ok(),
+                    Own { key: own, any } => own == *key && attribute::equals_text(any, text),
+                });
+                found
+                    || tail.events.into_iter().any(|event| has(attribute::repeated(event, 3), key, text))
+                    || tail.links.into_iter().any(|link| has(attribute::repeated(link, 4), key, text))
+            }
+        }
+    }
+}
+
+fn has<'a>(attributes: impl Iterator<Item = &'a [u8]>, key: &[u8], text: &[u8]) -> bool {
+    attributes.map(attribute::key_value).any(|(own, any)| own == key && attribute::equals_text(any, text))
+}
+
+/// OTLP's number of a span kind; what is unknown is unspecified.
+fn kind_number(name: &str) -> u8 {
+    let kinds = ["unspecified", "internal", "server", "client", "producer", "consumer"];
+    kinds.iter().position(|kind| name.eq_ignore_ascii_case(kind)).unwrap_or(0) as u8
+}

@@ -1,0 +1,187 @@
+//! The answers that a real Jaeger gave, replayed against the embedded backend: equal, or listed below with the reason.
+//!
+//! The recordings lie beside the repository; without them the snapshots in `backend_snapshots.rs` still hold.
+
+#[path = "support/backend.rs"]
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use support::Backend;
+
+/// Exchanges that differ on purpose: name (or its beginning, with a star), what is checked instead, and why.
+const DIFFERENT: &[(&str, Instead, &str)] = &[
+    ("v3-traces-depth-0", Instead::Status(400), "the caller's mistake, not ours: 400 where Jaeger says 500"),
+    ("v3-traces-depth-huge", Instead::Status(400), "as above"),
+    ("v3-traces-depth-negative", Instead::Status(400), "as above"),
+    ("v3-trace-summaries-depth-0", Instead::Status(400), "as above"),
+    ("v3-trace-summaries-depth-huge", Instead::Status(400), "as above"),
+    ("v3-trace-summaries-depth-negative", Instead::Status(400), "as above"),
+    ("legacy-search-limit-0", Instead::Status(400), "as above"),
+    ("legacy-search-limit-huge", Instead::Status(400), "as above"),
+    ("v3-traces-depth-1", Instead::Status(200), "of traces from one request Jaeger's newest is whichever its map gave it last"),
+    ("v3-trace-summaries-depth-1", Instead::Status(200), "as above"),
+    ("legacy-search-limit-1", Instead::Status(200), "as above"),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Instead {
+    Status(u16),
+}
+
+fn recordings() -> Option<PathBuf> {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/jaeger-api"));
+    if path.is_dir() {
+        return Some(path.to_owned());
+    }
+    assert!(!support::required("shared"), "TRACELAB_REQUIRE names shared, but there is no {}", path.display());
+    eprintln!("skipped: no {}", path.display());
+    None
+}
+
+#[tokio::test]
+async fn the_backend_answers_as_jaeger_2_20_does() {
+    replay("v2.20.0.jsonl", false).await;
+}
+
+#[tokio::test]
+async fn the_backend_answers_as_jaeger_main_does_where_it_kept_the_path() {
+    replay("main-2026-08-20.jsonl", true).await;
+}
+
+async fn replay(file: &str, legacy_is_gone: bool) {
+    let Some(folder) = recordings() else { return };
+    let input = std::fs::read_to_string(folder.join("input.otlp.json")).unwrap();
+    let backend = Backend::start().await;
+    let (status, _, _) = backend.post("/v1/traces", "application/json", input.clone()).await;
+    assert_eq!(status, 200);
+    let (mut compared, mut failures) = (0, Vec::new());
+    for line in std::fs::read_to_string(folder.join(file)).unwrap().lines() {
+        let exchange: Value = serde_json::from_str(line).unwrap();
+        let name = exchange["name"].as_str().unwrap();
+        let wanted = &exchange["response"];
+        if legacy_is_gone
+            && wanted["status"] == 404
+            && name.starts_with("legacy-")
+            && wanted["text"] == "404 page not found\n"
+            && name != "legacy-unknown"
+        {
+            continue; // Removed on main; what 2.20 answered is what counts.
+        }
+        compared += 1;
+        let got = ask(&backend, &exchange["request"], &input).await;
+        if let Some((_, Instead::Status(status), _)) = DIFFERENT.iter().find(|(different, _, _)| *different == name) {
+            if got["status"] != *status {
+                failures.push(format!("{name}: expected {status} on purpose, got {got:#}"));
+            }
+        } else if let Some(difference) = compare(name, wanted, &got) {
+            failures.push(format!("{name}: {difference}"));
+        }
+    }
+    assert!(compared > 80, "only {compared} exchanges in {file}");
+    assert!(failures.is_empty(), "{} of {compared} differ:\n{}", failures.len(), failures.join("\n"));
+}
+
+async fn ask(backend: &Backend, request: &Value, input: &str) -> Value {
+    let path = request["path"].as_str().unwrap();
+    let base = if path.starts_with("/v1/") { &backend.http } else { &backend.query };
+    let method = reqwest::Method::from_bytes(request["method"].as_str().unwrap().as_bytes()).unwrap();
+    let mut builder = backend.client.request(method, format!("{base}{path}"));
+    for (name, value) in request["headers"].as_object().into_iter().flatten() {
+        builder = builder.header(name, value.as_str().unwrap());
+    }
+    if let Some(body) = request["body"].as_str() {
+        builder = builder.body(if body == "input.otlp.json" { input.to_owned() } else { body.to_owned() });
+    }
+    let (status, content_type, text) = support::read(builder.send().await.unwrap()).await;
+    match serde_json::from_str::<Value>(&text) {
+        Ok(json) => json!({"status": status, "content_type": content_type, "json": json}),
+        Err(_) => json!({"status": status, "content_type": content_type, "text": text}),
+    }
+}
+
+fn compare(name: &str, wanted: &Value, got: &Value) -> Option<String> {
+    for key in ["status", "content_type"] {
+        if wanted[key] != got[key] {
+            return Some(format!("{key}: wanted {}, got {got}", wanted[key]));
+        }
+    }
+    // The wording of a parser is its own; the status, the envelope and the field it names are not.
+    if wanted["status"] == 400 {
+        let (wanted, got) = (error_of(wanted), error_of(got));
+        return (wanted != got).then(|| format!("wanted the error {wanted}, got {got}"));
+    }
+    let (wanted, got) = (normal(wanted), normal(got));
+    (wanted != got).then(|| format!("\n  wanted {wanted}\n  got    {got}\n  request {name}"))
+}
+
+/// An error without what comes after the name of the field.
+fn error_of(answer: &Value) -> Value {
+    let mut answer = answer.clone();
+    let cut = |message: &mut Value| {
+        let text = message.as_str().unwrap_or_default();
+        let parser = ["malformed parameter", "unable to parse param", "cannot parse", "malformed 'tags'", "cannot unmarshal"];
+        if parser.iter().any(|prefix| text.starts_with(prefix)) {
+            *message = text.split(':').next().into();
+        }
+    };
+    if answer["content_type"] == "application/json" && answer["json"]["code"] == 3 {
+        answer["json"]["message"] = Value::Null;
+    }
+    if answer["content_type"] == "application/x-protobuf" {
+        answer["text"] = Value::Null;
+    }
+    if let Some(message) = answer.pointer_mut("/json/error/message") {
+        cut(message);
+    }
+    if let Some(message) = answer.pointer_mut("/json/errors/0/msg") {
+        cut(message);
+    }
+    answer
+}
+
+/// An answer without what need not be equal: the order of lists, Jaeger's own service, warnings said again and again.
+fn normal(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut map: serde_json::Map<_, _> = map.iter().map(|(key, value)| (key.clone(), normal(value))).collect();
+            // Processes are numbered in the order of the spans.
+            if let (Some(Value::Object(processes)), Some(Value::Array(spans))) =
+                (map.get("processes").cloned(), map.get_mut("spans"))
+            {
+                for span in spans {
+                    let number = span["processID"].as_str().unwrap().to_owned();
+                    span["processID"] = processes[&number]["serviceName"].clone();
+                }
+                let sorted = normal(&Value::Array(processes.values().cloned().collect()));
+                map.insert("processes".to_owned(), sorted);
+                let spans = normal(&map["spans"]);
+                map.insert("spans".to_owned(), spans);
+            }
+            for list in ["services", "data"] {
+                if let Some(Value::Array(items)) = map.get_mut(list)
+                    && items.contains(&json!("jaeger"))
+                {
+                    items.retain(|item| item != "jaeger");
+                    if let Some(total) = map.get("total").and_then(Value::as_u64) {
+                        map.insert("total".to_owned(), (total - 1).into());
+                    }
+                }
+            }
+            if let Some(Value::Array(warnings)) = map.get_mut("warnings") {
+                warnings.dedup();
+            }
+            Value::Object(map)
+        }
+        Value::Array(items) => {
+            let mut items: Vec<_> = items.iter().map(normal).collect();
+            items.sort_by_key(Value::to_string);
+            if items.iter().all(|item| item["stringValue"].as_str().is_some_and(|text| text.starts_with("parent span ID="))) {
+                items.dedup();
+            }
+            Value::Array(items)
+        }
+        other => other.clone(),
+    }
+}
