@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use opentelemetry::Context;
 use url::Url;
 
+use crate::outbound::reason;
 use crate::telemetry::{ErrorType, Instrument};
 
 /// An answer longer than this is not one of ours.
@@ -114,14 +115,4 @@ impl CallError {
             _ => StatusCode::BAD_GATEWAY,
         }
     }
-}
-
-/// reqwest's own text names the URL once more and hides the cause behind it; the innermost cause says what happened.
-fn reason(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

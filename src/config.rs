@@ -19,6 +19,7 @@ use serde::de::{Error as _, value::StringDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
+use crate::frontend::Pick;
 use crate::mystery::Cause;
 use crate::telemetry::{Exporter, Propagator, Protocol, TelemetrySettings};
 use crate::topology::{Route, ServiceName, Topology};
@@ -37,8 +38,8 @@ pub struct Config {
     pub layers: u16,
     pub width: u16,
     pub route: Route,
-    /// The cause to draw.
-    pub mystery: Cause,
+    /// What is to be wrong: a cause, or one drawn at random.
+    pub mystery: Pick,
     /// Makes the draw repeatable; drawn at random and kept to itself where absent.
     pub seed: Option<u64>,
     /// Multiplies the ordinary delays; 0 takes them away.
@@ -106,7 +107,7 @@ impl Default for Config {
             layers: 3,
             width: 30,
             route: Route::Straight,
-            mystery: Cause::Sleep,
+            mystery: Pick::Cause(Cause::Sleep),
             seed: None,
             delay_scale: 1.0,
             replace: BTreeMap::new(),
@@ -371,6 +372,7 @@ impl Serialize for Secret {
 }
 
 #[cfg(test)]
+#[allow(clippy::result_large_err, reason = "figment's own test helper wants closures that return its error")]
 mod tests {
     use super::*;
     use figment::Jail;

@@ -5,11 +5,15 @@
 
 pub mod backend;
 pub mod caller;
+pub mod cli;
+pub mod cmd;
 pub mod config;
+pub mod exit;
 pub mod frontend;
 pub mod load;
 pub mod mystery;
 pub mod outbound;
+pub mod sandbox;
 pub mod server;
 pub mod service;
 pub mod telemetry;

@@ -58,6 +58,16 @@ pub fn channel(endpoint: &str) -> anyhow::Result<Channel> {
     Ok(builder.connect_with_connector_lazy(connector))
 }
 
+/// reqwest's own text names the URL once more and hides the cause behind it; the innermost cause says what happened.
+pub fn reason(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
 fn tls() -> rustls::ClientConfig {
     install_crypto();
     let mut roots = rustls::RootCertStore::empty();

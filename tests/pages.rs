@@ -90,6 +90,26 @@ async fn the_form_asks_for_service_operation_tags_and_duration() {
 }
 
 #[tokio::test]
+async fn an_address_that_jaeger_wrote_asks_for_the_same() {
+    let Some(browser) = Browser::start().await else { return };
+    let backend = Backend::start().await;
+    for (id, age_ms, customer) in [(1, 7_200_000, "one"), (2, 7_200_000, "two"), (3, 1000, "one")] {
+        backend.send(vec![span("shop", id, 1, None, "order", age_ms, 0..20).tag("customer.id", customer)]).await;
+    }
+    let [start, end] = [nanos(7_201_000, 0), nanos(7_199_000, 0)].map(|nanos| nanos[..nanos.len() - 3].to_owned());
+    let tags = "%7B%22customer.id%22%3A%22one%22%7D";
+    let address = format!(
+        "/search?end={end}&limit=20&lookback=1h&maxDuration&minDuration=1ms&operation=order&service=shop&start={start}&tags={tags}"
+    );
+    browser.goto(&backend.page(&address)).await;
+    browser.until("document.querySelectorAll('.result').length === 1").await;
+    browser.click(".result a").await;
+    browser.find(".span").await;
+    assert_eq!(browser.url().await, backend.trace(1));
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
 async fn self_time_is_what_the_children_leave_however_they_overlap() {
     let Some(browser) = Browser::start().await else { return };
     let backend = Backend::start().await;
@@ -297,7 +317,10 @@ async fn dependencies_are_a_graph_and_a_table() {
     browser.eval("document.querySelector('.node[tabindex=\"0\"]').focus()").await;
     browser.press(Key::Right.into()).await;
     browser.until_text(".caption", "dummy-0-3 is called by frontend (3) and calls dummy-1-3 (3)").await;
-    assert_eq!(browser.count(".edge.near").await, 2);
+    assert_eq!(browser.count(".near .edge").await, 2);
+    browser.click(".caption a").await;
+    browser.until("document.querySelectorAll('.result').length === 3").await;
+    assert!(browser.url().await.ends_with("/search?service=dummy-0-3"));
     browser.assert_clean().await;
 }
 

@@ -95,7 +95,7 @@ pub(crate) fn otlp_value(out: &mut Vec<u8>, any: &[u8]) {
         }
         Any::Array(array) => {
             out.extend_from_slice(b"{\"arrayValue\":{\"values\":[");
-            list(out, elements(array), |out, any| otlp_value(out, any));
+            list(out, elements(array), otlp_value);
             out.extend_from_slice(b"]}");
         }
         Any::Map(map) => {

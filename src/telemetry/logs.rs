@@ -14,7 +14,7 @@ use opentelemetry::{Context, Key};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context as LayerContext, Layer, SubscriberExt as _};
@@ -22,6 +22,9 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::Instrument;
+
+/// So many lines may wait to be written; the crate's own limit takes 5 MB for the places alone.
+const WAITING_LINES: usize = 8_192;
 
 /// Which lines are written where; both in the syntax of `RUST_LOG`, for example `info,tracelab::service=debug`.
 #[derive(Clone, Debug)]
@@ -47,7 +50,7 @@ impl Logs {
     /// A filter that cannot be read, or a second call.
     pub fn start(settings: &LogSettings) -> anyhow::Result<Self> {
         // A terminal or pipe that nobody reads must not hold up a request: lines wait in a bounded queue.
-        let (writer, guard) = tracing_appender::non_blocking(std::io::stdout());
+        let (writer, guard) = NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES).finish(std::io::stdout());
         subscriber(settings, writer)?.try_init().context("the log is already started")?;
         Ok(Self { _writer: guard })
     }

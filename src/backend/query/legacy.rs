@@ -158,8 +158,10 @@ fn value<T>(params: &Params, name: &str, parse: impl Fn(&str) -> Result<T, Strin
     parse(text).map(Some).map_err(|error| format!("unable to parse param '{name}': {error}"))
 }
 
-/// A search, or trace ids, and whether the traces are wanted raw.
-fn find(params: &Params) -> Result<(Query, Vec<(u64, u64)>, bool), String> {
+/// A search, or trace ids instead, and whether the traces are wanted raw.
+type Find = (Query, Vec<(u64, u64)>, bool);
+
+fn find(params: &Params) -> Result<Find, String> {
     let integer = |text: &str| params::int(text, "ParseInt");
     let now = jiff::Timestamp::now().as_microsecond();
     let start = value(params, "start", integer)?.unwrap_or(now - TWO_DAYS_US);

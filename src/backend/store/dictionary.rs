@@ -115,14 +115,16 @@ impl Attributes {
             self.values.push(0);
         }
         let values = &mut self.values[number as usize];
-        if message.len() <= LONG && *values < MAX_VALUES && self.json.len() < u32::MAX as usize / 2 {
-            if let Some(pair) = self.pairs.intern(message, MAX_PAIRS) {
-                *values += 1;
-                attribute::otlp(&mut self.json, key, any);
-                self.about.push((number, self.json.len() as u32));
-                put_varint(out, u64::from(pair) << 1);
-                return;
-            }
+        if message.len() <= LONG
+            && *values < MAX_VALUES
+            && self.json.len() < u32::MAX as usize / 2
+            && let Some(pair) = self.pairs.intern(message, MAX_PAIRS)
+        {
+            *values += 1;
+            attribute::otlp(&mut self.json, key, any);
+            self.about.push((number, self.json.len() as u32));
+            put_varint(out, u64::from(pair) << 1);
+            return;
         }
         put_varint(out, u64::from(number + 1) << 1 | 1);
         put_bytes(out, any);

@@ -61,7 +61,7 @@ impl<'a> Draft<'a> {
             match (number, value) {
                 (9, _) => draft.attributes += 1,
                 (2, Value::Bytes(id)) => draft.span_id = u64::from_be_bytes(id.try_into().ok()?),
-                (4, Value::Bytes(id)) if id.is_empty() => draft.parent = 0,
+                (4, Value::Bytes([])) => draft.parent = 0,
                 (4, Value::Bytes(id)) => draft.parent = u64::from_be_bytes(id.try_into().ok()?),
                 (3, Value::Bytes(text)) => draft.trace_state = text,
                 (5, Value::Bytes(name)) => draft.name = name,

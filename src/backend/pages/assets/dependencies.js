@@ -37,8 +37,8 @@ function show(links) {
     return;
   }
   const services = new Set(links.flatMap(({ parent, child }) => [parent, child]));
-  const calls = links.reduce((sum, { callCount }) => sum + (callCount ?? 0), 0);
-  status.textContent = `${format.counted(services.size, "service")}, ${format.counted(calls, "call")}.`;
+  const calls = links.reduce((sum, { parent, child, callCount }) => sum + (parent === child ? 0 : (callCount ?? 0)), 0);
+  status.textContent = `${format.counted(services.size, "service")}, ${format.counted(calls, "call")} between them.`;
   place.replaceChildren(graph(links, byName.compare), table(links));
 }
 

@@ -26,32 +26,38 @@ export function graph(links, compare) {
   const nodes = layers.flat();
   for (const node of nodes) node.element = box(node);
   const caption = el("p", { class: "caption", "aria-live": "polite" });
+  // Faded as one: a hundred faint lines on one another would be a strong one.
+  const far = svg("g", { class: "edges" }, edges.map((edge) => edge.element));
+  const near = svg("g", { class: "edges near" });
   const drawing = svg("svg", {
     class: "graph", width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Service graph; the same calls are in the table below",
-  }, edges.map((edge) => edge.element), nodes.map((node) => node.element));
+  }, far, near, nodes.map((node) => node.element));
 
   let held = null;
   for (const node of nodes) {
     node.element.addEventListener("pointerenter", () => highlight(node));
     node.element.addEventListener("pointerleave", () => highlight(held));
+    // Held until another is: the reader is to reach the link in the caption.
     node.element.addEventListener("focus", () => highlight((held = node)));
-    node.element.addEventListener("blur", () => highlight((held = null)));
     node.element.addEventListener("keydown", (event) => moved(event, node));
   }
+  drawing.addEventListener("click", (event) => event.target.closest(".node") ?? highlight((held = null)));
   nodes[0]?.element.setAttribute("tabindex", "0");
   highlight(null);
 
   function highlight(node) {
+    const calls = node ? [...node.calls, ...node.calledBy] : [];
+    const nodesNear = new Set([node, ...calls.flatMap((edge) => [edge.from, edge.to])]);
     drawing.classList.toggle("picking", Boolean(node));
-    const near = new Set(node ? [...node.calls, ...node.calledBy].flatMap((edge) => [edge, edge.from, edge.to]) : []);
-    if (node) near.add(node);
-    for (const one of [...nodes, ...edges]) one.element.classList.toggle("near", near.has(one));
-    for (const edge of node ? [...node.calls, ...node.calledBy] : []) edge.element.parentNode.insertBefore(edge.element, nodes[0].element);
+    for (const one of nodes) one.element.classList.toggle("near", nodesNear.has(one));
+    far.append(...near.children);
+    near.append(...calls.map((edge) => edge.element));
     caption.replaceChildren(...(node ? sentence(node).flat() : ["Point at a service, or move to it with Tab and the arrow keys, to see its calls alone."]));
   }
 
   /** One Tab stop; arrows go up and down a layer and across to the nearest line of the next. */
   function moved(event, node) {
+    if (event.key === "Escape") highlight((held = null));
     const layer = layers[node.layer];
     const across = (next) => next?.reduce((best, other) => (Math.abs(other.y - node.y) < Math.abs(best.y - node.y) ? other : best));
     const target = {
@@ -81,7 +87,8 @@ function box(node) {
   return svg("g", { class: "node", tabindex: "-1", role: "img", "aria-label": node.name, transform: `translate(${node.x} ${node.y})` },
     svg("title", {}, node.name),
     svg("rect", { width: NODE.width, height: NODE.height, rx: 4 }),
-    svg("text", { x: 8, y: NODE.height / 2, "dominant-baseline": "central" }, short));
+    // An inner drawing cuts off what does not fit, wide letters for example.
+    svg("svg", { width: NODE.width - 4, height: NODE.height }, svg("text", { x: 8, y: NODE.height / 2, "dominant-baseline": "central" }, short)));
 }
 
 /** From the right edge of the caller to the left edge of the called; a call within a layer or back to one bends around. */

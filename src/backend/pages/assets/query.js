@@ -25,6 +25,7 @@ export function fromAddress(search) {
   query.tags = tagsText(parameters.get("tags") ?? "");
   const [from, to] = [fromMicros(parameters.get("start")), fromMicros(parameters.get("end"))];
   if (from && to) Object.assign(query, { lookback: "custom", from, to });
+  if (!["all", "custom"].includes(query.lookback) && lookbackMs(query.lookback) === undefined) query.lookback = DEFAULTS.lookback;
   // Jaeger's "all operations" is a value of its own.
   if (query.operation === "all") query.operation = "";
   return query;
