@@ -1,5 +1,7 @@
 //! The frontend through real sockets: its API, its runs, its game and its control port, before services that the test makes.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the reason, which is what a test is for")]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

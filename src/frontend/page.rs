@@ -9,7 +9,19 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Path, content type, content.
-const FILES: &[(&str, &str, &str)] = &[("/", "text/html; charset=utf-8", include_str!("page/index.html"))];
+const FILES: &[(&str, &str, &str)] = &[
+    ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
+    ("/page/style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
+    ("/page/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
+    ("/page/main.js", "text/javascript; charset=utf-8", include_str!("page/main.js")),
+    ("/page/api.js", "text/javascript; charset=utf-8", include_str!("page/api.js")),
+    ("/page/dom.js", "text/javascript; charset=utf-8", include_str!("page/dom.js")),
+    ("/page/format.js", "text/javascript; charset=utf-8", include_str!("page/format.js")),
+    ("/page/buttons.js", "text/javascript; charset=utf-8", include_str!("page/buttons.js")),
+    ("/page/run.js", "text/javascript; charset=utf-8", include_str!("page/run.js")),
+    ("/page/mystery.js", "text/javascript; charset=utf-8", include_str!("page/mystery.js")),
+    ("/page/trace.js", "text/javascript; charset=utf-8", include_str!("page/trace.js")),
+];
 
 /// The file at `path`, if the page has one.
 pub(super) fn file(path: &str) -> Option<Response> {

@@ -130,7 +130,9 @@ impl Report {
         for (up_to, calls) in bins {
             // A bin that is not empty shows at least one mark.
             let bar = "#".repeat(usize::try_from((calls * BAR).div_ceil(most)).unwrap_or(0));
-            writeln!(out, "{}", format!("{:>9.3}  {calls:>8}  {bar}", ms(up_to)).trim_end())?;
+            // The histogram rounds up: the last row would otherwise end above the slowest call.
+            let up_to = ms(up_to).min(self.latency_ms.max);
+            writeln!(out, "{}", format!("{up_to:>9.3}  {calls:>8}  {bar}").trim_end())?;
         }
         Ok(())
     }
