@@ -1,5 +1,7 @@
 //! The binary as a user runs it: every role on free ports, every command with its output.
 
+#![allow(dead_code, reason = "each test file that includes this uses a part of it")]
+
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
