@@ -96,11 +96,7 @@ impl Sandbox {
         };
 
         let mut services = Group::new();
-        let running = start_services(config, &telemetry, &client, &mut services)?;
-        let places: Arc<BTreeMap<ServiceName, String>> =
-            Arc::new(running.places.into_iter().chain(config.replace.iter().map(|(name, url)| (*name, base(url)))).collect());
-        // The topology's services are all in `places`: the ones started here, and the ones that were replaced.
-        let url_of: UrlOf = Arc::new(move |name| places.get(&name).cloned().unwrap_or_default());
+        let fleet = Arc::new(Fleet::start(config, &telemetry, &client, &mut services)?);
         let game = Game::open(&GameSettings {
             topology: config.topology()?,
             mystery: config.mystery,
@@ -108,8 +104,8 @@ impl Sandbox {
             delay_scale: config.delay_scale,
             state: config.state.clone(),
         })?;
-        hand_over(&game, &running.services, &url_of)?;
-        services.spawn(keep_handing_over(game.clone(), running.services.clone(), url_of.clone(), services.stop.clone()));
+        fleet.obey(&game)?;
+        services.spawn(fleet.clone().follow(game.clone(), services.stop.clone()));
 
         let jaeger = addresses.jaeger.parse().context("the trace backend's address is no URL")?;
         let settings = Settings {
@@ -118,8 +114,8 @@ impl Sandbox {
             instructor_token: config.instructor_token.as_ref().map(|token| token.expose().to_owned()),
             allowed_hosts: config.allowed_hosts.clone(),
         };
-        let redeploy = Redeploy::Here(redeploy(running.services, telemetry.clone(), client.clone()));
-        let page = Frontend::new(settings, game, &url_of, redeploy, &telemetry, client)?;
+        let url_of = fleet.url_of.clone();
+        let page = Frontend::new(settings, game, &url_of, Redeploy::Here(fleet.redeploy()), &telemetry, client)?;
         let mut frontend = Group::new();
         frontend.spawn(page.serve(listener, frontend.stop.clone()));
         Ok(Self { addresses, telemetry, frontend, services, backend })
@@ -161,66 +157,72 @@ impl Group {
     }
 }
 
-struct Running {
-    services: Arc<BTreeMap<ServiceName, Service>>,
-    places: Vec<(ServiceName, String)>,
-}
-
-/// Starts every service that is not replaced, each on a free loopback port.
-fn start_services(config: &Config, telemetry: &Telemetry, client: &reqwest::Client, group: &mut Group) -> anyhow::Result<Running> {
-    let mut services = BTreeMap::new();
-    let mut places = Vec::new();
-    for name in config.topology()?.services().filter(|name| !config.replace.contains_key(name)) {
-        let listener = server::bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0), "--bind")
-            .with_context(|| format!("cannot start {name}; fewer services take --layers and --width"))?;
-        let service = Service::new(name, config.patched, telemetry, client.clone());
-        places.push((name, url_of(&listener)?));
-        let serving = server::serve(listener, service.routes(), group.stop.clone());
-        group.tasks.spawn(serving);
-        services.insert(name, service);
-    }
-    Ok(Running { services: Arc::new(services), places })
-}
-
-/// Tells every service what the current mystery wants of it.
-fn hand_over(game: &Game, services: &BTreeMap<ServiceName, Service>, url_of: &UrlOf) -> anyhow::Result<()> {
-    let round = game.rounds().borrow().clone();
-    for (name, service) in services {
-        service.assign(round.mystery.assignment(*name, |name| url_of(name)))?;
-    }
-    Ok(())
-}
-
-async fn keep_handing_over(
-    game: Game,
-    services: Arc<BTreeMap<ServiceName, Service>>,
+/// The services that run here, and where all of the topology's are.
+struct Fleet {
+    services: BTreeMap<ServiceName, Service>,
     url_of: UrlOf,
-    stop: Stop,
-) -> anyhow::Result<()> {
-    let mut rounds = game.rounds();
-    let stopped = stop.stopped();
-    tokio::pin!(stopped);
-    loop {
-        tokio::select! {
-            changed = rounds.changed() => changed.context("the game is gone")?,
-            () = &mut stopped => return Ok(()),
-        }
-        rounds.borrow_and_update();
-        hand_over(&game, &services, &url_of)?;
-    }
+    telemetry: Telemetry,
+    client: reqwest::Client,
 }
 
-fn redeploy(services: Arc<BTreeMap<ServiceName, Service>>, telemetry: Telemetry, client: reqwest::Client) -> RedeployHere {
-    Arc::new(move |name, version| {
-        let result = match services.get(&name) {
-            Some(service) => {
-                service.deploy(version.is_patched(), &telemetry, client.clone());
-                Ok(())
+impl Fleet {
+    /// Starts every service that is not replaced, each on a free loopback port.
+    fn start(config: &Config, telemetry: &Telemetry, client: &reqwest::Client, group: &mut Group) -> anyhow::Result<Self> {
+        let mut services = BTreeMap::new();
+        let mut places: BTreeMap<ServiceName, String> = config.replace.iter().map(|(name, url)| (*name, base(url))).collect();
+        for name in config.topology()?.services().filter(|name| !config.replace.contains_key(name)) {
+            let listener = server::bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0), "--bind")
+                .with_context(|| format!("cannot start {name}; fewer services take --layers and --width"))?;
+            let service = Service::new(name, config.patched, telemetry, client.clone());
+            places.insert(name, url_of(&listener)?);
+            group.tasks.spawn(server::serve(listener, service.routes(), group.stop.clone()));
+            services.insert(name, service);
+        }
+        // The topology's services are all in `places`: those started here, and those that were replaced.
+        let url_of: UrlOf = Arc::new(move |name| places.get(&name).cloned().unwrap_or_default());
+        Ok(Self { services, url_of, telemetry: telemetry.clone(), client: client.clone() })
+    }
+
+    /// Tells every service what the current mystery wants of it.
+    fn obey(&self, game: &Game) -> anyhow::Result<()> {
+        let round = game.rounds().borrow().clone();
+        for (name, service) in &self.services {
+            service.assign(round.mystery.assignment(*name, |name| (self.url_of)(name)))?;
+        }
+        Ok(())
+    }
+
+    /// Obeys every new mystery until `stop`. Patched services go back to v1 first: one of them may be the next culprit, and a
+    /// patched culprit could not be found.
+    async fn follow(self: Arc<Self>, game: Game, stop: Stop) -> anyhow::Result<()> {
+        let mut rounds = game.rounds();
+        let stopped = stop.stopped();
+        tokio::pin!(stopped);
+        loop {
+            tokio::select! {
+                changed = rounds.changed() => changed.context("the game is gone")?,
+                () = &mut stopped => return Ok(()),
             }
-            None => Err(anyhow::anyhow!("{name} is a program of your own (--replace); restart it yourself")),
-        };
-        Box::pin(std::future::ready(result))
-    })
+            rounds.borrow_and_update();
+            for service in self.services.values().filter(|service| service.is_patched()) {
+                service.deploy(false, &self.telemetry, self.client.clone());
+            }
+            self.obey(&game)?;
+        }
+    }
+
+    fn redeploy(self: Arc<Self>) -> RedeployHere {
+        Arc::new(move |name, version| {
+            let result = match self.services.get(&name) {
+                Some(service) => {
+                    service.deploy(version.is_patched(), &self.telemetry, self.client.clone());
+                    Ok(())
+                }
+                None => Err(anyhow::anyhow!("{name} is a program of your own (--replace); restart it yourself")),
+            };
+            Box::pin(std::future::ready(result))
+        })
+    }
 }
 
 /// The store as the end of the telemetry pipeline.

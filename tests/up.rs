@@ -152,6 +152,11 @@ async fn a_patched_service_is_fast_again_and_says_so() {
 async fn a_new_mystery_moves_the_fault_without_a_restart() {
     let sandbox = Sandbox::up(&["--seed", "1", "--delay-scale", "0"]);
     let first = sandbox.reveal();
+    // Patched for the last mystery; the next culprit may be among them and must have its fault all the same.
+    for service in (0..30).flat_map(|number| (0..3).map(move |layer| format!("dummy-{layer}-{number}"))) {
+        let (status, answer) = sandbox.post("/api/redeploy", json!({ "service": service, "version": "v2" })).await;
+        assert_eq!(status, 200, "{answer}");
+    }
     let started = sandbox.run(&["mystery", "sleep", "--seed", "2"]);
     assert!(stdout(&started).contains("mystery 2"), "{}", stdout(&started));
     let second = sandbox.reveal();

@@ -114,6 +114,10 @@ impl Service {
         self.0.release.store(Arc::new(Release::new(self.0.name, patched, telemetry, client)));
     }
 
+    pub fn is_patched(&self) -> bool {
+        self.0.release.load().patched
+    }
+
     /// `GET /` and the two checks.
     pub fn routes(
         &self,
