@@ -1,4 +1,5 @@
 //! A backend on sockets of its own, and a client for it.
+#![allow(dead_code, reason = "every test file uses a part of this")]
 
 use std::net::SocketAddr;
 use std::sync::Once;

@@ -39,6 +39,16 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Sums up the newest segment that hardly changes any more, so that the first to ask for the graph need not wait.
+    pub(super) fn sum_up_settled(&self) {
+        let ring = self.read();
+        if let Some(settled) = ring.segments.len().checked_sub(3).and_then(|at| ring.segments.get(at)) {
+            settled.edges_between(0, u64::MAX);
+        }
+    }
+}
+
 impl Segment {
     fn edges_between(&self, start: u64, end: u64) -> Vec<Edge> {
         let within = |entry: &&Entry| entry.spans > 0 && entry.start > start && entry.end < end;
@@ -60,7 +70,7 @@ impl Segment {
     }
 
     fn count_edges<'a>(&self, entries: impl Iterator<Item = &'a Entry>) -> Vec<Edge> {
-        let mut sums: FxHashMap<(u32, u32), u64> = FxHashMap::default();
+        let mut calls = Calls::new(self.services.len());
         let mut spans: Vec<(u64, u64, u32)> = Vec::new();
         for entry in entries.filter(|entry| entry.spans > 1) {
             spans.clear();
@@ -68,22 +78,54 @@ impl Segment {
                 let head = Head::read(&self.arena, record).0;
                 (head.id, head.parent, self.groups[head.group as usize].service)
             }));
-            let mut call = |parent, child| *sums.entry((parent, child)).or_default() += 1;
             if spans.len() <= 32 {
                 for &(_, parent, child) in spans.iter().filter(|span| span.1 != 0) {
                     if let Some(caller) = spans.iter().find(|span| span.0 == parent) {
-                        call(caller.2, child);
+                        calls.add(caller.2, child);
                     }
                 }
             } else {
                 let services: FxHashMap<u64, u32> = spans.iter().map(|&(id, _, service)| (id, service)).collect();
                 for &(_, parent, child) in spans.iter().filter(|span| span.1 != 0) {
                     if let Some(&caller) = services.get(&parent) {
-                        call(caller, child);
+                        calls.add(caller, child);
                     }
                 }
             }
         }
-        sums.into_iter().map(|((parent, child), count)| (parent, child, count)).collect()
+        calls.edges()
+    }
+}
+
+/// Calls by parent and child: a square while there are few services, a map beyond.
+enum Calls {
+    Square { side: usize, counts: Vec<u64> },
+    Map(FxHashMap<(u32, u32), u64>),
+}
+
+impl Calls {
+    fn new(services: usize) -> Self {
+        if services <= 512 {
+            return Calls::Square { side: services, counts: vec![0; services * services] };
+        }
+        Calls::Map(FxHashMap::default())
+    }
+
+    #[inline]
+    fn add(&mut self, parent: u32, child: u32) {
+        match self {
+            Calls::Square { side, counts } => counts[parent as usize * *side + child as usize] += 1,
+            Calls::Map(map) => *map.entry((parent, child)).or_default() += 1,
+        }
+    }
+
+    fn edges(self) -> Vec<Edge> {
+        match self {
+            Calls::Square { side, counts } => {
+                let called = counts.into_iter().enumerate().filter(|(_, count)| *count > 0);
+                called.map(|(at, count)| ((at / side) as u32, (at % side) as u32, count)).collect()
+            }
+            Calls::Map(map) => map.into_iter().map(|((parent, child), count)| (parent, child, count)).collect(),
+        }
     }
 }

@@ -183,8 +183,8 @@ impl Head {
         let Some((head, rest)) = record.split_first_chunk::<HEAD>() else {
             return (Self { previous: NONE, id: 0, parent: 0, group: 0, flags: 0 }, &[]);
         };
-        let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-        let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
+        let word = |at: usize| head[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let long = |at: usize| head[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         (Self { previous: word(0), id: long(4), parent: long(12), group: word(20), flags: head[24] }, rest)
     }
 }

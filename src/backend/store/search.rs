@@ -138,10 +138,11 @@ impl<'a> Matcher<'a> {
 
     fn search(&self, best: &mut Best) {
         let mut taken = vec![0u64; self.segment.entries.len() / 64 + 1];
-        match self.service {
-            Some(service) => {
+        let postings = self.service.map(|service| self.segment.services[service as usize].postings.as_slice());
+        // Where a service is in every trace, its postings rule nothing out that the traces themselves do not.
+        match postings.filter(|postings| self.query.sort == Sort::Arrival || postings.len() < self.segment.entries.len()) {
+            Some(postings) => {
                 let floor = u32::try_from(self.query.duration_min / 1_000).unwrap_or(u32::MAX);
-                let postings = &self.segment.services[service as usize].postings;
                 for posting in postings.iter().rev() {
                     if posting.duration_us < floor || matches!(self.name, Some(Some(name)) if posting.name != name) {
                         continue;
@@ -182,6 +183,9 @@ impl<'a> Matcher<'a> {
     fn matches_record(&self, record: u32) -> bool {
         let span = self.segment.span(record);
         let query = self.query;
+        if self.service.is_some_and(|service| self.segment.groups[span.head.group as usize].service != service) {
+            return false;
+        }
         if span.start < query.start_min || span.start > query.start_max {
             return false;
         }
