@@ -2,6 +2,7 @@
 //!
 //! Traces are like the sandbox's own: seven spans through four services, eight to ten attributes a span, in batches of 512
 //! spans as an exporter sends them, so that the spans of one trace come in several requests.
+#![allow(clippy::unwrap_used, reason = "a bench that cannot run should stop")]
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

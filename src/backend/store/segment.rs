@@ -117,7 +117,7 @@ impl Segment {
         if resource_number as usize == self.resources_json.len() {
             let mut json = Vec::new();
             write_resource(&mut json, resource, true);
-            self.small += json.len();
+            self.small += json.len() + 48;
             self.resources_json.push(json);
         }
         let mut key = [0u8; 8];
@@ -135,7 +135,8 @@ impl Segment {
         let service = self.service_names.intern(service_name(resource), NONE as usize - 1).unwrap_or_default();
         if service as usize == self.services.len() {
             self.services.push(Service::default());
-            self.small += with_slack(size_of::<Service>());
+            // With the first few postings and operations, each an allocation.
+            self.small += with_slack(size_of::<Service>()) + 128;
         }
         self.groups.push(Group { resource: resource_number, scope, service });
         self.group_index.insert(hash, number);
