@@ -522,3 +522,18 @@ async fn dependencies_count_calls_between_services_in_the_window() {
     let one = backend.json(&format!("/api/dependencies?endTs={end}&lookback=3600000&service=callee")).await["data"].clone();
     assert_eq!(one, json!([link("caller", "callee")]));
 }
+
+#[tokio::test]
+async fn it_stops_at_once_though_clients_keep_their_connections() {
+    let backend = Backend::start().await;
+    let mut grpc = TraceServiceClient::connect(backend.grpc.clone()).await.unwrap();
+    grpc.export(request("shop", vec![span(1, 1, 5)])).await.unwrap();
+    let client = backend.client.clone();
+    assert_eq!(backend.get("/status").await.0, 200);
+    assert_eq!(backend.post("/v1/traces", PROTOBUF, encoded("shop", vec![span(1, 2, 5)])).await.0, 200);
+    let url = backend.query.clone();
+    let drain = tracelab::server::DRAIN / 2;
+    tokio::time::timeout(drain, backend.stop()).await.expect("idle connections do not hold it up");
+    assert!(client.get(url).send().await.is_err());
+    drop(grpc);
+}

@@ -27,14 +27,15 @@ impl Store {
     /// The calls within the traces that began after `start` and ended before `end` (nanoseconds).
     pub(crate) fn dependencies(&self, start: u64, end: u64) -> Vec<Dependency> {
         let mut sums: BTreeMap<(String, String), u64> = BTreeMap::new();
-        let ring = self.read();
-        for segment in &ring.segments {
+        let segments: Vec<u32> = self.read().segments.iter().map(|segment| segment.number).collect();
+        for number in segments {
+            let ring = self.read();
+            let Some(segment) = ring.segment(number) else { continue };
             let name = |service| String::from_utf8_lossy(segment.service_names.get(service)).into_owned();
             for (parent, child, count) in segment.edges_between(start, end) {
                 *sums.entry((name(parent), name(child))).or_default() += count;
             }
         }
-        drop(ring);
         sums.into_iter().map(|((parent, child), call_count)| Dependency { parent, child, call_count }).collect()
     }
 }

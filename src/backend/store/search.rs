@@ -6,9 +6,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::dictionary::Attribute;
 use super::record::{Name, Span};
 use super::segment::{Entry, Segment};
-use super::{Ring, Store, TraceKey};
+use super::{Store, TraceKey};
 use crate::backend::attribute;
 
 /// What a search asks for. Times are nanoseconds.
@@ -55,10 +56,23 @@ impl Sort {
 }
 
 impl Store {
-    /// The traces that match, best first.
+    /// The traces that match, best first. Writers get their turn after every segment.
     pub(crate) fn search(&self, query: &Query) -> Vec<TraceKey> {
         let mut best = Best { limit: query.limit, heap: BinaryHeap::new() };
-        self.read().search(query, &mut best);
+        let mut segments: Vec<u32> = self.read().segments.iter().map(|segment| segment.number).collect();
+        // The likeliest winners first: they spare the others a closer look.
+        if query.sort != Sort::Oldest {
+            segments.reverse();
+        }
+        for number in segments {
+            if query.sort == Sort::Arrival && best.heap.len() >= best.limit {
+                break;
+            }
+            let ring = self.read();
+            if let Some(matcher) = ring.segment(number).and_then(|segment| Matcher::new(query, segment)) {
+                matcher.search(&mut best);
+            }
+        }
         best.heap.into_sorted_vec().into_iter().map(|Reverse((_, segment, entry))| TraceKey { segment, entry }).collect()
     }
 }
@@ -79,22 +93,6 @@ impl Best {
             self.heap.pop();
         }
         self.heap.push(Reverse(candidate));
-    }
-}
-
-impl Ring {
-    fn search(&self, query: &Query, best: &mut Best) {
-        let segments = self.segments.len();
-        for at in 0..segments {
-            // The likeliest winners first: they spare the others a closer look.
-            let segment = &self.segments[if query.sort == Sort::Oldest { at } else { segments - 1 - at }];
-            if query.sort == Sort::Arrival && best.heap.len() >= best.limit {
-                break;
-            }
-            if let Some(matcher) = Matcher::new(query, segment) {
-                matcher.search(best);
-            }
-        }
     }
 }
 
@@ -255,12 +253,11 @@ impl<'a> Condition<'a> {
                 if groups[span.head.group as usize] {
                     return true;
                 }
-                use super::dictionary::Attribute::{Own, Pair};
                 let mut attributes = Vec::new();
                 let tail = span.attributes(&mut attributes);
                 let found = attributes.iter().any(|&attribute| match attribute {
-                    Pair(pair) => pairs.binary_search(&pair).is_ok(),
-                    Own { key: own, any } => own == *key && attribute::equals_text(any, text),
+                    Attribute::Pair(pair) => pairs.binary_search(&pair).is_ok(),
+                    Attribute::Own { key: own, any } => own == *key && attribute::equals_text(any, text),
                 });
                 found
                     || tail.events.into_iter().any(|event| has(attribute::repeated(event, 3), key, text))
