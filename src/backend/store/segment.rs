@@ -89,9 +89,10 @@ const fn with_slack(size: usize) -> usize {
 }
 
 impl Segment {
-    pub fn new(number: u32, capacity: usize) -> Self {
+    /// A segment that is to be closed at about `share` bytes.
+    pub fn new(number: u32, share: usize) -> Self {
         // Reserved but untouched memory is not resident; growing step by step would copy the arena again and again.
-        Self { number, arena: Vec::with_capacity(capacity), ..Self::default() }
+        Self { number, arena: Vec::with_capacity(share), dictionaries: Dictionaries::new(share), ..Self::default() }
     }
 
     /// What this segment keeps resident, estimated from above.
