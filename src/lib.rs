@@ -4,6 +4,17 @@
 //! is the map.
 
 pub mod backend;
+pub mod caller;
+pub mod cli;
+pub mod cmd;
+pub mod config;
+pub mod exit;
+pub mod frontend;
+pub mod load;
 pub mod mystery;
+pub mod outbound;
+pub mod sandbox;
 pub mod server;
+pub mod service;
+pub mod telemetry;
 pub mod topology;

@@ -12,6 +12,7 @@
 mod attribute;
 mod json;
 mod otlp;
+mod pages;
 mod query;
 mod store;
 mod wire;

@@ -22,6 +22,7 @@ use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use super::otlp::body::Bodies;
+use super::pages;
 use super::store::Store;
 use params::Params;
 
@@ -51,6 +52,6 @@ pub(crate) fn routes(store: Store) -> impl Filter<Extract = (impl Reply,), Error
                 _ => answer::not_found(),
             }
         });
-    // The pages go here: `pages::routes().or(api)`.
-    api.recover(|_| async { Ok::<Response, Infallible>(answer::not_found()) }).unify()
+    let pages = pages::routes().map(Reply::into_response);
+    pages.or(api).unify().recover(|_| async { Ok::<Response, Infallible>(answer::not_found()) }).unify()
 }

@@ -1,0 +1,70 @@
+// All that is known of one span, shown below its row.
+
+import * as api from "/assets/api.js";
+import { el } from "/assets/dom.js";
+import * as format from "/assets/format.js";
+
+const logsOfTrace = new Map();
+
+export function details(traceId, trace, span) {
+  const after = (time) => format.duration(Number(time - trace.start));
+  return [
+    span.warnings.length > 0 && section("Warnings", el("ul", {}, span.warnings.map((text) => el("li", {}, text)))),
+    section("Span", pairs([
+      ["span ID", span.id],
+      ["parent ID", span.parentId],
+      ["kind", span.kind],
+      ["status", [span.status, span.statusMessage].filter(Boolean).join(": ")],
+      ["starts after", format.duration(span.offset)],
+      ["duration", format.duration(span.duration)],
+      ["self time", selfTime(span)],
+      ["trace state", span.traceState],
+      ["instrumentation", span.scope],
+    ].filter(([, value]) => value !== ""))),
+    section("Tags", pairs(span.tags, "no tags")),
+    section(`Process (${span.service})`, pairs(span.process)),
+    span.events.length > 0 && section("Events", el("ol", { class: "moments" }, span.events.map((event) =>
+      el("li", {}, el("span", { class: "when" }, after(event.time)), " ", el("strong", {}, event.name), pairs(event.tags, ""))))),
+    span.links.length > 0 && section("Links", el("ul", {}, span.links.map((link) =>
+      el("li", {}, el("a", { href: `/trace/${encodeURIComponent(link.traceId)}` }, `span ${link.spanId} of trace ${link.traceId}`), pairs(link.tags, ""))))),
+    logsSection(traceId, trace, span),
+  ];
+}
+
+function section(title, ...body) {
+  return el("section", {}, el("h3", {}, title), body);
+}
+
+function selfTime({ selfTime, duration }) {
+  return duration > 0 ? `${format.duration(selfTime)} (${format.share(selfTime / duration)})` : format.duration(selfTime);
+}
+
+function pairs(list, empty = "none") {
+  if (list.length === 0) return empty && el("p", { class: "help" }, empty);
+  return el("dl", { class: "pairs" }, list.map(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, value))));
+}
+
+/** Logs come from a request of their own, one a trace, made when the first details open. */
+function logsSection(traceId, trace, span) {
+  const body = el("div", {}, el("p", { class: "help" }, "Loading …"));
+  if (!logsOfTrace.has(traceId)) logsOfTrace.set(traceId, api.logs(traceId));
+  logsOfTrace.get(traceId).then(
+    (lines) => body.replaceChildren(logLines(lines, trace, span)),
+    (error) => {
+      logsOfTrace.delete(traceId);
+      body.replaceChildren(el("p", { class: "help" }, error.status === 404 ? "none" : `Could not be loaded: ${error.message}`));
+    });
+  return section("Logs", body);
+}
+
+/** The lines that this span logged; its trace's other lines are in the details of the spans that logged them. */
+function logLines(lines, trace, span) {
+  const own = lines.filter((line) => line.span_id === span.id);
+  if (own.length === 0) return el("p", { class: "help" }, lines.length === 0 ? "none" : `none of this span; ${format.counted(lines.length, "line")} of other spans`);
+  return el("ol", { class: "moments" }, own.map((line) => el("li", {},
+    el("span", { class: "when" }, format.duration(Number(format.fromRfc3339(line.timestamp) - trace.start))), " ",
+    el("span", { class: /^(err|fatal)/i.test(line.severity) ? "badge error" : "badge" }, line.severity), " ",
+    el("span", {}, text(line.body)), pairs(Object.entries(line.attributes ?? {}).map(([key, value]) => [key, text(value)]), ""))));
+}
+
+const text = (value) => (typeof value === "string" ? value : JSON.stringify(value));

@@ -1,0 +1,41 @@
+// Builds elements. Whatever comes out of a span passes through here as text or as an attribute's value, never as HTML.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An element with attributes (`on…` functions become listeners; null and false are left out) and children (strings become text). */
+export function el(tag, attributes = {}, ...children) {
+  return fill(document.createElement(tag), attributes, children);
+}
+
+export function svg(tag, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (typeof value === "function") element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** Custom properties go through the style object: a `style` attribute would be stopped by our Content-Security-Policy. */
+export function withStyle(element, properties) {
+  for (const [name, value] of Object.entries(properties)) element.style.setProperty(name, value);
+  return element;
+}
+
+/** What a page shows instead of its content: why it is not there, and what to do next. */
+export function notice(kind, title, ...body) {
+  return el("div", { class: `notice ${kind}` }, el("h2", {}, title), body);
+}
+
+/** What a failed request means to the reader. */
+export function failure(error, again) {
+  const button = el("button", { type: "button", onclick: again }, "Try again");
+  return error.status === 0
+    ? notice("error", "The backend does not answer", el("p", {}, `${error.message}. Is tracelab still running?`), button)
+    : notice("error", "The backend could not answer", el("p", {}, error.message), button);
+}

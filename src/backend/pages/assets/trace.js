@@ -1,0 +1,148 @@
+// /trace/{id}: fetches one trace, waits for it a while where it is not there yet, and shows its head and its waterfall.
+
+import * as api from "/assets/api.js";
+import { Hues } from "/assets/colour.js";
+import { el, failure, notice, withStyle } from "/assets/dom.js";
+import * as format from "/assets/format.js";
+import { readTrace } from "/assets/model.js";
+import { waterfall } from "/assets/waterfall.js";
+
+// A trace arrives some seconds after its last span: programs export in batches.
+const RETRY_AFTER_MS = [500, 500, 1000, 1000, 2000, 2000, 3000];
+// So long after its last span a trace may still grow: other services send theirs at other times.
+const SETTLED_AFTER_MS = 10_000;
+const GROWTH_CHECK_MS = 1000;
+// A clock that runs ahead would have us wait for ever.
+const GROWTH_CHECKS = 30;
+const SERVICES_SHOWN = 8;
+const status = document.getElementById("status");
+const place = document.getElementById("trace");
+
+function idFromAddress() {
+  const segment = location.pathname.split("/")[2] ?? "";
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
+}
+
+async function load(id) {
+  showInstead();
+  status.textContent = "Loading the trace …";
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const trace = readTrace(await api.trace(id));
+      if (trace.spans.length > 0) {
+        show(id, trace);
+        return grow(id, trace);
+      }
+    } catch (error) {
+      if (error.status !== 404) return failed(id, error);
+    }
+    const last = attempt === RETRY_AFTER_MS.length;
+    missing(id, last);
+    if (last) return;
+    await pause(RETRY_AFTER_MS[attempt]);
+  }
+}
+
+const pause = (millis) => new Promise((resume) => setTimeout(resume, millis));
+
+/** Shows what arrives after the page was opened, unless the reader is at work in the trace: then it only says so. */
+async function grow(id, trace) {
+  const isSettled = () => Date.now() - format.toMillis(trace.start) - trace.duration / 1e6 > SETTLED_AFTER_MS;
+  for (let checks = 0; checks < GROWTH_CHECKS && !isSettled(); checks++) {
+    await pause(GROWTH_CHECK_MS);
+    const latest = await api.trace(id).then(readTrace, () => null);
+    if (!latest) return;
+    if (latest.spans.length === trace.spans.length) continue;
+    if (place.contains(document.activeElement) || place.querySelector(".details")) {
+      status.textContent = "More spans of this trace have arrived: reload to see them.";
+      return;
+    }
+    trace = latest;
+    show(id, trace);
+  }
+}
+
+/** What stands where the trace would be. */
+function showInstead(...content) {
+  place.replaceChildren(el("h1", {}, "Trace"), ...content);
+}
+
+function missing(id, givenUp) {
+  status.textContent = givenUp ? "No longer looking." : "Not here yet: looking again …";
+  if (!place.querySelector(".missing-trace")) {
+    showInstead(el("div", { class: "missing-trace" },
+      notice("empty", "No trace with this ID is stored", el("p", { class: "id" }, id), el("ul", {},
+        el("li", {}, "It may not have arrived yet: programs send their spans in batches, seconds after they end."),
+        el("li", {}, "It may have been evicted: the backend keeps the newest traces in bounded memory."),
+        el("li", {}, "It may not have been kept by sampling: then it was never sent."))),
+      el("p", { class: "actions" }, el("a", { href: "/search" }, "Search what is stored"))));
+  }
+  if (givenUp) place.querySelector(".actions").prepend(el("button", { type: "button", onclick: () => load(id) }, "Try again"), " ");
+}
+
+function failed(id, error) {
+  status.textContent = "The trace could not be loaded.";
+  showInstead(
+    error.status === 400
+      ? notice("error", "This is not a trace ID", el("p", { class: "id" }, id), el("p", {}, error.message),
+          el("p", {}, "A trace ID is 32 hexadecimal digits (16 in older systems). ", el("a", { href: "/search" }, "Search what is stored")))
+      : failure(error, () => load(id)));
+}
+
+function show(id, trace) {
+  status.textContent = "";
+  const hues = new Hues();
+  const root = trace.roots[0];
+  document.title = `${root.service} ${root.name} · Tracelab`;
+  place.replaceChildren(head(id, trace, root), ...remarks(trace), shares(trace, hues), waterfall(id, trace, hues));
+}
+
+function head(id, trace, root) {
+  const fact = (name, ...value) => el("div", {}, el("dt", {}, name), el("dd", {}, value));
+  return el("section", { class: "trace-head", "aria-labelledby": "trace-title" },
+    el("h1", { id: "trace-title" }, el("span", { class: "service" }, root.service), " ", el("span", { class: "operation" }, root.name)),
+    el("p", { class: "id" }, id, " ", el("a", { href: `/api/v3/traces/${encodeURIComponent(id)}` }, "as JSON")),
+    el("dl", { class: "figures" },
+      fact("Duration", format.duration(trace.duration)),
+      fact("Start", el("time", { datetime: new Date(format.toMillis(trace.start)).toISOString() }, format.dateTime(trace.start))),
+      fact("Services", format.integer(trace.services.length)),
+      fact("Spans", format.integer(trace.spans.length)),
+      fact("Depth", format.integer(trace.depth)),
+      fact("Errors", el("span", { class: trace.errors ? "badge error" : "" }, format.integer(trace.errors)))));
+}
+
+/** What is odd about the whole, so that nobody has to find the marked spans first. */
+function remarks(trace) {
+  const orphans = trace.spans.filter((span) => span.orphan).length;
+  const lines = [];
+  if (orphans > 0) {
+    lines.push(el("li", {}, `${format.counted(orphans, "span has", "spans have")} a parent that is not stored. `
+      + "If this trace is only seconds old, reload; else look for a service that loses the trace context or sends no spans."));
+  }
+  const roots = trace.roots.filter((span) => !span.parentId).length;
+  if (roots > 1) lines.push(el("li", {}, `${format.integer(roots)} spans have no parent: more than one claims to be the first.`));
+  return lines.length > 0 ? [el("ul", { class: "notice warning" }, lines)] : [];
+}
+
+/** Where the time went, which is the legend of the colours too. */
+function shares(trace, hues) {
+  const whole = trace.services.reduce((sum, service) => sum + service.selfTime, 0) || 1;
+  const line = (service) => withStyle(el("li", { class: "share" },
+    el("span", { class: "swatch", "aria-hidden": "true" }),
+    el("span", { class: "service" }, service.name),
+    service.errors > 0 && el("span", { class: "badge error" }, format.counted(service.errors, "error")),
+    el("span", { class: "amount" }, `${format.duration(service.selfTime)} · ${format.share(service.selfTime / whole)}`),
+    el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: "fill" }))),
+  { "--hue": hues.of(service.name), "--width": `${(100 * service.selfTime) / whole}%` });
+  const [first, rest] = [trace.services.slice(0, SERVICES_SHOWN), trace.services.slice(SERVICES_SHOWN)];
+  return el("section", { class: "shares", "aria-labelledby": "shares-title" },
+    el("h2", { id: "shares-title" }, "Self time by service"),
+    el("ul", {}, first.map(line)),
+    rest.length > 0 && el("details", {}, el("summary", {}, `and ${format.counted(rest.length, "more service")}`), el("ul", {}, rest.map(line))));
+}
+
+load(idFromAddress());

@@ -1,0 +1,481 @@
+//! Every command, flag and help text.
+//!
+//! A flag that is also a configuration key is optional here and has the key's name, so that [`crate::config::Config::load`] can
+//! lay it over the other sources; its default stands in `Config::default`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand};
+use serde::{Serialize, Serializer};
+use url::Url;
+
+use crate::config::Secret;
+use crate::frontend::Pick;
+use crate::mystery::Cause;
+use crate::telemetry::{Exporter, Propagator, Protocol};
+use crate::topology::{Route, ServiceName};
+
+const STYLES: Styles = Styles::styled().header(AnsiColor::Green.on_default().bold()).usage(AnsiColor::Green.on_default().bold());
+
+/// Ship a first distributed trace, then find the one hidden sleep among 90 services.
+///
+/// Start with `tracelab up`, which runs everything in this process and prints where to look.
+#[derive(Debug, Parser)]
+#[command(version, styles = STYLES, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 the answer is no (a wrong guess, a failed check), 2 bad usage or configuration, \
+                        3 something needed cannot be reached.\n\
+                        Every flag can also be set in tracelab.toml (store_mb = 512) or by a variable (TRACELAB_STORE_MB=512).")]
+pub struct Cli {
+    /// Configuration file [default: tracelab.toml in this directory, if there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything here: services, frontend and trace backend
+    Up(Up),
+    /// Make many calls through the frontend's buttons and measure them
+    Load(Load),
+    /// Say what is wrong, and hear whether you are right
+    Guess(Guess),
+    /// Give up: be told what is wrong, and the seed
+    Reveal(Reveal),
+    /// Start a new mystery
+    Mystery(Mystery),
+    /// Put another version of one service in place (in `up`)
+    Redeploy(Redeploy),
+    /// Run one service, as its container does
+    Service(Service),
+    /// Run the frontend, as its container does
+    Frontend(Frontend),
+    /// Run the trace backend, as its container does
+    Backend(Backend),
+    /// Ask a role on this machine whether it is ready
+    Healthcheck(Healthcheck),
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct Up {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub topology: TopologyFlags,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub mystery: MysteryFlags,
+    /// Put a program of your own in a service's place (repeatable)
+    #[arg(long, value_name = "SERVICE=URL", value_parser = replacement)]
+    #[serde(serialize_with = "map", skip_serializing_if = "Vec::is_empty")]
+    pub replace: Vec<(ServiceName, Url)>,
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bind: Option<IpAddr>,
+    /// Port of the page [default: 8080]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub backend: BackendFlags,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub game: GameFlags,
+    /// Use the Jaeger at this query address instead of the backend inside
+    #[arg(long, value_name = "URL", requires = "otlp")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger: Option<Url>,
+    /// Where a reader's browser finds that Jaeger [default: the same]
+    #[arg(long, value_name = "URL", requires = "jaeger")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger_links: Option<Url>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub telemetry: TelemetryFlags,
+    /// When all is ready, print one line of JSON {frontend, jaeger, otlp_http, otlp_grpc}
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct TopologyFlags {
+    /// Layers of services [default: 3]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<u16>,
+    /// Services in a layer [default: 30]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u16>,
+    /// How a service picks the next one [default: straight]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<Route>,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct MysteryFlags {
+    /// What is to be wrong [default: sleep]
+    #[arg(long, value_name = "CAUSE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mystery: Option<Pick>,
+    /// Draw the same mystery again [default: a random seed, told by `reveal`]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Multiply the ordinary delays; 0 takes them away [default: 1]
+    #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay_scale: Option<f64>,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct GameFlags {
+    /// Keep seed, guesses and scores in this directory
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<PathBuf>,
+    /// Ask for this token before revealing, redeploying or starting a new mystery
+    #[arg(long, value_name = "TOKEN", value_parser = secret)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructor_token: Option<Secret>,
+    /// Hosts by which the page may be reached beside loopback, for example behind a load balancer
+    #[arg(long, value_name = "HOST,…", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed_hosts: Vec<String>,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct BackendFlags {
+    /// Port of the trace pages and the query API [default: 16686]
+    #[arg(long, value_name = "PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger_port: Option<u16>,
+    /// Port for OTLP by HTTP [default: 4318]
+    #[arg(long, value_name = "PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp_http_port: Option<u16>,
+    /// Port for OTLP by gRPC [default: 4317]
+    #[arg(long, value_name = "PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp_grpc_port: Option<u16>,
+    /// Memory for traces, in MiB; beyond it the oldest go [default: 256]
+    #[arg(long, value_name = "MIB")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store_mb: Option<usize>,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct TelemetryFlags {
+    /// Send traces to the OTLP endpoint at this base URL
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp: Option<Url>,
+    /// How OTLP is carried [default: http/protobuf]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+    /// Where traces go [default: otlp]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exporter: Option<Exporter>,
+    /// Where logs go, beside stdout [default: none; in `up` the backend inside]
+    #[arg(long, value_name = "EXPORTER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logs_exporter: Option<Exporter>,
+    /// How context travels [default: tracecontext,baggage]
+    #[arg(long, value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub propagators: Vec<Propagator>,
+    /// Log lines on stdout, for example warn or info,tracelab::service=debug [default: info; in `up` warn]
+    #[arg(long, value_name = "FILTER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct FrontendClient {
+    /// Base URL of the frontend [default: http://127.0.0.1:8080]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frontend: Option<Url>,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct Instructor {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub client: FrontendClient,
+    /// The token that the frontend was started with, if any
+    #[arg(long, value_name = "TOKEN", value_parser = secret)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instructor_token: Option<Secret>,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct Load {
+    /// How many calls
+    #[arg(default_value_t = 10_000)]
+    #[serde(skip)]
+    pub calls: u64,
+    /// How many at a time
+    #[arg(long, default_value_t = 100)]
+    #[serde(skip)]
+    pub concurrency: usize,
+    /// Calls per second: started on schedule whatever the answers take, latency counted from the schedule
+    #[arg(long, value_name = "PER_SECOND")]
+    #[serde(skip)]
+    pub rate: Option<f64>,
+    /// Only these buttons, for example 3,7 [default: all in turn]
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    #[serde(skip)]
+    pub buttons: Vec<u16>,
+    /// Baggage for every call (repeatable)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = baggage)]
+    #[serde(skip)]
+    pub baggage: Vec<(String, String)>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub client: FrontendClient,
+    /// Where links to traces lead [default: what the frontend says]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger_links: Option<Url>,
+    /// Print the result as JSON
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Serialize)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["service", "callee", "cause", "customer", "nothing"]))]
+pub struct Guess {
+    /// The service where the fault sits
+    #[arg(long, conflicts_with = "nothing")]
+    #[serde(skip)]
+    pub service: Option<ServiceName>,
+    /// The other end, where the fault sits between two services
+    #[arg(long, value_name = "SERVICE", conflicts_with = "nothing")]
+    #[serde(skip)]
+    pub callee: Option<ServiceName>,
+    /// What kind of fault it is
+    #[arg(long, conflicts_with = "nothing")]
+    #[serde(skip)]
+    pub cause: Option<Cause>,
+    /// The customer whom it hits
+    #[arg(long, value_name = "ID", conflicts_with = "nothing")]
+    #[serde(skip)]
+    pub customer: Option<String>,
+    /// Nothing is wrong
+    #[arg(long)]
+    #[serde(skip)]
+    pub nothing: bool,
+    /// The team that guesses
+    #[arg(long)]
+    #[serde(skip)]
+    pub team: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub client: FrontendClient,
+    /// Print the verdict as JSON
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct Reveal {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub instructor: Instructor,
+    /// Print the answer as JSON
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct Mystery {
+    /// What is to be wrong [default: the same cause again]
+    #[serde(skip)]
+    pub cause: Option<Pick>,
+    /// Draw the mystery of this seed [default: a random one]
+    #[arg(long)]
+    #[serde(skip)]
+    pub seed: Option<u64>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub instructor: Instructor,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct Redeploy {
+    /// The service, for example dummy-1-17
+    #[serde(skip)]
+    pub service: ServiceName,
+    /// v2 is the patched version, v1 the one that every service starts with
+    #[arg(value_parser = ["v1", "v2"])]
+    #[serde(skip)]
+    pub version: String,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub instructor: Instructor,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct Service {
+    /// Which service this is, for example dummy-1-17 [default: OTEL_SERVICE_NAME]
+    #[arg(long, value_name = "SERVICE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<ServiceName>,
+    /// Base URL of the frontend's control port [default: http://127.0.0.1:8081]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control: Option<Url>,
+    /// Be version v2, which ignores its fault
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub patched: bool,
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bind: Option<IpAddr>,
+    /// Port to listen on; 0 picks a free one [default: 8080]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub telemetry: TelemetryFlags,
+    /// When listening, print one line of JSON {service}
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct Frontend {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub topology: TopologyFlags,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub mystery: MysteryFlags,
+    /// Base URL of a service, with {service} for its name [default: http://{service}:8080]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_url: Option<String>,
+    /// Put a program of your own in a service's place (repeatable)
+    #[arg(long, value_name = "SERVICE=URL", value_parser = replacement)]
+    #[serde(serialize_with = "map", skip_serializing_if = "Vec::is_empty")]
+    pub replace: Vec<(ServiceName, Url)>,
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bind: Option<IpAddr>,
+    /// Port of the page [default: 8080]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Port on which services ask for their assignments; publish it to nobody else [default: 8081]
+    #[arg(long, value_name = "PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control_port: Option<u16>,
+    /// Base URL of the Jaeger query API [default: http://127.0.0.1:16686]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger: Option<Url>,
+    /// Where a reader's browser finds Jaeger [default: the same]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger_links: Option<Url>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub game: GameFlags,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub telemetry: TelemetryFlags,
+    /// When all is ready, print one line of JSON {frontend, control}
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct Backend {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub backend: BackendFlags,
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bind: Option<IpAddr>,
+    /// Log lines on stdout, for example warn [default: info]
+    #[arg(long, value_name = "FILTER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+    /// When all is ready, print one line of JSON {jaeger, otlp_http, otlp_grpc}
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct Healthcheck {
+    /// What to ask [default: /readyz of the frontend or service on --port]
+    #[serde(skip)]
+    pub url: Option<Url>,
+    /// Port of the role [default: 8080]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+fn replacement(text: &str) -> Result<(ServiceName, Url), String> {
+    let (service, url) = text.split_once('=').ok_or("it should look like dummy-1-17=http://127.0.0.1:9000")?;
+    let service = service.parse::<ServiceName>().map_err(|error| error.to_string())?;
+    let url = Url::parse(url).map_err(|error| format!("{url:?} is no URL: {error}"))?;
+    Ok((service, url))
+}
+
+fn baggage(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
+        _ => Err("it should look like tier=gold".to_owned()),
+    }
+}
+
+fn secret(text: &str) -> Result<Secret, String> {
+    if text.is_empty() { Err("an empty token protects nothing".to_owned()) } else { Ok(Secret::new(text.to_owned())) }
+}
+
+fn map<S: Serializer>(pairs: &[(ServiceName, Url)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(service, url)| (service, url)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_flag_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_flag_has_a_help_text() {
+        for command in Cli::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{} has no help", command.get_name());
+            for argument in command.get_arguments() {
+                let name = argument.get_id();
+                assert!(argument.get_help().is_some(), "{} {name} has no help", command.get_name());
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! `tracelab frontend`: the page, its API and the control port, as its container runs them.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tracing::info;
+
+use super::{allow_many_connections, say, start_logs, stop_on_signal};
+use crate::config::{Config, base};
+use crate::frontend::{Frontend, Game, GameSettings, Redeploy, Settings, UrlOf, serve_control};
+use crate::outbound;
+use crate::server::{self, Stop};
+use crate::telemetry::Telemetry;
+
+pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
+    allow_many_connections();
+    let _logs = start_logs(&config, "info", "frontend")?;
+    let public = server::bind(config.address(config.port), "--port")?;
+    let control = server::bind(config.address(config.control_port), "--control-port")?;
+    let (public_address, control_address) = (public.local_addr()?, control.local_addr()?);
+    let telemetry = Telemetry::start(&config.telemetry(), None)?;
+    let game = Game::open(&GameSettings {
+        topology: config.topology()?,
+        mystery: config.mystery,
+        seed: config.seed,
+        delay_scale: config.delay_scale,
+        state: config.state.clone(),
+    })?;
+    let (template, replace) = (config.service_url.clone(), config.replace.clone());
+    let url_of: UrlOf = Arc::new(move |name| match replace.get(&name) {
+        Some(url) => base(url),
+        None => template.replace("{service}", &name.to_string()),
+    });
+    let settings = Settings {
+        jaeger: Some(config.jaeger_url().parse()?),
+        jaeger_links: config.jaeger_links.clone(),
+        instructor_token: config.instructor_token.as_ref().map(|token| token.expose().to_owned()),
+        allowed_hosts: config.allowed_hosts.clone(),
+    };
+    let elsewhere = Redeploy::Elsewhere(
+        "the services of this stage are not in the frontend's process; put an image of version v2 in the service's place"
+            .to_owned(),
+    );
+    let page = Frontend::new(settings, game.clone(), &url_of, elsewhere, &telemetry, outbound::client()?)?;
+    let stop = Stop::new();
+    stop_on_signal(stop.clone());
+    info!(address = %public_address, control = %control_address, "frontend listens");
+    if json {
+        let control = format!("http://{control_address}");
+        say(&json!({ "frontend": format!("http://{public_address}"), "control": control }).to_string());
+    }
+    let (served, ()) = tokio::join!(page.serve(public, stop.clone()), serve_control(game, url_of, control, stop));
+    telemetry.shutdown().await;
+    served
+}

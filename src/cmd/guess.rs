@@ -1,0 +1,36 @@
+//! `tracelab guess`: says what is wrong, and hears whether that is right.
+
+use anyhow::Context as _;
+use serde_json::{Map, Value, json};
+
+use super::{client, say};
+use crate::cli;
+use crate::config::Config;
+use crate::exit::{Failure, failure};
+use crate::mystery::{Cause, Verdict};
+
+pub async fn run(config: Config, flags: cli::Guess) -> anyhow::Result<()> {
+    let cause = if flags.nothing { Some(Cause::None) } else { flags.cause };
+    let fields = [
+        ("team", flags.team),
+        ("cause", cause.map(|cause| cause.to_string())),
+        ("service", flags.service.map(|service| service.to_string())),
+        ("callee", flags.callee.map(|service| service.to_string())),
+        ("customer", flags.customer),
+    ];
+    let body: Map<String, Value> =
+        fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::String(value?)))).collect();
+    let answer = client::post(&config, "/api/guess", &Value::Object(body)).await?;
+    let verdict: Verdict = serde_json::from_value(answer["verdict"].clone()).context("the frontend's verdict cannot be read")?;
+    let message = answer["message"].as_str().unwrap_or_default();
+    if flags.json {
+        say(&json!({ "verdict": verdict, "guesses": answer["guesses"], "seconds": answer["seconds"] }).to_string());
+    } else {
+        say(message);
+    }
+    match verdict {
+        Verdict::Right => Ok(()),
+        Verdict::Half => Err(failure(Failure::No, "the guess is half right")),
+        Verdict::Wrong => Err(failure(Failure::No, "the guess is wrong")),
+    }
+}

@@ -1,0 +1,112 @@
+//! One thin file a subcommand, and what they share.
+
+mod backend;
+mod client;
+mod frontend;
+mod guess;
+mod healthcheck;
+mod load;
+mod mystery;
+mod redeploy;
+mod reveal;
+mod service;
+mod up;
+
+use std::io::Write as _;
+use std::num::NonZero;
+
+use anyhow::Context as _;
+use tokio::runtime::Runtime;
+use tracing::info;
+
+use crate::cli::{Cli, Command};
+use crate::config::Config;
+use crate::server::Stop;
+use crate::telemetry::{LogSettings, Logs};
+
+/// More workers would only pass requests of a few microseconds to and fro between them.
+const MOST_WORKERS: usize = 4;
+
+/// Runs the command that was typed.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    let file = cli.config.as_deref();
+    match cli.command {
+        Command::Up(flags) => server_runtime()?.block_on(up::run(Config::load(file, &flags)?, flags.json)),
+        Command::Load(flags) => server_runtime()?.block_on(load::run(Config::load(file, &flags)?, flags)),
+        Command::Guess(flags) => small_runtime()?.block_on(guess::run(Config::load(file, &flags)?, flags)),
+        Command::Reveal(flags) => small_runtime()?.block_on(reveal::run(Config::load(file, &flags)?, flags)),
+        Command::Mystery(flags) => small_runtime()?.block_on(mystery::run(Config::load(file, &flags)?, flags)),
+        Command::Redeploy(flags) => small_runtime()?.block_on(redeploy::run(Config::load(file, &flags)?, flags)),
+        Command::Service(flags) => small_runtime()?.block_on(service::run(Config::load(file, &flags)?, flags.json)),
+        Command::Frontend(flags) => server_runtime()?.block_on(frontend::run(Config::load(file, &flags)?, flags.json)),
+        Command::Backend(flags) => server_runtime()?.block_on(backend::run(Config::load(file, &flags)?, flags.json)),
+        Command::Healthcheck(flags) => small_runtime()?.block_on(healthcheck::run(Config::load(file, &flags)?, flags.url)),
+    }
+}
+
+/// For `up`, frontend, backend and load.
+fn server_runtime() -> anyhow::Result<Runtime> {
+    let workers = std::thread::available_parallelism().map_or(2, NonZero::get).clamp(2, MOST_WORKERS);
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(workers).enable_all().build().context("cannot start the runtime")
+}
+
+/// For one service in its container, and for clients that make one call.
+fn small_runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
+}
+
+/// Connections count as open files, and many systems allow a process 1,024 or fewer until it asks for more.
+fn allow_many_connections() {
+    // What cannot be raised shows when connections are refused, with an error of its own.
+    let _ = rlimit::increase_nofile_limit(1 << 16);
+}
+
+fn start_logs(config: &Config, console: &str, service: &str) -> anyhow::Result<Logs> {
+    let console = config.log.clone().unwrap_or_else(|| console.to_owned());
+    Logs::start(&LogSettings { console, export: "info".to_owned(), service: service.to_owned() })
+}
+
+/// Stops everything that shares `stop` at the first Ctrl-C or SIGTERM; a second one ends the process at once.
+fn stop_on_signal(stop: Stop) {
+    tokio::spawn(async move {
+        signal().await;
+        info!("stopping; requests that are running may finish");
+        stop.stop();
+        signal().await;
+        std::process::exit(130);
+    });
+}
+
+async fn signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        // Without a handler for it SIGTERM ends the process at once, which is what then happens.
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// An error with its causes on one line.
+fn client_error(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// Prints a result. Whoever reads it may stop early: that is no error of ours.
+fn say(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
+}

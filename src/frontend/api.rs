@@ -1,0 +1,248 @@
+//! The public API: paths, and the handlers that are a few lines each.
+
+use std::convert::Infallible;
+
+use clap::ValueEnum as _;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde_json::json;
+use subtle::ConstantTimeEq as _;
+use url::Url;
+use warp::reply::{Reply, Response};
+use warp::{Filter, path};
+
+use super::error::{ApiError, recover};
+use super::fields::{Fields, fields};
+use super::game::DEFAULT_TEAM;
+use super::state::{self, Pick};
+use super::{Frontend, Redeploy, Version, page};
+use crate::mystery::{Cause, Guess};
+use crate::server::Stop;
+use crate::topology::ServiceName;
+
+/// A customer's name in a guess is no novel.
+const LONGEST_CUSTOMER: usize = 200;
+
+/// Everything that the public port answers. `own` is the address at which this very frontend is reached, for runs.
+pub(super) fn routes(
+    frontend: &Frontend,
+    own: Url,
+    stop: Stop,
+) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone + Send + Sync + 'static {
+    let with = |frontend: &Frontend| {
+        let frontend = frontend.clone();
+        warp::any().map(move || frontend.clone())
+    };
+    let get = || with(frontend).and(warp::get()).and(warp::header::headers_cloned());
+    let post = || with(frontend).and(warp::post()).and(warp::header::headers_cloned());
+
+    // First, since it is asked a thousand times as often as all others.
+    let press =
+        path!("api" / "buttons" / String).and(post()).then(|button: String, frontend: Frontend, headers: HeaderMap| async move {
+            finish(frontend.press(&button, &headers).await)
+        });
+    let start = path!("api" / "runs").and(post()).and(fields()).then(move |frontend: Frontend, headers: HeaderMap, fields| {
+        let (own, stop) = (own.clone(), stop.clone());
+        async move { finish(frontend.start_run(&own, &stop, &headers, fields).await) }
+    });
+    let cancel = path!("api" / "runs" / "cancel")
+        .and(post())
+        .and(fields())
+        .then(|frontend: Frontend, headers: HeaderMap, fields| async move { finish(frontend.cancel_run(&headers, fields)) });
+    let guess = path!("api" / "guess")
+        .and(post())
+        .and(fields())
+        .then(|frontend: Frontend, headers: HeaderMap, fields| async move { finish(frontend.guess(&headers, fields).await) });
+    let hint = path!("api" / "hint")
+        .and(post())
+        .and(fields())
+        .then(|frontend: Frontend, headers: HeaderMap, fields| async move { finish(frontend.hint(&headers, fields).await) });
+    let reveal = path!("api" / "reveal")
+        .and(post())
+        .and(fields())
+        .then(|frontend: Frontend, headers: HeaderMap, fields| async move { finish(frontend.reveal(&headers, fields).await) });
+    let mystery = path!("api" / "mystery")
+        .and(post())
+        .and(fields())
+        .then(|frontend: Frontend, headers: HeaderMap, fields| async move { finish(frontend.new_mystery(&headers, fields).await) });
+    let redeploy = path!("api" / "redeploy")
+        .and(post())
+        .and(fields())
+        .then(|frontend: Frontend, headers: HeaderMap, fields| async move { finish(frontend.redeploy(&headers, fields).await) });
+    let score = path!("api" / "score")
+        .and(get())
+        .then(|frontend: Frontend, headers: HeaderMap| async move { finish(frontend.score(&headers).await) });
+    let topology =
+        path!("api" / "topology").and(get()).map(|frontend: Frontend, headers: HeaderMap| finish(frontend.topology(&headers)));
+    let trace = path!("api" / "traces" / String)
+        .and(get())
+        .then(|id: String, frontend: Frontend, headers: HeaderMap| async move { finish(frontend.trace(&id, &headers).await) });
+    let health = path!("healthz").or(path!("readyz")).unify().and(warp::get()).map(|| "ok\n".into_response());
+    let page =
+        warp::path::full().and(get()).and_then(|path: warp::path::FullPath, frontend: Frontend, headers: HeaderMap| async move {
+            match page::file(path.as_str()) {
+                Some(file) => Ok(finish(frontend.0.gate_reading(&headers).map(|()| file))),
+                None => Err(warp::reject::not_found()),
+            }
+        });
+
+    press
+        .or(start.or(cancel).unify().boxed())
+        .unify()
+        .or(guess.or(hint).unify().or(reveal).unify().boxed())
+        .unify()
+        .or(mystery.or(redeploy).unify().boxed())
+        .unify()
+        .or(score.or(topology).unify().or(trace).unify().boxed())
+        .unify()
+        .or(health.or(page).unify().boxed())
+        .unify()
+        .recover(recover)
+        .unify()
+}
+
+impl Frontend {
+    /// `{team?, cause?, service?, callee?, customer?}` → `{verdict, guesses, seconds, message}`.
+    async fn guess(&self, headers: &HeaderMap, mut fields: Fields) -> Result<Response, ApiError> {
+        self.0.gate(headers)?;
+        let team = fields.take("team")?;
+        let guess = Guess {
+            cause: take_parsed(&mut fields, "cause", state::cause)?,
+            service: take_parsed(&mut fields, "service", str::parse::<ServiceName>)?,
+            callee: take_parsed(&mut fields, "callee", str::parse::<ServiceName>)?,
+            customer: fields.take::<String>("customer")?,
+        };
+        fields.finish()?;
+        if guess == Guess::default() {
+            return Err(ApiError::bad_request("this guess names nothing; name a cause and a service, or the cause none"));
+        }
+        if guess.customer.as_ref().is_some_and(|customer| customer.chars().count() > LONGEST_CUSTOMER) {
+            return Err(ApiError::bad_request(format!("customer is too long; at most {LONGEST_CUSTOMER} characters are possible")));
+        }
+        Ok(warp::reply::json(&self.0.game.guess(team, guess).await?).into_response())
+    }
+
+    /// `{team?}` → `{hint, of, text, services?}`.
+    async fn hint(&self, headers: &HeaderMap, mut fields: Fields) -> Result<Response, ApiError> {
+        self.0.gate(headers)?;
+        let team = fields.take("team")?;
+        fields.finish()?;
+        Ok(warp::reply::json(&self.0.game.hint(team).await?).into_response())
+    }
+
+    /// `{team?}` → `{cause, service?, callee?, customer?, seed}`.
+    async fn reveal(&self, headers: &HeaderMap, mut fields: Fields) -> Result<Response, ApiError> {
+        self.0.gate(headers)?;
+        self.0.instructor(headers)?;
+        let team = fields.take("team")?;
+        fields.finish()?;
+        Ok(warp::reply::json(&self.0.game.reveal(team).await?).into_response())
+    }
+
+    /// `{cause?, seed?}` → the score of the new mystery.
+    async fn new_mystery(&self, headers: &HeaderMap, mut fields: Fields) -> Result<Response, ApiError> {
+        self.0.gate(headers)?;
+        self.0.instructor(headers)?;
+        let pick = take_parsed(&mut fields, "cause", str::parse::<Pick>)?;
+        let seed = fields.take_whole("seed", 0..=u64::MAX)?;
+        fields.finish()?;
+        Ok(warp::reply::json(&self.0.game.new_mystery(pick, seed).await?).into_response())
+    }
+
+    /// `{service, version}` → the same, once that version is in place.
+    async fn redeploy(&self, headers: &HeaderMap, mut fields: Fields) -> Result<Response, ApiError> {
+        self.0.gate(headers)?;
+        self.0.instructor(headers)?;
+        let service = take_parsed(&mut fields, "service", str::parse::<ServiceName>)?;
+        let version = take_parsed(&mut fields, "version", str::parse::<Version>)?;
+        fields.finish()?;
+        let (Some(service), Some(version)) = (service, version) else {
+            return Err(ApiError::bad_request("redeploy takes a service and a version, v1 or v2"));
+        };
+        if !self.0.topology.contains(service) {
+            return Err(ApiError::bad_request(format!("there is no service {service}; GET /api/topology lists them")));
+        }
+        match &self.0.redeploy {
+            Redeploy::Elsewhere(how) => Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, how.clone())),
+            Redeploy::Here(redeploy) => {
+                let internal = |error: anyhow::Error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"));
+                redeploy(service, version).await.map_err(internal)?;
+                Ok(warp::reply::json(&json!({ "service": service, "version": version.to_string() })).into_response())
+            }
+        }
+    }
+
+    async fn score(&self, headers: &HeaderMap) -> Result<Response, ApiError> {
+        self.0.gate_reading(headers)?;
+        Ok(warp::reply::json(&self.0.game.score().await).into_response())
+    }
+
+    /// Names only: what runs, what a guess and the page may choose from, and where traces are looked at.
+    fn topology(&self, headers: &HeaderMap) -> Result<Response, ApiError> {
+        self.0.gate_reading(headers)?;
+        let topology = self.0.topology;
+        let causes: Vec<Cause> = Cause::value_variants().to_vec();
+        Ok(warp::reply::json(&json!({
+            "layers": topology.layers,
+            "width": topology.width,
+            "route": topology.route,
+            "services": topology.services().collect::<Vec<_>>(),
+            "jaeger": self.0.traces.links,
+            "causes": causes,
+            "team": DEFAULT_TEAM,
+            "instructor": self.0.instructor_token.is_some(),
+            "redeploy": matches!(self.0.redeploy, Redeploy::Here(_)),
+        }))
+        .into_response())
+    }
+
+    /// `{state: ready|pending|gone|unsampled|unreachable, url?, message}`.
+    async fn trace(&self, id: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
+        self.0.gate_reading(headers)?;
+        Ok(warp::reply::json(&self.0.traces.state(id).await?).into_response())
+    }
+}
+
+impl super::Inner {
+    /// What changes something comes from the page or from a program, not from another page.
+    pub(super) fn gate(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        self.known()?.check_change(headers)
+    }
+
+    fn gate_reading(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        self.known()?.check_host(headers)
+    }
+
+    fn known(&self) -> Result<&super::origin::Gate, ApiError> {
+        self.gate.get().ok_or_else(|| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the frontend is only just starting"))
+    }
+
+    fn instructor(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        let Some(token) = &self.instructor_token else { return Ok(()) };
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        match given.is_some_and(|given| bool::from(given.ct_eq(token.as_bytes()))) {
+            true => Ok(()),
+            false => {
+                let error = "this needs the instructor's token, as the header \"authorization: Bearer TOKEN\"";
+                Err(ApiError::new(StatusCode::UNAUTHORIZED, error))
+            }
+        }
+    }
+}
+
+/// Takes a text field that stands for something.
+fn take_parsed<T, E: std::fmt::Display>(
+    fields: &mut Fields,
+    name: &'static str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<Option<T>, ApiError> {
+    let Some(text) = fields.take::<String>(name)? else { return Ok(None) };
+    parse(&text).map(Some).map_err(|error| ApiError::bad_request(format!("{name}: {error}")))
+}
+
+fn finish(result: Result<Response, ApiError>) -> Response {
+    let mut response = result.unwrap_or_else(ApiError::into_response);
+    let headers = response.headers_mut();
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

@@ -1,0 +1,464 @@
+//! The game: one mystery at a time, teams that guess at it, and a score.
+//!
+//! It knows nothing of HTTP. Whoever needs the assignments follows [`Game::rounds`]: the control port for services elsewhere, and
+//! `up` for those in its own process.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+use tokio::sync::{Mutex, watch};
+use tracing::{error, info};
+
+use super::hints;
+use super::state::{Pick, State, Store, Team, Wish};
+use crate::mystery::{Answer, Cause, Guess, Mystery, Verdict, draw, grade};
+use crate::topology::{ServiceName, Topology};
+
+/// The team of whoever names none.
+pub const DEFAULT_TEAM: &str = "everybody";
+/// A workshop has tens of teams; this bounds what a stranger can make the frontend remember.
+const MAX_TEAMS: usize = 500;
+const MAX_TEAM_LENGTH: usize = 40;
+
+/// What a game is played with.
+#[derive(Clone, Debug)]
+pub struct GameSettings {
+    pub topology: Topology,
+    pub mystery: Pick,
+    /// Random where absent.
+    pub seed: Option<u64>,
+    /// Multiplies the ordinary delays; 0 takes them away.
+    pub delay_scale: f64,
+    /// A directory; without one a restart forgets everything.
+    pub state: Option<PathBuf>,
+}
+
+/// The mystery that is running. A service learns its [`Assignment`](crate::mystery::Assignment) from it.
+#[derive(Debug)]
+pub struct Round {
+    /// Opaque, and never the same in two processes.
+    pub version: String,
+    pub mystery: Mystery,
+}
+
+/// The game's state; clones are the same game.
+#[derive(Clone, Debug)]
+pub struct Game(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    topology: Topology,
+    delay_scale: f64,
+    store: Option<Store>,
+    /// Held while a change is written to disk, so that changes are kept in the order in which they were made.
+    state: Mutex<State>,
+    rounds: watch::Sender<Arc<Round>>,
+    /// Tells this process's versions from those of others.
+    process: u64,
+}
+
+/// Why a request to the game failed.
+#[derive(Debug, thiserror::Error)]
+pub enum GameError {
+    #[error("a team's name has 1 to {MAX_TEAM_LENGTH} visible characters")]
+    TeamName,
+    #[error("there are {MAX_TEAMS} teams already; play under the name of one of them")]
+    TooManyTeams,
+    #[error("there is no service {0}; GET /api/topology lists them")]
+    Service(ServiceName),
+    #[error("cannot keep the game's state in {path}: {source}; nothing was changed")]
+    Store { path: PathBuf, source: std::io::Error },
+}
+
+/// What came of a guess.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Graded {
+    pub verdict: Verdict,
+    /// Of this team, up to and including the right one.
+    pub guesses: u32,
+    /// From the mystery's start to this guess, or to the right one where that was earlier.
+    pub seconds: f64,
+    pub message: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Hint {
+    /// Which hint it is, from 1.
+    pub hint: u32,
+    /// How many there are.
+    pub of: u32,
+    pub text: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<ServiceName>,
+}
+
+/// The answer, given up.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Revealed {
+    #[serde(flatten)]
+    pub answer: Answer,
+    pub seed: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Score {
+    /// The mystery's number, from 1.
+    pub mystery: u32,
+    /// Absent where it is part of the mystery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// Since the mystery's start.
+    pub seconds: f64,
+    /// By name.
+    pub teams: Vec<TeamScore>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TeamScore {
+    pub team: String,
+    pub guesses: u32,
+    pub hints: u32,
+    /// Of the last guess; absent before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// How long the right guess took; absent until then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    pub revealed: bool,
+    /// Mysteries before this one that the team solved.
+    pub solved: u32,
+}
+
+impl Game {
+    /// Goes on with the game in the state directory, or starts one. Where seed or mystery are configured otherwise than when the
+    /// state was written, a new mystery starts: a changed flag means something.
+    ///
+    /// # Errors
+    /// The state cannot be read or written, is no game's, or one of another topology; the text names the file.
+    pub fn open(settings: &GameSettings) -> anyhow::Result<Self> {
+        let GameSettings { topology, mystery: pick, seed, delay_scale, ref state } = *settings;
+        let wish = Wish { pick, seed };
+        let store = state.as_deref().map(Store::open).transpose()?;
+        let saved = store.as_ref().map(Store::load).transpose()?.flatten();
+        let state = match saved {
+            Some(state) => go_on(state, topology, wish, store.as_ref())?,
+            None => State::new(topology, wish, now_ms()),
+        };
+        if let Some(store) = &store {
+            // Now, not at the first guess, is the time to find out that the directory is read-only.
+            let path = store.path();
+            store.save(&state).with_context(|| format!("cannot keep the game's state in {}", path.display()))?;
+        }
+        let process = rand::random();
+        let rounds = watch::Sender::new(Arc::new(round(&state, delay_scale, process)));
+        Ok(Self(Arc::new(Inner { topology, delay_scale, store, state: Mutex::new(state), rounds, process })))
+    }
+
+    pub fn topology(&self) -> Topology {
+        self.0.topology
+    }
+
+    /// The mystery that is running, and each one that follows.
+    pub fn rounds(&self) -> watch::Receiver<Arc<Round>> {
+        self.0.rounds.subscribe()
+    }
+
+    /// Grades a guess. After the right one, and after the answer was revealed, guesses are graded but count no more.
+    ///
+    /// # Errors
+    /// Unknown services, and those of [`GameError`] about teams and storing.
+    pub async fn guess(&self, team: Option<String>, guess: Guess) -> Result<Graded, GameError> {
+        let team = checked_team(team)?;
+        if let Some(&service) = [guess.service, guess.callee].iter().flatten().find(|service| !self.0.topology.contains(**service))
+        {
+            return Err(GameError::Service(service));
+        }
+        self.change(move |state, mystery| {
+            let seconds = state.seconds(now_ms());
+            let team = entry(&mut state.teams, team)?;
+            let answer = mystery.answer();
+            let verdict = grade(&guess, &answer);
+            let mut message = hints::message(verdict, &guess, &answer);
+            if team.verdict == Some(Verdict::Right) {
+                message.push_str(" This team has solved it already.");
+            } else if team.revealed {
+                message.push_str(" The answer was revealed to this team, so that guesses count no more.");
+            } else {
+                team.guesses = team.guesses.saturating_add(1);
+                team.verdict = Some(verdict);
+                team.solved_seconds = (verdict == Verdict::Right).then_some(seconds);
+            }
+            Ok(Graded { verdict, guesses: team.guesses, seconds: team.solved_seconds.unwrap_or(seconds), message })
+        })
+        .await
+    }
+
+    /// The team's next hint; when there are no more, the last one again.
+    pub async fn hint(&self, team: Option<String>) -> Result<Hint, GameError> {
+        let team = checked_team(team)?;
+        self.change(move |state, mystery| {
+            let team = entry(&mut state.teams, team)?;
+            team.hints = (team.hints + 1).min(hints::HINTS);
+            let (text, services) = hints::hint(mystery, state.seed, team.hints);
+            Ok(Hint { hint: team.hints, of: hints::HINTS, text, services })
+        })
+        .await
+    }
+
+    /// Tells a team the answer, which ends the mystery for it.
+    pub async fn reveal(&self, team: Option<String>) -> Result<Revealed, GameError> {
+        let team = checked_team(team)?;
+        self.change(move |state, mystery| {
+            let team = entry(&mut state.teams, team)?;
+            team.revealed = team.verdict != Some(Verdict::Right);
+            Ok(Revealed { answer: mystery.answer(), seed: state.seed })
+        })
+        .await
+    }
+
+    /// Starts another mystery, with the configured kind of cause unless `pick` names one; answers with its score.
+    pub async fn new_mystery(&self, pick: Option<Pick>, seed: Option<u64>) -> Result<Score, GameError> {
+        let score = self
+            .change(move |state, _| {
+                state.next_mystery(pick.unwrap_or(state.wish.pick), seed, now_ms());
+                Ok(score(state))
+            })
+            .await?;
+        info!(mystery = score.mystery, "new mystery");
+        Ok(score)
+    }
+
+    pub async fn score(&self) -> Score {
+        score(&*self.0.state.lock().await)
+    }
+
+    /// Makes a change that is kept, or none. It runs to its end even if whoever asked for it goes away.
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut State, &Mystery) -> Result<T, GameError> + Send + 'static,
+    ) -> Result<T, GameError> {
+        let game = self.clone();
+        let changing = tokio::spawn(async move {
+            let mut state = game.0.state.lock().await;
+            let mystery = Arc::clone(&game.0.rounds.borrow());
+            let mut next = state.clone();
+            let result = change(&mut next, &mystery.mystery)?;
+            game.keep(next.clone()).await?;
+            let started = next.number != state.number;
+            *state = next;
+            if started {
+                // While the lock is held: of two new mysteries the later one shall stay.
+                let Inner { delay_scale, process, .. } = *game.0;
+                game.0.rounds.send_replace(Arc::new(round(&state, delay_scale, process)));
+            }
+            Ok(result)
+        });
+        match changing.await {
+            Ok(result) => result,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    async fn keep(&self, state: State) -> Result<(), GameError> {
+        let Some(store) = self.0.store.clone() else { return Ok(()) };
+        let path = store.path();
+        let saved = tokio::task::spawn_blocking(move || store.save(&state)).await;
+        saved.unwrap_or_else(|panic| Err(std::io::Error::other(panic))).map_err(|source| {
+            error!(path = %path.display(), error = %source, "cannot keep the game's state");
+            GameError::Store { path, source }
+        })
+    }
+}
+
+fn go_on(mut state: State, topology: Topology, wish: Wish, store: Option<&Store>) -> anyhow::Result<State> {
+    if state.topology != topology {
+        let path = store.map(Store::path).unwrap_or_default();
+        let describe = |topology: Topology| format!("{} × {} services, route {}", topology.layers, topology.width, topology.route);
+        bail!(
+            "{} holds a game with {}, but this one has {}; move the file away, or name another directory with --state",
+            path.display(),
+            describe(state.topology),
+            describe(topology)
+        );
+    }
+    if state.wish != wish {
+        state.wish = wish;
+        state.next_mystery(wish.pick, wish.seed, now_ms());
+    }
+    info!(mystery = state.number, "going on with the game in the state directory");
+    Ok(state)
+}
+
+fn round(state: &State, delay_scale: f64, process: u64) -> Round {
+    Round {
+        version: format!("{process:016x}-{}", state.number),
+        mystery: draw(state.seed, state.cause(), state.topology, delay_scale),
+    }
+}
+
+fn score(state: &State) -> Score {
+    let teams = state.teams.iter().map(|(name, team)| TeamScore {
+        team: name.clone(),
+        guesses: team.guesses,
+        hints: team.hints,
+        verdict: team.verdict,
+        seconds: team.solved_seconds,
+        revealed: team.revealed,
+        solved: team.solved,
+    });
+    let cause = match state.pick {
+        Pick::Cause(cause) => Some(cause),
+        Pick::Random => None,
+    };
+    Score { mystery: state.number, cause, seconds: state.seconds(now_ms()), teams: teams.collect() }
+}
+
+fn checked_team(team: Option<String>) -> Result<String, GameError> {
+    let Some(team) = team else { return Ok(DEFAULT_TEAM.to_owned()) };
+    let team = team.trim();
+    let length = team.chars().count();
+    if !(1..=MAX_TEAM_LENGTH).contains(&length) || team.chars().any(char::is_control) {
+        return Err(GameError::TeamName);
+    }
+    Ok(team.to_owned())
+}
+
+fn entry(teams: &mut BTreeMap<String, Team>, team: String) -> Result<&mut Team, GameError> {
+    if teams.len() >= MAX_TEAMS && !teams.contains_key(&team) {
+        return Err(GameError::TooManyTeams);
+    }
+    Ok(teams.entry(team).or_default())
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::Route;
+
+    fn settings() -> GameSettings {
+        let topology = Topology::new(3, 30, Route::Straight).unwrap();
+        GameSettings { topology, mystery: Cause::Sleep.into(), seed: Some(7), delay_scale: 1.0, state: None }
+    }
+
+    fn culprit(game: &Game) -> ServiceName {
+        game.rounds().borrow().mystery.culprit.unwrap()
+    }
+
+    /// Right, or right but for the number of the service.
+    fn guess(service: ServiceName) -> Guess {
+        Guess { cause: Some(Cause::Sleep), service: Some(service), ..Guess::default() }
+    }
+
+    fn other(service: ServiceName) -> ServiceName {
+        ServiceName { number: (service.number + 1) % 30, ..service }
+    }
+
+    #[tokio::test]
+    async fn wrong_then_right_counts_two_guesses_and_later_ones_count_no_more() {
+        let game = Game::open(&settings()).unwrap();
+        let culprit = culprit(&game);
+        let wrong = game.guess(None, guess(other(culprit))).await.unwrap();
+        assert_eq!((wrong.verdict, wrong.guesses), (Verdict::Wrong, 1));
+        let right = game.guess(None, guess(culprit)).await.unwrap();
+        assert_eq!((right.verdict, right.guesses), (Verdict::Right, 2));
+        let again = game.guess(None, guess(culprit)).await.unwrap();
+        assert_eq!((again.verdict, again.guesses, again.seconds), (Verdict::Right, 2, right.seconds));
+        let spoilt = game.guess(None, guess(other(culprit))).await.unwrap();
+        assert_eq!((spoilt.verdict, spoilt.guesses), (Verdict::Wrong, 2));
+        let score = game.score().await;
+        assert_eq!((score.teams[0].verdict, score.teams[0].seconds), (Some(Verdict::Right), Some(right.seconds)));
+    }
+
+    #[tokio::test]
+    async fn teams_are_scored_apart_and_a_reveal_ends_it_for_one_of_them() {
+        let game = Game::open(&settings()).unwrap();
+        let culprit = culprit(&game);
+        let team = |name: &str| Some(name.to_owned());
+        let revealed = game.reveal(team("owls")).await.unwrap();
+        assert_eq!((revealed.answer.service, revealed.seed), (Some(culprit), 7));
+        let after = game.guess(team("owls"), guess(culprit)).await.unwrap();
+        assert_eq!((after.verdict, after.guesses), (Verdict::Right, 0));
+        game.guess(team(" elks "), guess(culprit)).await.unwrap();
+        game.hint(team("elks")).await.unwrap();
+        let score = game.score().await;
+        let teams: Vec<_> = score.teams.iter().map(|team| (team.team.as_str(), team.guesses, team.hints, team.revealed)).collect();
+        assert_eq!(teams, [("elks", 1, 1, false), ("owls", 0, 0, true)]);
+    }
+
+    #[tokio::test]
+    async fn teams_and_their_names_are_bounded() {
+        let game = Game::open(&settings()).unwrap();
+        for name in ["", "  ", &"x".repeat(41), "two\nlines"] {
+            assert!(matches!(game.hint(Some(name.to_owned())).await, Err(GameError::TeamName)), "{name:?}");
+        }
+        for n in 0..MAX_TEAMS {
+            game.hint(Some(format!("team {n}"))).await.unwrap();
+        }
+        assert!(matches!(game.hint(Some("one more".into())).await, Err(GameError::TooManyTeams)));
+        assert_eq!(game.hint(Some("team 3".into())).await.unwrap().hint, 2);
+    }
+
+    #[tokio::test]
+    async fn a_new_mystery_reaches_whoever_follows_and_resets_the_score() {
+        let game = Game::open(&settings()).unwrap();
+        let mut rounds = game.rounds();
+        let before = rounds.borrow_and_update().version.clone();
+        game.guess(None, guess(culprit(&game))).await.unwrap();
+        let score = game.new_mystery(Some(Cause::None.into()), None).await.unwrap();
+        assert_eq!((score.mystery, score.cause, score.teams[0].guesses, score.teams[0].solved), (2, Some(Cause::None), 0, 1));
+        assert!(rounds.has_changed().unwrap());
+        let round = rounds.borrow_and_update().clone();
+        assert_ne!(round.version, before);
+        assert_eq!(round.mystery.culprit, None);
+        // Without a cause of its own it is what was configured, and a random one keeps it to itself.
+        assert_eq!(game.new_mystery(None, None).await.unwrap().cause, Some(Cause::Sleep));
+        assert_eq!(game.new_mystery(Some(Pick::Random), None).await.unwrap().cause, None);
+    }
+
+    #[tokio::test]
+    async fn a_restart_goes_on_and_a_changed_flag_starts_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = GameSettings { seed: None, state: Some(directory.path().to_owned()), ..settings() };
+        let game = Game::open(&settings).unwrap();
+        let before = (culprit(&game), game.rounds().borrow().version.clone());
+        game.guess(None, guess(other(before.0))).await.unwrap();
+        drop(game);
+
+        let game = Game::open(&settings).unwrap();
+        assert_eq!(culprit(&game), before.0);
+        assert_ne!(game.rounds().borrow().version, before.1, "versions of two processes differ");
+        let right = game.guess(None, guess(before.0)).await.unwrap();
+        assert_eq!((right.verdict, right.guesses), (Verdict::Right, 2));
+        drop(game);
+
+        let game = Game::open(&GameSettings { seed: Some(11), ..settings.clone() }).unwrap();
+        let score = game.score().await;
+        assert_eq!((score.mystery, score.teams[0].solved), (2, 1));
+        drop(game);
+
+        let narrow = GameSettings { topology: Topology::new(3, 5, Route::Straight).unwrap(), ..settings };
+        let error = Game::open(&narrow).unwrap_err().to_string();
+        assert!(error.contains("holds a game with 3 × 30 services, route straight, but this one has 3 × 5"), "{error}");
+        assert!(error.contains(&directory.path().display().to_string()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_kept_is_not_done() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        let game = Game::open(&GameSettings { state: Some(state.clone()), ..settings() }).unwrap();
+        std::fs::remove_dir_all(&state).unwrap();
+        let before = game.rounds().borrow().version.clone();
+        assert!(matches!(game.new_mystery(None, None).await, Err(GameError::Store { .. })));
+        assert_eq!((game.score().await.mystery, &game.rounds().borrow().version), (1, &before));
+    }
+}

@@ -1,0 +1,198 @@
+//! The frontend: the sandbox page and its API on the public port, the game behind it, assignments on the control port.
+//!
+//! Which services there are and where they listen is the stage's to know; it says so through [`UrlOf`] and [`Redeploy`].
+
+mod api;
+mod buttons;
+mod control;
+mod error;
+mod fields;
+mod game;
+mod hints;
+mod origin;
+mod page;
+mod runs;
+mod state;
+mod traces;
+
+pub use game::{DEFAULT_TEAM, Game, GameError, GameSettings, Graded, Hint, Revealed, Round, Score, TeamScore};
+pub use state::{NotACause, Pick};
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use url::Url;
+
+use crate::caller::Caller;
+use crate::server::{self, Stop};
+use crate::telemetry::{Identity, Instrument, Telemetry};
+use crate::topology::{ServiceName, Topology};
+
+/// Presses beyond this many at a time get 503; a run's largest concurrency fits in, with room for others.
+pub const MAX_IN_FLIGHT: usize = 2_048;
+/// A call takes no longer than this. Services give up after 10 s, so that the one that waited for nothing is the one to say so.
+pub const CALL_LIMIT: Duration = Duration::from_secs(15);
+
+/// Where a service listens, as a base URL.
+pub type UrlOf = Arc<dyn Fn(ServiceName) -> String + Send + Sync>;
+/// Puts a version of a service in place, and resolves once it answers.
+pub type RedeployHere = Arc<dyn Fn(ServiceName, Version) -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync>;
+
+/// What the public port needs to know, beside the game.
+#[derive(Clone, Default)]
+pub struct Settings {
+    /// Base URL of the Jaeger query API, asked whether a trace is there.
+    pub jaeger: Option<Url>,
+    /// Where a reader's browser finds Jaeger; `jaeger` where absent.
+    pub jaeger_links: Option<Url>,
+    /// Reveal, mystery and redeploy need it where it is set.
+    pub instructor_token: Option<String>,
+    /// Names by which the frontend may be addressed beside loopback, `host` or `host:port`.
+    pub allowed_hosts: Vec<String>,
+}
+
+/// A version of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// As the mystery has it.
+    V1,
+    /// Patched: ignores its fault.
+    V2,
+}
+
+/// What the stage does when somebody wants another version of a service.
+#[derive(Clone)]
+pub enum Redeploy {
+    /// The services are in this process, and the stage exchanges them.
+    Here(RedeployHere),
+    /// It cannot be done from here (501); the text says how it is done instead.
+    Elsewhere(String),
+}
+
+/// A frontend; clones are the same one.
+#[derive(Clone)]
+pub struct Frontend(Arc<Inner>);
+
+struct Inner {
+    topology: Topology,
+    game: Game,
+    /// What each button calls.
+    buttons: Vec<Url>,
+    redeploy: Redeploy,
+    instructor_token: Option<String>,
+    allowed_hosts: Vec<String>,
+    /// Known once the public port is.
+    gate: OnceLock<origin::Gate>,
+    instrument: Instrument,
+    caller: Caller,
+    client: reqwest::Client,
+    traces: traces::Traces,
+    runs: Arc<runs::Runs>,
+    in_flight: Semaphore,
+}
+
+impl Frontend {
+    /// A frontend for `game`; `client` makes all its outgoing calls.
+    ///
+    /// # Errors
+    /// A service of layer 0 whose address is no URL.
+    pub fn new(
+        settings: Settings,
+        game: Game,
+        url_of: &UrlOf,
+        redeploy: Redeploy,
+        telemetry: &Telemetry,
+        client: reqwest::Client,
+    ) -> anyhow::Result<Self> {
+        let Settings { jaeger, jaeger_links, instructor_token, allowed_hosts } = settings;
+        let topology = game.topology();
+        let parse = |service| {
+            let url = url_of(service);
+            Url::parse(&url).with_context(|| format!("{service} is said to be at {url:?}, which is no URL"))
+        };
+        let buttons = topology.layer(0).map(parse).collect::<Result<_, _>>()?;
+        let instrument = telemetry.instrument(&Identity::named("frontend"));
+        Ok(Self(Arc::new(Inner {
+            topology,
+            game,
+            buttons,
+            redeploy,
+            instructor_token,
+            allowed_hosts,
+            gate: OnceLock::new(),
+            caller: Caller::new(client.clone(), instrument.clone(), CALL_LIMIT),
+            instrument,
+            traces: traces::Traces::new(client.clone(), jaeger, jaeger_links),
+            client,
+            runs: Arc::default(),
+            in_flight: Semaphore::new(MAX_IN_FLIGHT),
+        })))
+    }
+
+    /// Serves page and API until `stop`. A run that is under way then ends, and its client is told what was done.
+    ///
+    /// # Errors
+    /// The listener has no address.
+    pub async fn serve(self, listener: TcpListener, stop: Stop) -> anyhow::Result<()> {
+        let bound = listener.local_addr().context("the public port has no address")?;
+        self.0.gate.get_or_init(|| origin::Gate::new(bound, &self.0.allowed_hosts));
+        let own = own_url(bound)?;
+        server::serve(listener, api::routes(&self, own, stop.clone()), stop).await;
+        Ok(())
+    }
+}
+
+/// Serves the assignments of `game` until `stop`; services that wait are answered then.
+pub async fn serve_control(game: Game, url_of: UrlOf, listener: TcpListener, stop: Stop) {
+    server::serve(listener, control::routes(game, url_of, stop.clone()), stop).await;
+}
+
+/// How this process reaches what it serves at `bound` itself.
+fn own_url(bound: SocketAddr) -> anyhow::Result<Url> {
+    let ip = match bound.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    let url = format!("http://{}", SocketAddr::new(ip, bound.port()));
+    Url::parse(&url).with_context(|| format!("{url} is no URL"))
+}
+
+impl Version {
+    pub fn is_patched(self) -> bool {
+        self == Version::V2
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Version::V1 => "v1",
+            Version::V2 => "v2",
+        })
+    }
+}
+
+/// Neither `v1` nor `v2`.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0:.20?} is not a version; there are v1 and, patched, v2")]
+pub struct NotAVersion(String);
+
+impl FromStr for Version {
+    type Err = NotAVersion;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "v1" => Ok(Version::V1),
+            "v2" => Ok(Version::V2),
+            _ => Err(NotAVersion(text.to_owned())),
+        }
+    }
+}

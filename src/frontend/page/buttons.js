@@ -1,0 +1,58 @@
+// The buttons, and what the last calls did.
+
+import { press } from './api.js';
+import { byId, element } from './dom.js';
+import { count, ms } from './format.js';
+import { traceLink } from './trace.js';
+
+/** So many calls are shown. */
+const SHOWN = 6;
+/** Of a path, so many services are named. */
+const MOST_SERVICES = 12;
+
+export function start({ width, services }) {
+  const buttons = Array.from({ length: width }, (_, number) => {
+    const label = `Button ${number}: calls ${services[number]}`;
+    const button = element('button', { type: 'button', 'data-button': number, 'aria-label': label, title: label });
+    button.append(String(number), element('small', {}, ''));
+    button.addEventListener('click', () => call(number, button));
+    return button;
+  });
+  byId('buttons').replaceChildren(...buttons);
+}
+
+async function call(number, button) {
+  const latency = button.querySelector('small');
+  button.dataset.state = 'busy';
+  latency.textContent = '…';
+  let pressed;
+  try {
+    pressed = await press(number);
+  } catch (error) {
+    pressed = { button: number, path: [], error: error.message };
+  }
+  button.dataset.state = pressed.error ? 'failed' : 'done';
+  latency.textContent = pressed.error ? 'failed' : `${ms(pressed.latency_ms)} ms`;
+  show(pressed);
+}
+
+function show({ button, path, message, latency_ms: latency, trace_id: id, error }) {
+  const list = byId('last-calls');
+  const line = element('li', { 'data-button': button, 'data-trace-id': id, 'data-failed': error ? 'true' : null });
+  line.append(
+    element('span', { class: 'path' }, `${button}: `, ...way(path)),
+    element('span', { class: 'latency' }, latency === undefined ? '' : `${ms(latency)} ms`),
+    traceLink(id),
+    error ? element('span', { class: 'failed' }, error) : element('span', { class: 'message' }, message),
+  );
+  list.prepend(line);
+  while (list.children.length > SHOWN) list.lastChild.remove();
+  byId('no-calls').hidden = true;
+}
+
+/** The services of a path, which breaks between them and not within. A fan-out may pass a thousand. */
+function way(path) {
+  const shown = path.slice(0, MOST_SERVICES);
+  const names = shown.flatMap((service, place) => [place === 0 ? '' : ' → ', element('span', { class: 'service' }, service)]);
+  return path.length > shown.length ? [...names, ` and ${count(path.length - shown.length)} more`] : names;
+}

@@ -1,0 +1,27 @@
+// Starts the sandbox page once it is known what runs.
+
+import { get } from './api.js';
+import { byId } from './dom.js';
+import { count } from './format.js';
+import * as buttons from './buttons.js';
+import * as mystery from './mystery.js';
+import * as run from './run.js';
+
+async function start() {
+  const topology = await get('topology');
+  const { layers, width, route, jaeger } = topology;
+  byId('topology').textContent = `${count(layers)} layers × ${count(width)} services, route ${route}`;
+  if (/^https?:/.test(jaeger ?? '')) {
+    byId('jaeger').href = `${jaeger}/search`;
+    byId('jaeger').hidden = false;
+  }
+  buttons.start(topology);
+  run.start();
+  mystery.start(topology);
+  document.body.dataset.ready = 'true';
+}
+
+start().catch((error) => {
+  byId('notice').textContent = `${error.message} Reload this page when it is.`;
+  byId('notice').hidden = false;
+});

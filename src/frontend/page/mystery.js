@@ -1,0 +1,153 @@
+// The mystery: guesses, hints, giving up, the next one, another version of a service, and the score.
+
+import { get, instructor, post } from './api.js';
+import { byId, element, options, say, whileBusy } from './dom.js';
+import { count, duration } from './format.js';
+
+/** What a right guess names, by cause; any other cause names a service. */
+const NAMES = { none: [], network: ['service', 'callee'], customer: ['service', 'customer'] };
+const SCORE_EVERY_MS = 3000;
+/** Where the team's name stays while the browser's tab is open. */
+const TEAM = 'tracelab.team';
+
+let mystery;
+
+export function start(topology) {
+  byId('services').append(...topology.services.map((service) => element('option', { value: service })));
+  const causes = topology.causes.map((cause) => [cause, cause === 'none' ? 'none: nothing is wrong' : cause]);
+  byId('guess-cause').append(...options(['', 'choose'], ...causes));
+  byId('new-cause').append(...options(['', 'as configured'], ['random', 'random, and hidden'], ...causes));
+  byId('team').placeholder = topology.team;
+  byId('team').value = sessionStorage.getItem(TEAM) ?? '';
+  byId('team').addEventListener('change', () => sessionStorage.setItem(TEAM, team()));
+  byId('instructor').hidden = !topology.instructor;
+  byId('instructor').addEventListener('submit', (event) => event.preventDefault());
+  byId('token').addEventListener('input', (event) => (instructor.token = event.target.value));
+  byId('guess-cause').addEventListener('change', showFields);
+  for (const id of ['guess-service', 'guess-callee', 'redeploy-service']) {
+    byId(id).addEventListener('change', (event) => (event.target.value = fullName(event.target.value, topology.services)));
+  }
+
+  onSubmit('guess', 'guess-submit', 'verdict', guess);
+  onSubmit('new-mystery', 'new-submit', 'verdict', async () => {
+    const seed = byId('new-seed').value;
+    show(await post('mystery', { cause: byId('new-cause').value, seed: seed === '' ? null : Number(seed) }));
+  });
+  onSubmit('redeploy', 'redeploy-submit', 'redeployed', async () => {
+    const done = await post('redeploy', { service: byId('redeploy-service').value, version: byId('redeploy-version').value });
+    say(byId('redeployed'), `${done.service} is ${done.version} now.`, 'right');
+  });
+  onClick('hint', 'verdict', hint);
+  onClick('reveal', 'revealed', async () => {
+    const { seed, ...answer } = await post('reveal', { team: team() });
+    const named = Object.entries(answer).map(([name, value]) => `${name} ${value}`);
+    say(byId('revealed'), `${named.join(', ')} (seed ${seed})`);
+    await refresh();
+  });
+  refresh();
+  setInterval(() => document.hidden || refresh(), SCORE_EVERY_MS);
+}
+
+const team = () => byId('team').value.trim();
+
+function onSubmit(form, button, place, work) {
+  byId(form).addEventListener('submit', (event) => {
+    event.preventDefault();
+    act(byId(button), byId(place), work);
+  });
+}
+
+function onClick(button, place, work) {
+  byId(button).addEventListener('click', (event) => act(event.currentTarget, byId(place), work));
+}
+
+async function act(button, place, work) {
+  try {
+    await whileBusy(button, work);
+  } catch (error) {
+    say(place, error.message, 'error');
+  }
+}
+
+/** Who types 1-17 means dummy-1-17. */
+function fullName(text, services) {
+  const typed = text.trim();
+  return services.includes(`dummy-${typed}`) ? `dummy-${typed}` : typed;
+}
+
+function names() {
+  return NAMES[byId('guess-cause').value] ?? ['service'];
+}
+
+function showFields() {
+  for (const label of document.querySelectorAll('#guess [data-field]')) label.hidden = !names().includes(label.dataset.field);
+}
+
+async function guess() {
+  const named = Object.fromEntries(names().map((name) => [name, byId(`guess-${name}`).value]));
+  const graded = await post('guess', { team: team(), cause: byId('guess-cause').value, ...named });
+  const guesses = graded.guesses === 1 ? 'guess' : 'guesses';
+  say(byId('verdict'), `${graded.message} ${count(graded.guesses)} ${guesses}, ${duration(graded.seconds)}.`, graded.verdict);
+  await refresh();
+}
+
+async function hint() {
+  const told = await post('hint', { team: team() });
+  const list = byId('hints');
+  const services = (told.services ?? []).flatMap((service) => [' ', element('span', { class: 'service' }, service)]);
+  const line = element('li', { 'data-hint': told.hint }, `Hint ${told.hint} of ${told.of}: ${told.text}`, ...services);
+  const old = list.querySelector(`[data-hint="${told.hint}"]`);
+  if (old) old.replaceWith(line);
+  else list.append(line);
+  await refresh();
+}
+
+async function refresh() {
+  const notice = byId('notice');
+  try {
+    show(await get('score'));
+    notice.hidden = true;
+  } catch (error) {
+    notice.textContent = error.message;
+    notice.hidden = false;
+  }
+}
+
+function show({ mystery: number, cause, seconds, teams }) {
+  byId('mystery-number').textContent = number;
+  const hides = cause === undefined ? 'What is wrong here, if anything, is part of the mystery.' : `Somewhere hides one fault: ${cause}.`;
+  const minutes = Math.floor(seconds / 60);
+  byId('mystery-cause').textContent = `${hides} It has been running for ${minutes < 1 ? 'less than a minute' : `${count(minutes)} min`}.`;
+  if (number !== mystery) {
+    if (mystery !== undefined) forget(number);
+    mystery = number;
+    byId('guess-cause').value = cause ?? '';
+    showFields();
+  }
+  byId('score').hidden = teams.length === 0;
+  byId('no-score').hidden = teams.length > 0;
+  byId('score').tBodies[0].replaceChildren(...teams.map(teamRow));
+}
+
+/** What was said belongs to the mystery before. */
+function forget(number) {
+  say(byId('verdict'), `Mystery ${number} has begun.`);
+  say(byId('revealed'), '');
+  byId('hints').replaceChildren();
+  for (const name of ['service', 'callee', 'customer']) byId(`guess-${name}`).value = '';
+}
+
+function teamRow({ team: name, guesses, hints, verdict, seconds, revealed, solved }) {
+  const said = revealed ? 'gave up' : verdict ?? '';
+  const numbers = (value) => element('td', { class: 'number' }, value);
+  return element(
+    'tr',
+    { 'data-team': name },
+    element('th', { scope: 'row' }, name),
+    numbers(count(guesses)),
+    numbers(count(hints)),
+    element('td', { 'data-verdict': revealed ? '' : verdict }, said),
+    numbers(seconds === undefined ? '' : duration(seconds)),
+    numbers(count(solved)),
+  );
+}

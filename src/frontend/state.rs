@@ -1,0 +1,295 @@
+//! What the game remembers, and the file in which it survives a restart.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context as _, bail};
+use clap::ValueEnum as _;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::mystery::{Cause, Verdict};
+use crate::topology::Topology;
+
+const FILE: &str = "game.json";
+/// Written first, so that `game.json` is whole whenever it is there.
+const NEW_FILE: &str = "game.json.new";
+/// Raised when an older release could no longer read the file.
+const FORMAT: u32 = 1;
+
+/// Which cause a mystery shall have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// This one, and everybody may know it.
+    Cause(Cause),
+    /// Drawn with the seed, and kept to itself.
+    Random,
+}
+
+/// What somebody configured; where it is what it was before a restart, the game goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wish {
+    pub pick: Pick,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct State {
+    format: u32,
+    pub topology: Topology,
+    pub wish: Wish,
+    /// The mystery's number, counted from 1.
+    pub number: u32,
+    pub pick: Pick,
+    pub seed: u64,
+    /// Milliseconds since the epoch.
+    pub started_ms: u64,
+    pub teams: BTreeMap<String, Team>,
+}
+
+/// What one team did about the mystery that is running.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Team {
+    /// Up to and including the right one.
+    pub guesses: u32,
+    pub hints: u32,
+    /// Of the last guess that counted.
+    pub verdict: Option<Verdict>,
+    /// How long the right guess took.
+    pub solved_seconds: Option<f64>,
+    pub revealed: bool,
+    /// Mysteries before this one that the team solved.
+    pub solved: u32,
+}
+
+impl State {
+    pub fn new(topology: Topology, wish: Wish, now_ms: u64) -> Self {
+        let seed = wish.seed.unwrap_or_else(random_seed);
+        let Wish { pick, .. } = wish;
+        Self { format: FORMAT, topology, wish, number: 1, pick, seed, started_ms: now_ms, teams: BTreeMap::new() }
+    }
+
+    /// Starts the next mystery: teams stay, with what they solved so far.
+    pub fn next_mystery(&mut self, pick: Pick, seed: Option<u64>, now_ms: u64) {
+        self.number = self.number.saturating_add(1);
+        self.pick = pick;
+        self.seed = seed.unwrap_or_else(random_seed);
+        self.started_ms = now_ms;
+        for team in self.teams.values_mut() {
+            let solved = team.solved + u32::from(team.verdict == Some(Verdict::Right));
+            *team = Team { solved, ..Team::default() };
+        }
+    }
+
+    pub fn cause(&self) -> Cause {
+        match self.pick {
+            Pick::Cause(cause) => cause,
+            Pick::Random => random_cause(self.seed),
+        }
+    }
+
+    /// How long the mystery has been running.
+    pub fn seconds(&self, now_ms: u64) -> f64 {
+        now_ms.saturating_sub(self.started_ms) as f64 / 1e3
+    }
+}
+
+/// The directory in which the game survives.
+#[derive(Clone, Debug)]
+pub(super) struct Store {
+    directory: PathBuf,
+}
+
+impl Store {
+    pub fn open(directory: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(directory).with_context(|| format!("cannot make the state directory {}", directory.display()))?;
+        Ok(Self { directory: directory.to_owned() })
+    }
+
+    /// What was saved last, if anything was.
+    pub fn load(&self) -> anyhow::Result<Option<State>> {
+        let path = self.directory.join(FILE);
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("cannot read the game's state in {}", path.display())),
+        };
+        let way_out = "move the file away, or name another directory with --state";
+        let state: State = serde_json::from_slice(&text)
+            .with_context(|| format!("{} does not hold the state of a game; {way_out}", path.display()))?;
+        if state.format != FORMAT {
+            bail!("{} was written by another release of tracelab (format {}); {way_out}", path.display(), state.format);
+        }
+        Ok(Some(state))
+    }
+
+    /// Replaces the file in one step: whoever reads it finds the old state or the new one, also after a power cut.
+    pub fn save(&self, state: &State) -> io::Result<()> {
+        let new = self.directory.join(NEW_FILE);
+        let mut file = create_private(&new)?;
+        serde_json::to_writer_pretty(&mut file, state)?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::rename(&new, self.path())?;
+        File::open(&self.directory)?.sync_all()
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.directory.join(FILE)
+    }
+}
+
+/// The file holds the seed, which is the answer: it is its owner's alone.
+fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Small enough for a number in JavaScript, so that the page shows it as it is.
+fn random_seed() -> u64 {
+    rand::random_range(0..1 << 53)
+}
+
+/// That nothing is wrong is a mystery too, but seldom: looking in vain is no fun twice.
+fn random_cause(seed: u64) -> Cause {
+    let mut rng = ChaCha8Rng::seed_from_u64(!seed);
+    if rng.random_bool(0.1) {
+        return Cause::None;
+    }
+    let causes: Vec<Cause> = Cause::value_variants().iter().copied().filter(|cause| *cause != Cause::None).collect();
+    causes[rng.random_range(0..causes.len())]
+}
+
+impl From<Cause> for Pick {
+    fn from(cause: Cause) -> Self {
+        Pick::Cause(cause)
+    }
+}
+
+impl fmt::Display for Pick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pick::Cause(cause) => cause.fmt(f),
+            Pick::Random => f.write_str("random"),
+        }
+    }
+}
+
+/// Neither a cause nor `random`.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{given:?} is not a cause; a mystery can be {}", .known.join(", "))]
+pub struct NotACause {
+    given: String,
+    known: Vec<String>,
+}
+
+impl FromStr for Pick {
+    type Err = NotACause;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "random" => Ok(Pick::Random),
+            text => cause(text).map(Pick::Cause).map_err(|error| {
+                let known = error.known.into_iter().chain(["random".to_owned()]).collect();
+                NotACause { known, ..error }
+            }),
+        }
+    }
+}
+
+/// A cause by its name.
+pub(super) fn cause(text: &str) -> Result<Cause, NotACause> {
+    Cause::from_str(text, false).map_err(|_| NotACause {
+        given: text.chars().take(40).collect(),
+        known: Cause::value_variants().iter().map(Cause::to_string).collect(),
+    })
+}
+
+impl Serialize for Pick {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Pick {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::Route;
+
+    fn state() -> State {
+        let wish = Wish { pick: Pick::Random, seed: Some(7) };
+        let mut state = State::new(Topology::new(3, 30, Route::Straight).unwrap(), wish, 1_000);
+        state.teams.insert("owls".into(), Team { guesses: 2, verdict: Some(Verdict::Right), ..Team::default() });
+        state
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_and_leaves_nothing_else_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("deep/er")).unwrap();
+        assert_eq!(store.load().unwrap(), None);
+        store.save(&state()).unwrap();
+        store.save(&state()).unwrap();
+        assert_eq!(store.load().unwrap(), Some(state()));
+        let files: Vec<_> = fs::read_dir(&store.directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(files, [FILE]);
+    }
+
+    #[test]
+    fn a_foreign_file_is_an_error_that_names_it_and_stays_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        for text in ["", "{}", "my notes", "{\"format\": 1, \"seed\": -1}", "\u{0}"] {
+            fs::write(store.path(), text).unwrap();
+            let error = store.load().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{} does not hold the state of a game", store.path().display())), "{error}");
+            assert_eq!(fs::read_to_string(store.path()).unwrap(), text);
+        }
+        store.save(&State { format: 2, ..state() }).unwrap();
+        assert!(store.load().unwrap_err().to_string().contains("written by another release"));
+    }
+
+    #[test]
+    fn a_new_mystery_keeps_the_teams_and_what_they_solved() {
+        let mut state = state();
+        state.next_mystery(Pick::Cause(Cause::Sleep), None, 5_000);
+        assert_eq!((state.number, state.seconds(6_500)), (2, 1.5));
+        assert_eq!(state.teams["owls"], Team { solved: 1, ..Team::default() });
+        assert!(state.seed < 1 << 53);
+    }
+
+    #[test]
+    fn a_random_cause_depends_on_the_seed_alone_and_is_mostly_a_fault() {
+        let causes: Vec<Cause> = (0..1_000).map(random_cause).collect();
+        assert_eq!(causes, (0..1_000).map(random_cause).collect::<Vec<_>>());
+        let nothing = causes.iter().filter(|cause| **cause == Cause::None).count();
+        assert!((50..150).contains(&nothing), "{nothing} of 1000 mysteries without a fault");
+    }
+
+    #[test]
+    fn a_pick_reads_back_as_itself_and_others_are_told_what_there_is() {
+        for text in ["sleep", "none", "random"] {
+            assert_eq!(text.parse::<Pick>().unwrap().to_string(), text);
+        }
+        let error = "slep".parse::<Pick>().unwrap_err().to_string();
+        assert!(error.starts_with("\"slep\" is not a cause; a mystery can be sleep, ") && error.ends_with(", random"), "{error}");
+    }
+}

@@ -1,0 +1,128 @@
+//! What every outgoing connection is made with: one resolver, TLS with roots built in, one kind of HTTP client.
+//!
+//! The image is `FROM scratch`: there is no C library to resolve names and no certificate store to trust, so both are inside.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::task::{self, Poll};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures_util::future::BoxFuture;
+use hickory_resolver::TokioResolver;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name as ConnectorName;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tower::Service;
+
+/// Making a connection takes no longer than this, or it fails.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that nobody used for so long is closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A client for HTTP/1.1 and, where TLS negotiates it, HTTP/2. It follows no redirects and asks no proxy: what it calls was named
+/// by the configuration.
+///
+/// # Errors
+/// TLS cannot be set up, which is a defect of the build.
+pub fn client() -> anyhow::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls())
+        .dns_resolver(Resolver)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .tcp_nodelay(true)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .user_agent(concat!("tracelab/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .context("cannot set up the HTTP client")
+}
+
+/// A gRPC channel that connects when it is first used.
+///
+/// # Errors
+/// `endpoint` is no URL, which the text says.
+pub fn channel(endpoint: &str) -> anyhow::Result<Channel> {
+    let context = || format!("{endpoint:?} is no gRPC endpoint; it should look like http://localhost:4317");
+    let mut builder = Endpoint::from_shared(endpoint.to_owned()).with_context(context)?;
+    if endpoint.starts_with("https://") {
+        install_crypto();
+        builder = builder.tls_config(ClientTlsConfig::new().with_webpki_roots()).with_context(context)?;
+    }
+    let mut connector = HttpConnector::new_with_resolver(Resolver);
+    connector.enforce_http(false);
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    Ok(builder.connect_with_connector_lazy(connector))
+}
+
+/// reqwest's own text names the URL once more and hides the cause behind it; the innermost cause says what happened.
+pub fn reason(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+fn tls() -> rustls::ClientConfig {
+    install_crypto();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
+}
+
+fn install_crypto() {
+    // An error means that it is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// The resolver of the whole process, in pure Rust, reading `/etc/resolv.conf` and `/etc/hosts` when it is first asked.
+#[derive(Clone, Copy, Debug)]
+struct Resolver;
+
+impl Resolver {
+    async fn lookup(name: &str) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
+        static SHARED: OnceLock<Arc<TokioResolver>> = OnceLock::new();
+        // RFC 6761: localhost is loopback, whatever a name server says, and a machine may have none.
+        if name.eq_ignore_ascii_case("localhost") {
+            return Ok(vec![([127, 0, 0, 1], 0).into(), (std::net::Ipv6Addr::LOCALHOST, 0).into()]);
+        }
+        let resolver = match SHARED.get() {
+            Some(resolver) => resolver.clone(),
+            None => {
+                let resolver = Arc::new(TokioResolver::builder_tokio()?.build()?);
+                SHARED.get_or_init(|| resolver).clone()
+            }
+        };
+        let addresses = resolver.lookup_ip(name).await?;
+        Ok(addresses.iter().map(|ip| SocketAddr::new(ip, 0)).collect())
+    }
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let addresses: Addrs = Box::new(Self::lookup(name.as_str()).await?.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+/// The same for tonic's connector.
+impl Service<ConnectorName> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: ConnectorName) -> Self::Future {
+        Box::pin(async move { Ok(Self::lookup(name.as_str()).await?.into_iter()) })
+    }
+}

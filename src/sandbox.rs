@@ -1,0 +1,241 @@
+//! The embedded stage: 90 services, frontend and trace backend in one process, each on a loopback socket of its own.
+//!
+//! Assignments are handed over inside the process, so no control port is open to the learner. Spans go straight into the store
+//! beside it, unless a Jaeger outside is used.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tracing::error;
+
+use crate::backend::{self, Listeners, Store};
+use crate::config::{Config, base};
+use crate::frontend::{Frontend, Game, GameSettings, Redeploy, RedeployHere, Settings, UrlOf};
+use crate::outbound;
+use crate::server::{self, Stop};
+use crate::service::Service;
+use crate::telemetry::{Exporter, Ingest, Signal, Telemetry};
+use crate::topology::ServiceName;
+
+/// Spans reach the store this soon, so that the page can offer the link while the reader still looks at the button.
+const EXPORT_DELAY: Duration = Duration::from_millis(50);
+
+/// A running sandbox.
+#[derive(Debug)]
+pub struct Sandbox {
+    addresses: Addresses,
+    telemetry: Telemetry,
+    frontend: Group,
+    services: Group,
+    backend: Group,
+}
+
+/// Where to find what. With a Jaeger outside, `jaeger` is that one and the OTLP addresses are absent.
+#[derive(Clone, Debug, Serialize)]
+pub struct Addresses {
+    pub frontend: String,
+    pub jaeger: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp_http: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp_grpc: Option<String>,
+}
+
+/// Servers that stop together.
+#[derive(Debug)]
+struct Group {
+    stop: Stop,
+    tasks: JoinSet<()>,
+}
+
+impl Sandbox {
+    /// Starts everything; when this returns, the page answers.
+    ///
+    /// # Errors
+    /// A port that is taken (the text names the flag that picks another), a state that cannot be read, a setting that makes no
+    /// sense.
+    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        if config.jaeger.is_some() != config.otlp.is_some() {
+            bail!("a Jaeger outside needs both addresses: jaeger (where it is asked) and otlp (where it receives)");
+        }
+        let listener = server::bind(config.address(config.port), "--port")?;
+        let frontend_url = url_of(&listener)?;
+        let client = outbound::client()?;
+
+        let mut backend = Group::new();
+        let (telemetry, addresses) = match &config.jaeger {
+            Some(jaeger) => {
+                let addresses = Addresses { frontend: frontend_url, jaeger: base(jaeger), otlp_http: None, otlp_grpc: None };
+                (Telemetry::start(&config.telemetry(), None)?, addresses)
+            }
+            None => {
+                let listeners = Listeners {
+                    query: server::bind(config.address(config.jaeger_port), "--jaeger-port")?,
+                    otlp_http: server::bind(config.address(config.otlp_http_port), "--otlp-http-port")?,
+                    otlp_grpc: server::bind(config.address(config.otlp_grpc_port), "--otlp-grpc-port")?,
+                };
+                let addresses = Addresses {
+                    frontend: frontend_url,
+                    jaeger: url_of(&listeners.query)?,
+                    otlp_http: Some(url_of(&listeners.otlp_http)?),
+                    otlp_grpc: Some(url_of(&listeners.otlp_grpc)?),
+                };
+                let store = Store::new(config.store_mb << 20);
+                backend.spawn(backend::serve(listeners, store.clone(), backend.stop.clone()));
+                let mut settings = config.telemetry();
+                settings.logs = config.logs_exporter.unwrap_or(Exporter::Otlp);
+                settings.delay = settings.delay.min(EXPORT_DELAY);
+                (Telemetry::start(&settings, Some(into(store)))?, addresses)
+            }
+        };
+
+        let mut services = Group::new();
+        let running = start_services(config, &telemetry, &client, &mut services)?;
+        let places: Arc<BTreeMap<ServiceName, String>> =
+            Arc::new(running.places.into_iter().chain(config.replace.iter().map(|(name, url)| (*name, base(url)))).collect());
+        // The topology's services are all in `places`: the ones started here, and the ones that were replaced.
+        let url_of: UrlOf = Arc::new(move |name| places.get(&name).cloned().unwrap_or_default());
+        let game = Game::open(&GameSettings {
+            topology: config.topology()?,
+            mystery: config.mystery,
+            seed: config.seed,
+            delay_scale: config.delay_scale,
+            state: config.state.clone(),
+        })?;
+        hand_over(&game, &running.services, &url_of)?;
+        services.spawn(keep_handing_over(game.clone(), running.services.clone(), url_of.clone(), services.stop.clone()));
+
+        let jaeger = addresses.jaeger.parse().context("the trace backend's address is no URL")?;
+        let settings = Settings {
+            jaeger: Some(jaeger),
+            jaeger_links: config.jaeger_links.clone(),
+            instructor_token: config.instructor_token.as_ref().map(|token| token.expose().to_owned()),
+            allowed_hosts: config.allowed_hosts.clone(),
+        };
+        let redeploy = Redeploy::Here(redeploy(running.services, telemetry.clone(), client.clone()));
+        let page = Frontend::new(settings, game, &url_of, redeploy, &telemetry, client)?;
+        let mut frontend = Group::new();
+        frontend.spawn(page.serve(listener, frontend.stop.clone()));
+        Ok(Self { addresses, telemetry, frontend, services, backend })
+    }
+
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// Stops in the order of the requests' way, so that what is running finds everything it still needs.
+    pub async fn stop(mut self) {
+        self.frontend.stop().await;
+        self.services.stop().await;
+        self.telemetry.shutdown().await;
+        self.backend.stop().await;
+    }
+}
+
+impl Group {
+    fn new() -> Self {
+        Self { stop: Stop::new(), tasks: JoinSet::new() }
+    }
+
+    fn spawn(&mut self, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+        self.tasks.spawn(async move {
+            if let Err(error) = task.await {
+                error!(error = format!("{error:#}"), "a part of the sandbox failed");
+            }
+        });
+    }
+
+    async fn stop(&mut self) {
+        self.stop.stop();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+struct Running {
+    services: Arc<BTreeMap<ServiceName, Service>>,
+    places: Vec<(ServiceName, String)>,
+}
+
+/// Starts every service that is not replaced, each on a free loopback port.
+fn start_services(config: &Config, telemetry: &Telemetry, client: &reqwest::Client, group: &mut Group) -> anyhow::Result<Running> {
+    let mut services = BTreeMap::new();
+    let mut places = Vec::new();
+    for name in config.topology()?.services().filter(|name| !config.replace.contains_key(name)) {
+        let listener = server::bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0), "--bind")
+            .with_context(|| format!("cannot start {name}; fewer services take --layers and --width"))?;
+        let service = Service::new(name, config.patched, telemetry, client.clone());
+        places.push((name, url_of(&listener)?));
+        let serving = server::serve(listener, service.routes(), group.stop.clone());
+        group.tasks.spawn(serving);
+        services.insert(name, service);
+    }
+    Ok(Running { services: Arc::new(services), places })
+}
+
+/// Tells every service what the current mystery wants of it.
+fn hand_over(game: &Game, services: &BTreeMap<ServiceName, Service>, url_of: &UrlOf) -> anyhow::Result<()> {
+    let round = game.rounds().borrow().clone();
+    for (name, service) in services {
+        service.assign(round.mystery.assignment(*name, |name| url_of(name)))?;
+    }
+    Ok(())
+}
+
+async fn keep_handing_over(
+    game: Game,
+    services: Arc<BTreeMap<ServiceName, Service>>,
+    url_of: UrlOf,
+    stop: Stop,
+) -> anyhow::Result<()> {
+    let mut rounds = game.rounds();
+    let stopped = stop.stopped();
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            changed = rounds.changed() => changed.context("the game is gone")?,
+            () = &mut stopped => return Ok(()),
+        }
+        rounds.borrow_and_update();
+        hand_over(&game, &services, &url_of)?;
+    }
+}
+
+fn redeploy(services: Arc<BTreeMap<ServiceName, Service>>, telemetry: Telemetry, client: reqwest::Client) -> RedeployHere {
+    Arc::new(move |name, version| {
+        let result = match services.get(&name) {
+            Some(service) => {
+                service.deploy(version.is_patched(), &telemetry, client.clone());
+                Ok(())
+            }
+            None => Err(anyhow::anyhow!("{name} is a program of your own (--replace); restart it yourself")),
+        };
+        Box::pin(std::future::ready(result))
+    })
+}
+
+/// The store as the end of the telemetry pipeline.
+fn into(store: Store) -> Ingest {
+    Arc::new(move |signal, body| {
+        let accepted = match signal {
+            Signal::Traces => store.ingest_traces(body),
+            Signal::Logs => store.ingest_logs(body),
+        };
+        accepted.map(|_| ()).map_err(|error| error.to_string())
+    })
+}
+
+fn url_of(listener: &TcpListener) -> anyhow::Result<String> {
+    let address = listener.local_addr().context("a listener has no address")?;
+    let ip = if address.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
+    Ok(format!("http://{}", SocketAddr::new(ip, address.port())))
+}

@@ -1,0 +1,285 @@
+//! One of the 90 services: sleeps as its assignment says, forwards to the next layer, answers `hello world`.
+//!
+//! It knows its own name and whoever assigns; `control` asks a frontend elsewhere, `up` assigns inside the process.
+
+pub mod control;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use futures_util::{StreamExt as _, stream};
+use http::{HeaderMap, Method, StatusCode};
+use opentelemetry::Context;
+use opentelemetry::trace::FutureExt as _;
+use rand::RngExt as _;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+use tracing::{info, warn};
+use url::Url;
+use warp::reply::{Response, with_header, with_status};
+use warp::{Filter, Reply};
+
+use crate::caller::{CallError, Called, Caller};
+use crate::mystery::{Assignment, Fault};
+use crate::telemetry::{Identity, Instrument, Telemetry, traceresponse};
+use crate::topology::{Route, ServiceName};
+
+/// A request beyond this many at a time gets 503.
+pub const MAX_IN_FLIGHT: usize = 1_024;
+/// A call to the next layer takes no longer than this.
+pub const CALL_LIMIT: Duration = Duration::from_secs(10);
+/// On route `all`, one request has at most this many calls running.
+const FAN_OUT: usize = 32;
+/// What a request that its client gave up is booked under; nginx's number, since HTTP has none.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+/// A running service; clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Service(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: ServiceName,
+    release: ArcSwap<Release>,
+    duty: ArcSwapOption<Duty>,
+    in_flight: Semaphore,
+}
+
+/// What changes when another version of the service is put in place.
+#[derive(Debug)]
+struct Release {
+    patched: bool,
+    instrument: Instrument,
+    caller: Caller,
+}
+
+/// An assignment with its addresses parsed.
+#[derive(Debug)]
+struct Duty {
+    assignment: Assignment,
+    next: Vec<(ServiceName, Url)>,
+}
+
+/// What a service answers. A learner's own program in a service's place may answer anything else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    pub message: String,
+    /// The services that the request passed, each before those it called.
+    pub path: Vec<String>,
+}
+
+/// An assignment that cannot be obeyed.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadAssignment {
+    #[error("the assignment is for {0}, not for {1}")]
+    ForSomebodyElse(ServiceName, ServiceName),
+    #[error("{0} is said to be at {1:?}, which is no http:// URL")]
+    BadUrl(ServiceName, String),
+}
+
+impl Service {
+    /// A service without an assignment: it is not ready until [`Service::assign`] was called.
+    pub fn new(name: ServiceName, patched: bool, telemetry: &Telemetry, client: reqwest::Client) -> Self {
+        let release = Release::new(name, patched, telemetry, client);
+        Self(Arc::new(Inner {
+            name,
+            release: ArcSwap::from_pointee(release),
+            duty: ArcSwapOption::empty(),
+            in_flight: Semaphore::new(MAX_IN_FLIGHT),
+        }))
+    }
+
+    pub fn name(&self) -> ServiceName {
+        self.0.name
+    }
+
+    /// From now on the service behaves as `assignment` says; requests that are running finish as they began.
+    pub fn assign(&self, assignment: Assignment) -> Result<(), BadAssignment> {
+        if assignment.service != self.0.name {
+            return Err(BadAssignment::ForSomebodyElse(assignment.service, self.0.name));
+        }
+        let parse = |name, url: &str| match Url::parse(url) {
+            Ok(url) if url.has_host() && matches!(url.scheme(), "http" | "https") => Ok((name, url)),
+            _ => Err(BadAssignment::BadUrl(name, url.to_owned())),
+        };
+        let next = assignment.next.iter().map(|peer| parse(peer.name, &peer.url)).collect::<Result<_, _>>()?;
+        self.0.duty.store(Some(Arc::new(Duty { assignment, next })));
+        Ok(())
+    }
+
+    /// Puts another version in place: its resource says so from the next request on.
+    pub fn deploy(&self, patched: bool, telemetry: &Telemetry, client: reqwest::Client) {
+        self.0.release.store(Arc::new(Release::new(self.0.name, patched, telemetry, client)));
+    }
+
+    /// `GET /` and the two checks.
+    pub fn routes(
+        &self,
+    ) -> impl Filter<Extract = (impl Reply + use<>,), Error = Infallible> + Clone + Send + Sync + 'static + use<> {
+        let (work, ready) = (self.clone(), self.clone());
+        let hello = warp::path::end().and(warp::get()).and(warp::header::headers_cloned()).then(move |headers: HeaderMap| {
+            let service = work.clone();
+            async move { service.answer(&headers).await }
+        });
+        let healthz = warp::path!("healthz").map(|| "ok\n".into_response());
+        let readyz = warp::path!("readyz").map(move || ready.readiness());
+        let nothing = warp::any().map(|| error(StatusCode::NOT_FOUND, "a service answers GET /, /healthz and /readyz"));
+        hello.or(healthz).unify().or(readyz).unify().or(nothing).unify()
+    }
+
+    fn readiness(&self) -> Response {
+        match self.0.duty.load().is_some() {
+            true => "ok\n".into_response(),
+            false => error(StatusCode::SERVICE_UNAVAILABLE, "no assignment yet; is the frontend's control port reachable?"),
+        }
+    }
+
+    async fn answer(&self, headers: &HeaderMap) -> Response {
+        let release = self.0.release.load_full();
+        let cx = release.instrument.server_span(&Method::GET, "/", "/", headers);
+        let mut span = ServerSpan { instrument: &release.instrument, cx: &cx, status: None };
+        let reply = self.work(&release, &cx).with_context(cx.clone()).await;
+        let (status, mut response) = match reply {
+            Ok(answer) => (StatusCode::OK, warp::reply::json(&answer).into_response()),
+            Err(failure) => (failure.status, failure.into_response()),
+        };
+        span.status = Some(status);
+        if let Some(value) = traceresponse(&cx) {
+            response.headers_mut().insert("traceresponse", value);
+        }
+        response
+    }
+
+    async fn work(&self, release: &Release, cx: &Context) -> Result<Answer, Failure> {
+        let Ok(_permit) = self.0.in_flight.try_acquire() else {
+            return Err(Failure {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                reason: format!("{MAX_IN_FLIGHT} requests are already in flight"),
+            });
+        };
+        let Some(duty) = self.0.duty.load_full() else {
+            return Err(Failure { status: StatusCode::SERVICE_UNAVAILABLE, reason: "no assignment yet".to_owned() });
+        };
+        let delay = duty.delay(release.patched);
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
+        let result = self.forward(release, cx, &duty).await;
+        match &result {
+            Ok(_) => info!("request handled"),
+            Err(failure) => warn!(status = failure.status.as_u16(), reason = failure.reason, "request failed"),
+        }
+        result
+    }
+
+    async fn forward(&self, release: &Release, cx: &Context, duty: &Duty) -> Result<Answer, Failure> {
+        let mut answer = Answer { message: message(release.patched).to_owned(), path: vec![self.0.name.to_string()] };
+        let chosen = match (&duty.next[..], duty.assignment.route) {
+            ([], _) => return Ok(answer),
+            (next, Route::Straight | Route::Random) => {
+                let place = rand::rng().random_range(0..next.len());
+                &next[place..=place]
+            }
+            (next, Route::All) => next,
+        };
+        if let [(name, url)] = chosen {
+            answer.include(read(*name, release.caller.get(cx, url).await)?);
+            return Ok(answer);
+        }
+        let calls = chosen.iter().cloned().map(|(name, url)| {
+            let (caller, cx) = (release.caller.clone(), cx.clone());
+            async move { read(name, caller.get(&cx, &url).await) }
+        });
+        let mut answers = stream::iter(calls).buffered(FAN_OUT);
+        while let Some(next) = answers.next().await {
+            answer.include(next?);
+        }
+        Ok(answer)
+    }
+}
+
+impl Release {
+    fn new(name: ServiceName, patched: bool, telemetry: &Telemetry, client: reqwest::Client) -> Self {
+        let instrument = telemetry.instrument(&Identity::service(name, if patched { "v2" } else { "v1" }));
+        let caller = Caller::new(client, instrument.clone(), CALL_LIMIT);
+        Self { patched, instrument, caller }
+    }
+}
+
+impl Duty {
+    /// How long this one request sleeps: one sleep, so that nothing but its length tells a fault from an ordinary delay.
+    fn delay(&self, patched: bool) -> Duration {
+        let mut rng = rand::rng();
+        let ordinary = self.assignment.delay.sample(&mut rng);
+        match self.assignment.fault {
+            Some(Fault::Sleep { delay }) if !patched => ordinary + delay.sample(&mut rng),
+            _ => ordinary,
+        }
+    }
+}
+
+impl Answer {
+    /// Adds what a callee answered: its path after ours, and its version where it is patched.
+    fn include(&mut self, callee: Answer) {
+        if self.message == message(false) && callee.message == message(true) {
+            self.message = callee.message;
+        }
+        self.path.extend(callee.path);
+    }
+}
+
+fn message(patched: bool) -> &'static str {
+    if patched { "hello world (v2)" } else { "hello world" }
+}
+
+/// Ends the request's span whatever happens: also when the client goes away and hyper drops the handler.
+struct ServerSpan<'a> {
+    instrument: &'a Instrument,
+    cx: &'a Context,
+    status: Option<StatusCode>,
+}
+
+impl Drop for ServerSpan<'_> {
+    fn drop(&mut self) {
+        let gone = || StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(StatusCode::BAD_REQUEST);
+        self.instrument.finish_server(self.cx, self.status.unwrap_or_else(gone));
+    }
+}
+
+/// Why a request failed, here or further on.
+struct Failure {
+    status: StatusCode,
+    reason: String,
+}
+
+impl Failure {
+    fn into_response(self) -> Response {
+        let response = error(self.status, &self.reason);
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE => with_header(response, "retry-after", "1").into_response(),
+            _ => response,
+        }
+    }
+}
+
+/// A callee's failure is passed on with its status, so that the status tells where to look no more than the trace does.
+fn read(callee: ServiceName, result: Result<Called, CallError>) -> Result<Answer, Failure> {
+    let called = result.map_err(|error| Failure { status: error.status(), reason: error.to_string() })?;
+    if called.status.is_success() {
+        let own = || Answer { message: message(false).to_owned(), path: vec![callee.to_string()] };
+        return Ok(serde_json::from_slice(&called.body).unwrap_or_else(|_| own()));
+    }
+    let status = if called.status.is_server_error() { called.status } else { StatusCode::BAD_GATEWAY };
+    Err(Failure { status, reason: format!("{callee} answered {}", called.status) })
+}
+
+fn error(status: StatusCode, text: &str) -> Response {
+    with_status(warp::reply::json(&serde_json::json!({ "error": text })), status).into_response()
+}
+
+/// tokio's own timer counts whole milliseconds and comes 1.0 ms late at the median; this one is 0.07 ms late.
+async fn sleep(delay: Duration) {
+    async_io::Timer::after(delay).await;
+}

@@ -1,0 +1,227 @@
+//! One service's spans: what they are called and what they carry.
+//!
+//! Attributes follow the stable semantic conventions for HTTP. Every service writes the same ones, whatever it does inside: a
+//! span must not tell the culprit from the others by anything but its time.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use opentelemetry::baggage::BaggageExt as _;
+use opentelemetry::logs::LoggerProvider as _;
+use opentelemetry::trace::{SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _};
+use opentelemetry::{Context, KeyValue, StringValue};
+use opentelemetry_http::{HeaderExtractor, HeaderInjector};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry_semantic_conventions::attribute as semconv;
+use url::Url;
+
+use super::SharedPropagator;
+use super::pipeline::Pipeline;
+use crate::topology::ServiceName;
+
+/// The baggage that services copy to their server span; no other reaches a span.
+const COPIED_BAGGAGE: [&str; 3] = ["customer.id", "client", "tier"];
+
+/// Who makes the spans: becomes the resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub name: String,
+    /// `v1`, or `v2` for a patched service.
+    pub version: String,
+    /// Absent for what is not one of the topology's services, such as the frontend.
+    pub place: Option<ServiceName>,
+}
+
+impl Identity {
+    pub fn service(name: ServiceName, version: &str) -> Self {
+        Self { name: name.to_string(), version: version.to_owned(), place: Some(name) }
+    }
+
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), version: "v1".to_owned(), place: None }
+    }
+
+    /// `OTEL_RESOURCE_ATTRIBUTES` count too (in Kubernetes they name pod, node and namespace), the identity above them.
+    fn resource(&self) -> Resource {
+        let mut attributes = vec![
+            KeyValue::new(semconv::SERVICE_NAME, self.name.clone()),
+            KeyValue::new(semconv::SERVICE_VERSION, self.version.clone()),
+        ];
+        if let Some(place) = self.place {
+            attributes.push(KeyValue::new("tracelab.layer", i64::from(place.layer)));
+            attributes.push(KeyValue::new("tracelab.number", i64::from(place.number)));
+        }
+        // In a container this is its id, or the pod's name.
+        if let Some(host) = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty()) {
+            attributes.push(KeyValue::new(semconv::HOST_NAME, host));
+        }
+        Resource::builder().with_attributes(attributes).build()
+    }
+}
+
+/// The tools of one service; clones share them.
+#[derive(Clone, Debug)]
+pub struct Instrument(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: String,
+    tracer: SdkTracer,
+    logger: SdkLogger,
+    propagator: SharedPropagator,
+}
+
+impl Instrument {
+    pub(super) fn new(identity: &Identity, pipeline: &Pipeline, propagator: SharedPropagator) -> Self {
+        let resource = identity.resource();
+        let processor = pipeline.register(resource.clone());
+        let tracers = SdkTracerProvider::builder().with_span_processor(processor.clone()).with_resource(resource.clone()).build();
+        let loggers = SdkLoggerProvider::builder().with_log_processor(processor).with_resource(resource).build();
+        Self(Arc::new(Inner {
+            name: identity.name.clone(),
+            tracer: tracers.tracer("tracelab"),
+            logger: loggers.logger("tracelab"),
+            propagator,
+        }))
+    }
+
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    pub(super) fn logger(&self) -> &SdkLogger {
+        &self.0.logger
+    }
+
+    /// Starts the SERVER span of a request as a child of what its headers carry, and copies the known baggage to it. Log lines
+    /// written inside the returned context carry its ids and this service's name.
+    pub fn server_span(&self, method: &Method, route: &'static str, path: &str, headers: &HeaderMap) -> Context {
+        let parent = self.0.propagator.extract_with_context(&Context::new(), &HeaderExtractor(headers));
+        let mut attributes = Vec::with_capacity(10);
+        attributes.push(KeyValue::new(semconv::HTTP_REQUEST_METHOD, method_name(method)));
+        attributes.push(KeyValue::new(semconv::HTTP_ROUTE, route));
+        attributes.push(KeyValue::new(semconv::URL_PATH, path.to_owned()));
+        attributes.push(KeyValue::new(semconv::URL_SCHEME, "http"));
+        if let Some(host) = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()) {
+            let (address, port) = host.rsplit_once(':').unwrap_or((host, ""));
+            attributes.push(KeyValue::new(semconv::SERVER_ADDRESS, address.to_owned()));
+            if let Ok(port) = port.parse::<u16>() {
+                attributes.push(KeyValue::new(semconv::SERVER_PORT, i64::from(port)));
+            }
+        }
+        let baggage = parent.baggage();
+        if !baggage.is_empty() {
+            for key in COPIED_BAGGAGE {
+                if let Some(value) = baggage.get(key) {
+                    attributes.push(KeyValue::new(key, value.clone()));
+                }
+            }
+        }
+        // The conventions want "{method} {route}"; routes here are few, so the names stay few as well.
+        let span = self
+            .0
+            .tracer
+            .span_builder(format!("{} {route}", method_name(method)))
+            .with_kind(SpanKind::Server)
+            .with_attributes(attributes)
+            .start_with_context(&self.0.tracer, &parent);
+        parent.with_span(span).with_value(self.clone())
+    }
+
+    /// Ends a server span. Only 5xx is this server's error; 4xx is its caller's.
+    pub fn finish_server(&self, cx: &Context, status: StatusCode) {
+        let span = cx.span();
+        span.set_attribute(KeyValue::new(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16())));
+        if status.is_server_error() {
+            span.set_attribute(KeyValue::new(semconv::ERROR_TYPE, StringValue::from(status.as_str().to_owned())));
+            span.set_status(Status::error(""));
+        }
+        span.end();
+    }
+
+    /// Starts the CLIENT span of a call inside `parent`.
+    pub fn client_span(&self, parent: &Context, method: &Method, url: &Url) -> Context {
+        let mut attributes = Vec::with_capacity(6);
+        attributes.push(KeyValue::new(semconv::HTTP_REQUEST_METHOD, method_name(method)));
+        attributes.push(KeyValue::new(semconv::URL_FULL, url.as_str().to_owned()));
+        if let Some(host) = url.host_str() {
+            attributes.push(KeyValue::new(semconv::SERVER_ADDRESS, host.to_owned()));
+        }
+        if let Some(port) = url.port_or_known_default() {
+            attributes.push(KeyValue::new(semconv::SERVER_PORT, i64::from(port)));
+        }
+        let span = self
+            .0
+            .tracer
+            .span_builder(method_name(method))
+            .with_kind(SpanKind::Client)
+            .with_attributes(attributes)
+            .start_with_context(&self.0.tracer, parent);
+        parent.with_span(span)
+    }
+
+    /// Ends a client span with the status that came back, or with why nothing did. For a client 4xx is an error too.
+    pub fn finish_client(&self, cx: &Context, result: Result<StatusCode, ErrorType>) {
+        let span = cx.span();
+        let error = match result {
+            Ok(status) => {
+                span.set_attribute(KeyValue::new(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16())));
+                let failed = status.is_client_error() || status.is_server_error();
+                failed.then(|| (StringValue::from(status.as_str().to_owned()), String::new()))
+            }
+            Err(error) => Some((StringValue::from(error.kind), error.message)),
+        };
+        if let Some((kind, message)) = error {
+            span.set_attribute(KeyValue::new(semconv::ERROR_TYPE, kind));
+            span.set_status(Status::error(message));
+        }
+        span.end();
+    }
+
+    /// Writes trace context and baggage into the headers of an outgoing request.
+    pub fn inject(&self, cx: &Context, headers: &mut HeaderMap) {
+        self.0.propagator.inject_context(cx, &mut HeaderInjector(headers));
+    }
+}
+
+/// Why a call had no answer.
+#[derive(Clone, Debug)]
+pub struct ErrorType {
+    /// Low cardinality, for `error.type`: `timeout`, `connect`, ….
+    pub kind: &'static str,
+    pub message: String,
+}
+
+/// The W3C `traceresponse` header of what `cx` carries: version, trace id, span id, flags.
+pub fn traceresponse(cx: &Context) -> Option<HeaderValue> {
+    let span = cx.span();
+    let context = span.span_context();
+    if !context.is_valid() {
+        return None;
+    }
+    let text = format!("00-{}-{}-{:02x}", context.trace_id(), context.span_id(), context.trace_flags().to_u8());
+    HeaderValue::from_str(&text).ok()
+}
+
+/// The trace id of what `cx` carries, 32 hexadecimal digits.
+pub fn trace_id(cx: &Context) -> Option<String> {
+    let span = cx.span();
+    let context = span.span_context();
+    context.is_valid().then(|| context.trace_id().to_string())
+}
+
+/// Methods nobody knows are `_OTHER`, so that a client cannot invent span names.
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::HEAD => "HEAD",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        _ => "_OTHER",
+    }
+}

@@ -1,0 +1,78 @@
+//! What telemetry can be told; `config` fills it from flags, `TRACELAB_…`, `OTEL_…` and the file.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// Where spans (or logs) go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Exporter {
+    /// OpenTelemetry's own protocol, to any collector, Jaeger or vendor
+    #[default]
+    Otlp,
+    /// OTLP as JSON lines on stdout
+    #[serde(alias = "console")]
+    #[value(alias = "console")]
+    Stdout,
+    /// nowhere
+    None,
+}
+
+/// How OTLP is carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+pub enum Protocol {
+    /// protobuf over HTTP, by custom port 4318
+    #[default]
+    #[serde(rename = "http/protobuf")]
+    #[value(name = "http/protobuf", alias = "http")]
+    HttpProtobuf,
+    /// gRPC, by custom port 4317
+    #[serde(rename = "grpc")]
+    #[value(name = "grpc")]
+    Grpc,
+}
+
+/// How a trace's context travels between services; names as in `OTEL_PROPAGATORS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Propagator {
+    /// W3C `traceparent` and `tracestate`
+    #[value(name = "tracecontext")]
+    TraceContext,
+    /// W3C `baggage`
+    Baggage,
+    /// nothing: every service starts traces of its own
+    None,
+}
+
+/// Everything about telemetry that can be set.
+#[derive(Clone, Debug)]
+pub struct TelemetrySettings {
+    pub traces: Exporter,
+    pub logs: Exporter,
+    pub protocol: Protocol,
+    /// Base URL of the OTLP endpoint, without `/v1/traces`. Where absent, the standard variables and then localhost count.
+    pub endpoint: Option<String>,
+    pub propagators: Vec<Propagator>,
+    /// At most this many spans (and as many log records) wait; what comes beyond it is dropped and counted.
+    pub queue: usize,
+    /// The longest time a span waits before it is sent.
+    pub delay: Duration,
+}
+
+impl Default for TelemetrySettings {
+    fn default() -> Self {
+        Self {
+            traces: Exporter::Otlp,
+            logs: Exporter::None,
+            protocol: Protocol::HttpProtobuf,
+            endpoint: None,
+            propagators: vec![Propagator::TraceContext, Propagator::Baggage],
+            queue: 65_536,
+            // The SDK's own default of 5 s would leave a learner looking at an empty page.
+            delay: Duration::from_millis(200),
+        }
+    }
+}

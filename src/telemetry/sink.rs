@@ -1,0 +1,249 @@
+//! Where a batch goes: OTLP to somebody else, the backend inside this process, stdout, or nowhere.
+
+use std::fmt;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use futures_util::{StreamExt as _, stream};
+use opentelemetry::InstrumentationScope;
+use opentelemetry_otlp::{LogExporter, SpanExporter, WithExportConfig as _, WithHttpConfig as _, WithTonicConfig as _};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
+use opentelemetry_proto::transform::logs::tonic::group_logs_by_resource_and_scope;
+use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::logs::{LogBatch, LogExporter as _, SdkLogRecord};
+use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use prost::Message as _;
+
+use super::pipeline::ResourceId;
+use super::{Exporter, Protocol, TelemetrySettings};
+use crate::outbound;
+
+/// So many exports to one endpoint run at a time; each carries the spans of one service.
+const CONCURRENT_EXPORTS: usize = 8;
+
+/// Takes an encoded OTLP request inside this process; an error is why it was refused.
+pub type Ingest = Arc<dyn Fn(Signal, &[u8]) -> Result<(), String> + Send + Sync>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    Traces,
+    Logs,
+}
+
+pub(super) struct LogItem {
+    pub resource: ResourceId,
+    pub record: SdkLogRecord,
+    pub scope: InstrumentationScope,
+}
+
+/// How much of a batch did not arrive, and why.
+#[derive(Debug, Default)]
+pub(super) struct Failed {
+    pub items: u64,
+    pub reason: Option<String>,
+}
+
+pub(super) struct Sinks {
+    traces: Exporter,
+    logs: Exporter,
+    ingest: Option<Ingest>,
+    otlp: Option<Otlp>,
+    services: Vec<Service>,
+}
+
+/// What the sinks know of one service.
+struct Service {
+    resource: ResourceAttributesWithSchema,
+    exporters: Option<(SpanExporter, LogExporter)>,
+}
+
+impl Sinks {
+    pub(super) fn new(settings: &TelemetrySettings, ingest: Option<Ingest>) -> anyhow::Result<Self> {
+        let remote = ingest.is_none() && (settings.traces == Exporter::Otlp || settings.logs == Exporter::Otlp);
+        let otlp = remote.then(|| Otlp::new(settings)).transpose()?;
+        if let Some(otlp) = &otlp {
+            // A bad endpoint or header should stop the start, not the first batch.
+            otlp.exporters(&Resource::builder_empty().build())?;
+        }
+        Ok(Self { traces: settings.traces, logs: settings.logs, ingest, otlp, services: Vec::new() })
+    }
+
+    pub(super) fn add_resources(&mut self, resources: Vec<Resource>) {
+        for resource in resources {
+            // Building failed or succeeded for the empty resource already; the resource itself cannot make a difference.
+            let exporters = self.otlp.as_ref().and_then(|otlp| otlp.exporters(&resource).ok());
+            self.services.push(Service { resource: (&resource).into(), exporters });
+        }
+    }
+
+    pub(super) async fn export_spans(&self, spans: impl Iterator<Item = (ResourceId, SpanData)>) -> Failed {
+        let groups = group(spans);
+        let (Exporter::Otlp, None) = (self.traces, &self.ingest) else {
+            return self.write_spans(groups);
+        };
+        let exports = groups.into_iter().map(|(id, spans)| async move {
+            let items = spans.len() as u64;
+            let Some((exporter, _)) = &self.services[id as usize].exporters else { return Failed { items, reason: None } };
+            failed(items, exporter.export(spans).await)
+        });
+        stream::iter(exports).buffer_unordered(CONCURRENT_EXPORTS).fold(Failed::default(), Failed::add).await
+    }
+
+    pub(super) async fn export_logs(&self, logs: impl Iterator<Item = LogItem>) -> Failed {
+        let groups = group(logs.map(|item| (item.resource, (item.record, item.scope))));
+        let (Exporter::Otlp, None) = (self.logs, &self.ingest) else {
+            return self.write_logs(groups);
+        };
+        let exports = groups.into_iter().map(|(id, logs)| async move {
+            let items = logs.len() as u64;
+            let Some((_, exporter)) = &self.services[id as usize].exporters else { return Failed { items, reason: None } };
+            let logs: Vec<_> = logs.iter().map(|(record, scope)| (record, scope)).collect();
+            failed(items, exporter.export(LogBatch::new(&logs)).await)
+        });
+        stream::iter(exports).buffer_unordered(CONCURRENT_EXPORTS).fold(Failed::default(), Failed::add).await
+    }
+
+    /// All services' spans in one request, for a sink that is in this process.
+    fn write_spans(&self, groups: Vec<(ResourceId, Vec<SpanData>)>) -> Failed {
+        if self.traces == Exporter::None {
+            return Failed::default();
+        }
+        let items = groups.iter().map(|(_, spans)| spans.len() as u64).sum();
+        let resource_spans = groups
+            .into_iter()
+            .flat_map(|(id, spans)| group_spans_by_resource_and_scope(spans, &self.services[id as usize].resource))
+            .collect();
+        let request = ExportTraceServiceRequest { resource_spans };
+        match &self.ingest {
+            Some(ingest) => refused(items, ingest(Signal::Traces, &request.encode_to_vec())),
+            None => print_line(items, &request),
+        }
+    }
+
+    fn write_logs(&self, groups: Vec<(ResourceId, Vec<(SdkLogRecord, InstrumentationScope)>)>) -> Failed {
+        if self.logs == Exporter::None {
+            return Failed::default();
+        }
+        let items = groups.iter().map(|(_, logs)| logs.len() as u64).sum();
+        let resource_logs = groups
+            .into_iter()
+            .flat_map(|(id, logs)| {
+                let logs: Vec<_> = logs.iter().map(|(record, scope)| (record, scope)).collect();
+                group_logs_by_resource_and_scope(&LogBatch::new(&logs), &self.services[id as usize].resource)
+            })
+            .collect();
+        let request = ExportLogsServiceRequest { resource_logs };
+        match &self.ingest {
+            Some(ingest) => refused(items, ingest(Signal::Logs, &request.encode_to_vec())),
+            None => print_line(items, &request),
+        }
+    }
+}
+
+/// Items by resource, each group in the order of arrival.
+fn group<T>(items: impl Iterator<Item = (ResourceId, T)>) -> Vec<(ResourceId, Vec<T>)> {
+    let mut groups: Vec<(ResourceId, Vec<T>)> = Vec::new();
+    let mut places = rustc_hash::FxHashMap::default();
+    for (id, item) in items {
+        let place = *places.entry(id).or_insert(groups.len());
+        if place == groups.len() {
+            groups.push((id, Vec::new()));
+        }
+        groups[place].1.push(item);
+    }
+    groups
+}
+
+fn failed(items: u64, result: OTelSdkResult) -> Failed {
+    refused(items, result.map_err(|error| error.to_string()))
+}
+
+fn refused(items: u64, result: Result<(), String>) -> Failed {
+    match result {
+        Ok(()) => Failed::default(),
+        Err(reason) => Failed { items, reason: Some(reason) },
+    }
+}
+
+fn print_line(items: u64, request: &impl serde::Serialize) -> Failed {
+    let write = || -> std::io::Result<()> {
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        std::io::stdout().write_all(&line)
+    };
+    refused(items, write().map_err(|error| format!("cannot write to stdout: {error}")))
+}
+
+impl Failed {
+    async fn add(self, other: Self) -> Self {
+        Self { items: self.items + other.items, reason: self.reason.or(other.reason) }
+    }
+}
+
+/// One connection pool for the exporters of all services.
+struct Otlp {
+    protocol: Protocol,
+    endpoint: Option<String>,
+    http: reqwest::Client,
+    channel: Option<tonic::transport::Channel>,
+}
+
+impl Otlp {
+    fn new(settings: &TelemetrySettings) -> anyhow::Result<Self> {
+        let channel = match settings.protocol {
+            Protocol::HttpProtobuf => None,
+            Protocol::Grpc => Some(outbound::channel(&grpc_endpoint(settings.endpoint.as_deref()))?),
+        };
+        let endpoint = settings.endpoint.as_ref().map(|endpoint| endpoint.trim_end_matches('/').to_owned());
+        Ok(Self { protocol: settings.protocol, endpoint, http: outbound::client()?, channel })
+    }
+
+    /// Headers, compression and time limits are the crate's to read from `OTEL_EXPORTER_OTLP_…`.
+    fn exporters(&self, resource: &Resource) -> anyhow::Result<(SpanExporter, LogExporter)> {
+        let url = |path: &str| self.endpoint.as_ref().map(|endpoint| format!("{endpoint}{path}"));
+        let (mut spans, mut logs) = match &self.channel {
+            Some(channel) => (
+                SpanExporter::builder().with_tonic().with_channel(channel.clone()).build(),
+                LogExporter::builder().with_tonic().with_channel(channel.clone()).build(),
+            ),
+            None => {
+                let protocol = opentelemetry_otlp::Protocol::HttpBinary;
+                let mut spans = SpanExporter::builder().with_http().with_http_client(self.http.clone()).with_protocol(protocol);
+                let mut logs = LogExporter::builder().with_http().with_http_client(self.http.clone()).with_protocol(protocol);
+                if let (Some(traces_url), Some(logs_url)) = (url("/v1/traces"), url("/v1/logs")) {
+                    spans = spans.with_endpoint(traces_url);
+                    logs = logs.with_endpoint(logs_url);
+                }
+                (spans.build(), logs.build())
+            }
+        };
+        let context =
+            || format!("cannot export by {:?} to {}", self.protocol, self.endpoint.as_deref().unwrap_or("the OTLP endpoint"));
+        if let (Ok(spans), Ok(logs)) = (&mut spans, &mut logs) {
+            spans.set_resource(resource);
+            logs.set_resource(resource);
+        }
+        Ok((spans.with_context(context)?, logs.with_context(context)?))
+    }
+}
+
+/// A channel of our own needs the endpoint before the crate has read the standard variables.
+fn grpc_endpoint(endpoint: Option<&str>) -> String {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    endpoint
+        .map(str::to_owned)
+        .or_else(|| variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
+        .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"))
+        .unwrap_or_else(|| "http://localhost:4317".to_owned())
+}
+
+impl fmt::Debug for LogItem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogItem").field("resource", &self.resource).finish_non_exhaustive()
+    }
+}

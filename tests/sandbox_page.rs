@@ -1,0 +1,109 @@
+//! The sandbox page in a real browser, served by the binary.
+
+#[path = "support/browser.rs"]
+mod browser;
+#[path = "support/sandbox.rs"]
+mod sandbox;
+
+use browser::Browser;
+use sandbox::Sandbox;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_button_shows_its_path_and_links_to_its_trace_as_soon_as_it_is_there() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--delay-scale", "0", "--mystery", "none"]);
+    open(&browser, &sandbox).await;
+    assert_eq!(browser.count("#buttons [data-button]").await, 30);
+
+    browser.click("#buttons [data-button='7']").await;
+    browser.until_text("#last-calls li .path", "dummy-0-7 → dummy-1-7 → dummy-2-7").await;
+    let link = browser.find("#last-calls .trace[data-state=ready] a").await.attr("href").await.unwrap().unwrap();
+    assert!(link.starts_with(&sandbox.jaeger), "{link}");
+    let trace_id = link.rsplit('/').next().unwrap().to_owned();
+    browser.assert_clean().await;
+
+    browser.goto(&link).await;
+    browser.until("document.querySelectorAll('.span').length === 7").await;
+    browser.assert_clean().await;
+
+    // Calls of one page load share a client id and are counted.
+    let spans = sandbox.spans(&trace_id, 7).await;
+    let clients: Vec<_> = spans.iter().filter(|span| span.kind() == 2).map(|span| span.attribute("client").unwrap()).collect();
+    assert!(clients.iter().all(|client| client.ends_with("-1") && *client == clients[0]), "{clients:?}");
+}
+
+#[tokio::test]
+async fn a_run_shows_its_progress_and_ends_with_a_table_and_the_slowest_traces() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--delay-scale", "1", "--mystery", "none"]);
+    open(&browser, &sandbox).await;
+    browser.fill("#run-calls", "1500").await;
+    browser.fill("#run-concurrency", "20").await;
+    browser.click("#run-start").await;
+    // Between nothing and all: seen on the way, not only at the end.
+    browser.until("((bar) => bar.value > 0 && bar.value < bar.max)(document.querySelector('#run-bar'))").await;
+    browser.until("document.querySelectorAll('#run-table tbody tr').length === 30").await;
+    let calls = "[...document.querySelectorAll('#run-table tbody tr')].map((row) => Number(row.cells[1].textContent))";
+    assert_eq!(browser.eval(&format!("{calls}.reduce((sum, calls) => sum + calls)")).await, json!(1500));
+    let link = browser.find("#run-slowest .trace[data-state=ready] a").await.attr("href").await.unwrap().unwrap();
+    browser.assert_clean().await;
+    browser.goto(&link).await;
+    browser.until("document.querySelectorAll('.span').length === 7").await;
+}
+
+#[tokio::test]
+async fn a_run_can_be_cancelled_and_reports_what_was_done() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--mystery", "none"]);
+    open(&browser, &sandbox).await;
+    browser.fill("#run-calls", "1000000").await;
+    browser.click("#run-start").await;
+    browser.until("document.querySelector('#run-bar').value > 0").await;
+    browser.click("#run-cancel").await;
+    browser.until("document.querySelector('#run').dataset.running !== 'true'").await;
+    browser.until("document.querySelectorAll('#run-table tbody tr').length === 30").await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_guess_is_graded_on_the_page_and_a_hint_helps() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--delay-scale", "0", "--seed", "3"]);
+    let culprit = sandbox::stdout(&sandbox.run(&["reveal", "--json"]));
+    let culprit: Value = serde_json::from_str(&culprit).unwrap();
+    let culprit = culprit["service"].as_str().unwrap();
+    let innocent = if culprit == "dummy-0-0" { "dummy-0-1" } else { "dummy-0-0" };
+    open(&browser, &sandbox).await;
+    // The team that revealed is out of it; another one plays.
+    browser.fill("#team", "<b>blue</b>").await;
+    browser.fill("#guess-service", innocent).await;
+    browser.click("#guess-submit").await;
+    browser.find("#verdict[data-verdict=wrong]").await;
+    browser.click("#hint").await;
+    browser.find("#hints [data-hint]").await;
+    browser.fill("#guess-service", culprit).await;
+    browser.click("#guess-submit").await;
+    browser.find("#verdict[data-verdict=right]").await;
+    browser.until_text("#score", "<b>blue</b>").await;
+    assert_eq!(browser.count("#score b").await, 0, "a team's name is text");
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn no_other_page_in_the_browser_can_play() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--delay-scale", "0", "--mystery", "none"]);
+    let other = Sandbox::up(&["--delay-scale", "0", "--mystery", "none"]);
+    open(&browser, &other).await;
+    // A form or a "simple" fetch needs no preflight: only the server can refuse it.
+    let fetch = format!("fetch('{}/api/mystery', {{method: 'POST', mode: 'no-cors', body: '{{}}'}})", sandbox.frontend);
+    browser.eval(&format!("(window.tried = null, {fetch}.then(() => window.tried = true, () => window.tried = true), 1)")).await;
+    browser.until("window.tried").await;
+    assert_eq!(sandbox.get("/api/score").await["mystery"], json!(1), "the mystery is still the first one");
+}
+
+async fn open(browser: &Browser, sandbox: &Sandbox) {
+    browser.goto(&sandbox.frontend).await;
+    browser.find("body[data-ready]").await;
+}
