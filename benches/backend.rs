@@ -2,6 +2,7 @@
 //!
 //! Traces are like the sandbox's own: seven spans through four services, eight to ten attributes a span, in batches of 512
 //! spans as an exporter sends them, so that the spans of one trace come in several requests.
+#![allow(clippy::unwrap_used, reason = "a bench that cannot run should stop")]
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -35,7 +36,7 @@ fn main() {
         "ingest per core",
         format!("{rate:.0} spans/s"),
         "≥ 600000",
-        format!("one thread, protobuf of {:.0} B a span, in process", bytes as f64 / spans),
+        format!("one thread, its time on the core, protobuf of {:.0} B a span, in process", bytes as f64 / spans),
     );
     if let (Some(before), Some(after)) = (before, resident()) {
         let each = after.saturating_sub(before) as f64 / spans;
@@ -52,6 +53,14 @@ fn main() {
 
 fn row(what: &str, measured: String, budget: &str, how: String) {
     println!("{what:<42} {measured:>18}   {budget:<12} {how}");
+}
+
+/// Time that this thread spent on a core: what others do on this machine meanwhile does not count.
+fn on_core() -> Duration {
+    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanoseconds = schedstat.and_then(|text| text.split(' ').next()?.parse().ok());
+    nanoseconds.map_or_else(|| START.elapsed(), Duration::from_nanos)
 }
 
 /// Pages that are resident, in bytes.
@@ -203,9 +212,9 @@ fn flush(store: &Store, spans: &mut Vec<(String, Span)>, time: &mut Duration, by
         schema_url: String::new(),
     });
     let body = ExportTraceServiceRequest { resource_spans: resource_spans.collect() }.encode_to_vec();
-    let started = Instant::now();
+    let started = on_core();
     let accepted = store.ingest_traces(&body).unwrap();
-    *time += started.elapsed();
+    *time += on_core().saturating_sub(started);
     *bytes += body.len();
     assert_eq!(accepted.stored, count);
 }

@@ -1,6 +1,7 @@
 //! The answers that a real Jaeger gave, replayed against the embedded backend: equal, or listed below with the reason.
 //!
 //! The recordings lie beside the repository; without them the snapshots in `backend_snapshots.rs` still hold.
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 #[path = "support/backend.rs"]
 mod support;

@@ -1,4 +1,5 @@
 //! A backend on sockets of its own, and a client for it.
+#![allow(dead_code, reason = "every test file uses a part of this")]
 
 use std::net::SocketAddr;
 use std::sync::Once;
@@ -20,6 +21,7 @@ pub struct Backend {
     pub grpc: String,
     pub client: reqwest::Client,
     stop: Stop,
+    served: Option<tokio::task::JoinHandle<anyhow::Result<()>>>,
 }
 
 impl Drop for Backend {
@@ -40,16 +42,23 @@ impl Backend {
         let (query, otlp_http, otlp_grpc) = (bind().await.unwrap(), bind().await.unwrap(), bind().await.unwrap());
         let url = |listener: &TcpListener| format!("http://{}", listener.local_addr().unwrap());
         let (store, stop) = (Store::new(limit_bytes), Stop::new());
-        let backend = Self {
+        let mut backend = Self {
             store: store.clone(),
             query: url(&query),
             http: url(&otlp_http),
             grpc: url(&otlp_grpc),
             client: reqwest::Client::new(),
             stop: stop.clone(),
+            served: None,
         };
-        tokio::spawn(backend::serve(Listeners { query, otlp_http, otlp_grpc }, store, stop));
+        backend.served = Some(tokio::spawn(backend::serve(Listeners { query, otlp_http, otlp_grpc }, store, stop)));
         backend
+    }
+
+    /// Tells it to stop; returns once it has.
+    pub async fn stop(mut self) {
+        self.stop.stop();
+        self.served.take().unwrap().await.unwrap().unwrap();
     }
 
     /// Status, content type and text of an answer of the query port.

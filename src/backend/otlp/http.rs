@@ -1,34 +1,23 @@
 //! OTLP/HTTP: what a collector answers, this answers, down to the bodies of errors.
 //!
-//! A body is read up to [`MAX_BODY`] and no more than a few large ones at a time; what is beyond is read and thrown away, so
-//! that its sender gets to see the 413.
+//! Nothing of a request is stored unless all of it is well formed.
 
 use std::convert::Infallible;
 use std::io::Read as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Buf;
 use flate2::read::GzDecoder;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::Stream;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use http::{Method, Response, StatusCode};
-use tokio::sync::Semaphore;
 use warp::{Filter, Reply};
 
+use super::body::{Bodies, Unread};
 use super::{MAX_BODY, Signal, json};
 use crate::backend::json as write;
 use crate::backend::store::{Accepted, Store};
 use crate::backend::wire::{Malformed, put_field, put_varint};
-
-/// Bodies up to this length are read and stored where they arrive.
-const SMALL: usize = 256 << 10;
-/// So many larger ones are held at a time; the others wait.
-const LARGE_AT_ONCE: usize = 4;
-/// A sender has this long for its body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// So much of a refused body is read for courtesy.
-const MAX_DRAIN: usize = 256 << 20;
 
 const INVALID_ARGUMENT: u64 = 3;
 const DEADLINE_EXCEEDED: u64 = 4;
@@ -36,7 +25,7 @@ const RESOURCE_EXHAUSTED: u64 = 8;
 
 /// `POST /v1/traces` and `/v1/logs`.
 pub(crate) fn routes(store: Store) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone {
-    let receiver = Arc::new(Receiver { store, large: Semaphore::new(LARGE_AT_ONCE) });
+    let receiver = Arc::new(Receiver { store, bodies: Bodies::default() });
     warp::any()
         .map(move || receiver.clone())
         .and(warp::path::full())
@@ -68,7 +57,7 @@ pub(crate) fn routes(store: Store) -> impl Filter<Extract = (impl Reply,), Error
 #[derive(Debug)]
 struct Receiver {
     store: Store,
-    large: Semaphore,
+    bodies: Bodies,
 }
 
 #[derive(Debug)]
@@ -84,10 +73,14 @@ impl From<Malformed> for Refusal {
     }
 }
 
-impl Refusal {
-    fn too_large() -> Self {
-        let message = format!("the request is larger than {MAX_BODY} bytes; send smaller batches");
-        Self { http: StatusCode::PAYLOAD_TOO_LARGE, code: RESOURCE_EXHAUSTED, message }
+impl From<Unread> for Refusal {
+    fn from(unread: Unread) -> Self {
+        let (http, code) = match unread {
+            Unread::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, RESOURCE_EXHAUSTED),
+            Unread::TooSlow => (StatusCode::REQUEST_TIMEOUT, DEADLINE_EXCEEDED),
+            Unread::Broken(_) => (StatusCode::BAD_REQUEST, INVALID_ARGUMENT),
+        };
+        Self { http, code, message: unread.to_string() }
     }
 }
 
@@ -107,24 +100,27 @@ impl Receiver {
                 return Err(Refusal { http: StatusCode::BAD_REQUEST, code: INVALID_ARGUMENT, message });
             }
         };
-        let read = tokio::time::timeout(BODY_TIMEOUT, self.read(body)).await;
-        let (bytes, _permit) = read.map_err(|_| Refusal {
-            http: StatusCode::REQUEST_TIMEOUT,
-            code: DEADLINE_EXCEEDED,
-            message: format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs()),
-        })??;
-        let store = self.store.clone();
-        let work = move || -> Result<Accepted, Refusal> {
-            let bytes = if gzip { unzip(&bytes)? } else { bytes };
-            match (encoding, signal) {
-                (Encoding::Protobuf, _) => Ok(signal.ingest(&store, &bytes)?),
-                (Encoding::Json, Signal::Traces) => Ok(store.ingest_traces(&json::traces(&bytes)?)?),
-                (Encoding::Json, Signal::Logs) => Ok(store.ingest_logs(&json::logs(&bytes)?)?),
-            }
-        };
+        let body = self.bodies.read(body).await?;
         // Half a millisecond of work is done here; what may take longer must not hold up other requests. A small gzip body
         // may grow a thousandfold.
-        if _permit.is_none() && !gzip {
+        let quick = body.is_small() && !gzip;
+        let store = self.store.clone();
+        let work = move || -> Result<Accepted, Refusal> {
+            let unzipped;
+            let bytes = match gzip {
+                true => {
+                    unzipped = unzip(&body)?;
+                    &unzipped
+                }
+                false => &*body,
+            };
+            match (encoding, signal) {
+                (Encoding::Protobuf, _) => Ok(signal.ingest(&store, bytes)?),
+                (Encoding::Json, Signal::Traces) => Ok(store.ingest_traces(&json::traces(bytes)?)?),
+                (Encoding::Json, Signal::Logs) => Ok(store.ingest_logs(&json::logs(bytes)?)?),
+            }
+        };
+        if quick {
             return work();
         }
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
@@ -132,46 +128,13 @@ impl Receiver {
             Err(Refusal { http: StatusCode::INTERNAL_SERVER_ERROR, code: 13, message })
         })
     }
-
-    /// The body, and the permit to hold it where it is a large one.
-    async fn read<B: Buf>(
-        &self,
-        body: impl Stream<Item = Result<B, warp::Error>>,
-    ) -> Result<(Vec<u8>, Option<tokio::sync::SemaphorePermit<'_>>), Refusal> {
-        let (mut bytes, mut permit, mut drained) = (Vec::new(), None, 0);
-        let mut body = std::pin::pin!(body);
-        while let Some(chunk) = body.next().await {
-            let mut chunk = chunk.map_err(|error| Malformed(format!("cannot read the body: {error}").into()))?;
-            let length = chunk.remaining();
-            if drained > 0 || bytes.len() + length > MAX_BODY {
-                bytes = Vec::new();
-                permit = None;
-                drained += length;
-                if drained > MAX_DRAIN {
-                    return Err(Refusal::too_large());
-                }
-                continue;
-            }
-            if permit.is_none() && bytes.len() + length > SMALL {
-                // The semaphore is never closed; without a permit there would merely be no bound.
-                permit = self.large.acquire().await.ok();
-            }
-            while chunk.has_remaining() {
-                let slice = chunk.chunk();
-                bytes.extend_from_slice(slice);
-                let taken = slice.len();
-                chunk.advance(taken);
-            }
-        }
-        if drained > 0 { Err(Refusal::too_large()) } else { Ok((bytes, permit)) }
-    }
 }
 
 fn unzip(compressed: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
     let read = GzDecoder::new(compressed).take(MAX_BODY as u64 + 1).read_to_end(&mut bytes);
     match read {
-        Ok(_) if bytes.len() > MAX_BODY => Err(Refusal::too_large()),
+        Ok(_) if bytes.len() > MAX_BODY => Err(Unread::TooLarge.into()),
         Ok(_) => Ok(bytes),
         Err(error) => Err(Malformed(format!("cannot read the gzip body: {error}").into()).into()),
     }

@@ -139,9 +139,10 @@ impl<'de> Visitor<'de> for Object<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let sparse = !std::ptr::eq(self.message, &ANY_VALUE);
         while let Some(name) = map.next_key::<Cow<'de, str>>()? {
             match self.message.iter().find(|field| field.0 == name) {
-                Some(&(name, number, kind)) => map.next_value_seed(Field { name, number, kind, out: self.out })?,
+                Some(&(name, number, kind)) => map.next_value_seed(Field { sparse, name, number, kind, out: self.out })?,
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -151,6 +152,9 @@ impl<'de> Visitor<'de> for Object<'_> {
 
 /// Reads the value of one field.
 struct Field<'o> {
+    /// Whether zeros and empty texts are left out, as protobuf does everywhere but in a oneof: equal resources must be equal
+    /// bytes, whichever way they came.
+    sparse: bool,
     name: &'static str,
     number: u32,
     kind: Kind,
@@ -168,6 +172,7 @@ impl Field<'_> {
     fn text(&mut self, text: &str) -> Result<(), String> {
         let wrong = |what: &str| format!("{}: expected {what}", self.name);
         match self.kind {
+            Text | Hex if self.sparse && text.is_empty() => {}
             Text => put_field(self.out, self.number, text.as_bytes()),
             Hex => {
                 let bytes = from_hex(text.as_bytes()).ok_or_else(|| wrong("hexadecimal digits"))?;
@@ -202,6 +207,9 @@ impl Field<'_> {
     }
 
     fn put_number(&mut self, value: u64) {
+        if self.sparse && value == 0 {
+            return;
+        }
         match self.kind {
             Fixed64 => {
                 put_varint(self.out, u64::from(self.number << 3 | 1));

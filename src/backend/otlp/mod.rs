@@ -1,5 +1,6 @@
 //! The way in, by HTTP and by gRPC. Both end in the same checked protobuf bytes.
 
+pub(crate) mod body;
 pub(crate) mod check;
 pub(crate) mod grpc;
 pub(crate) mod http;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Buf;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::Stream;
 use http::{Method, StatusCode};
 use warp::reply::Response;
 
@@ -12,6 +12,7 @@ use super::params::{self, Params};
 use super::v3::{depth, lower, upper};
 use crate::backend::attribute::list;
 use crate::backend::json;
+use crate::backend::otlp::body::{Bodies, Unread};
 use crate::backend::otlp::{self, MAX_BODY};
 use crate::backend::store::{Query, Sort, Store, Style, TraceWriter};
 
@@ -27,6 +28,7 @@ pub(super) async fn answer<B: Buf>(
     path: &[&str],
     params: Params,
     body: impl Stream<Item = Result<B, warp::Error>>,
+    bodies: &Bodies,
 ) -> Response {
     match (method, path) {
         (&Method::GET, ["services"]) => services(&store),
@@ -38,7 +40,7 @@ pub(super) async fn answer<B: Buf>(
             blocking(move || trace(store, &id, &params)).await
         }
         (&Method::GET, ["dependencies"]) => blocking(move || dependencies(&store, &params)).await,
-        (&Method::POST, ["transform"]) => transform(body).await,
+        (&Method::POST, ["transform"]) => transform(body, bodies).await,
         (&Method::POST, ["archive", id]) => match params::trace_id(id) {
             Ok(_) => legacy_error(StatusCode::INTERNAL_SERVER_ERROR, "archive span storage was not configured"),
             Err(error) => legacy_error(StatusCode::BAD_REQUEST, &error),
@@ -239,27 +241,12 @@ fn dependencies(store: &Store, params: &Params) -> Response {
 }
 
 /// OTLP JSON in, Jaeger's JSON out, nothing stored: how Jaeger's page reads a file of traces.
-async fn transform<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>) -> Response {
-    let mut bytes = Vec::new();
-    let mut body = std::pin::pin!(body);
-    let (mut length, mut failed) = (0, None);
-    while let Some(chunk) = body.next().await {
-        match chunk {
-            Ok(mut chunk) => {
-                length += chunk.remaining();
-                if length <= MAX_BODY {
-                    bytes.extend_from_slice(&chunk.copy_to_bytes(chunk.remaining()));
-                }
-            }
-            Err(error) => failed = Some(error.to_string()),
-        }
-    }
-    if let Some(error) = failed {
-        return legacy_error(StatusCode::BAD_REQUEST, &error);
-    }
-    if length > MAX_BODY {
-        return legacy_error(StatusCode::PAYLOAD_TOO_LARGE, &format!("the file is larger than {MAX_BODY} bytes"));
-    }
+async fn transform<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>, bodies: &Bodies) -> Response {
+    let bytes = match bodies.read(body).await {
+        Ok(bytes) => bytes,
+        Err(Unread::TooLarge) => return legacy_error(StatusCode::PAYLOAD_TOO_LARGE, &Unread::TooLarge.to_string()),
+        Err(error) => return legacy_error(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
     blocking(move || {
         // A store of its own, large enough that nothing of one body is evicted.
         let store = Store::new(MAX_BODY * 64);

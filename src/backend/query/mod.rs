@@ -21,6 +21,7 @@ use warp::filters::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
+use super::otlp::body::Bodies;
 use super::pages;
 use super::store::Store;
 use params::Params;
@@ -31,12 +32,15 @@ const MAX_DEPTH: usize = 100_000;
 /// Everything on the query port.
 pub(crate) fn routes(store: Store) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone {
     let query = warp::query::raw().or_else(|_| async { Ok::<_, Infallible>((String::new(),)) });
+    let bodies = Bodies::default();
     let api = warp::path::full()
         .and(warp::method())
         .and(query)
         .and(warp::body::stream())
-        .and(warp::any().map(move || store.clone()))
-        .then(|path: FullPath, method: Method, query: String, body, store| async move {
+        .and(warp::any().map(move || (store.clone(), bodies.clone())))
+        .then(|path: FullPath, method: Method, query: String, body, (store, bodies): (Store, Bodies)| async move {
+            // Whoever asks for the head only gets the same head; the HTTP library leaves out the body.
+            let method = if method == Method::HEAD { Method::GET } else { method };
             let path: Vec<String> = path.as_str().split('/').skip(1).map(params::decode).collect();
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             let params = Params::parse(&query);
@@ -44,7 +48,7 @@ pub(crate) fn routes(store: Store) -> impl Filter<Extract = (impl Reply,), Error
                 (&Method::GET, ["status"]) => answer::json(StatusCode::OK, r#"{"status":"StatusOK"}"#),
                 (&Method::GET, ["api", "v3", rest @ ..]) => v3::answer(store, rest, params).await,
                 (&Method::GET, ["api", "logs"]) => logs::answer(store, params).await,
-                (_, ["api", rest @ ..]) => legacy::answer(store, &method, rest, params, body).await,
+                (_, ["api", rest @ ..]) => legacy::answer(store, &method, rest, params, body, &bodies).await,
                 _ => answer::not_found(),
             }
         });

@@ -92,6 +92,8 @@ fn value<T>(params: &Params, names: &[&str], parse: impl Fn(&str) -> Result<T, S
 /// A search, and whether its traces are wanted raw.
 fn find(params: &Params) -> Result<(Query, bool), String> {
     let text = |names: &[&str]| value(params, names, |text| Ok(text.to_owned()));
+    // Newer than any release of Jaeger: to leave it out silently would answer another question.
+    value(params, &["query.filter"], |_| Err::<(), _>("the embedded backend has no filter expressions".to_owned()))?;
     let attributes = value(params, &["query.attributes"], params::string_map)?.unwrap_or_default();
     let minimum = ["query.startTimeMin", "query.start_time_min"];
     let maximum = ["query.startTimeMax", "query.start_time_max"];

@@ -27,15 +27,26 @@ impl Store {
     /// The calls within the traces that began after `start` and ended before `end` (nanoseconds).
     pub(crate) fn dependencies(&self, start: u64, end: u64) -> Vec<Dependency> {
         let mut sums: BTreeMap<(String, String), u64> = BTreeMap::new();
-        let ring = self.read();
-        for segment in &ring.segments {
+        let segments: Vec<u32> = self.read().segments.iter().map(|segment| segment.number).collect();
+        for number in segments {
+            let ring = self.read();
+            let Some(segment) = ring.segment(number) else { continue };
             let name = |service| String::from_utf8_lossy(segment.service_names.get(service)).into_owned();
             for (parent, child, count) in segment.edges_between(start, end) {
                 *sums.entry((name(parent), name(child))).or_default() += count;
             }
         }
-        drop(ring);
         sums.into_iter().map(|((parent, child), call_count)| Dependency { parent, child, call_count }).collect()
+    }
+}
+
+impl Store {
+    /// Sums up the newest segment that hardly changes any more, so that the first to ask for the graph need not wait.
+    pub(super) fn sum_up_settled(&self) {
+        let ring = self.read();
+        if let Some(settled) = ring.segments.len().checked_sub(3).and_then(|at| ring.segments.get(at)) {
+            settled.edges_between(0, u64::MAX);
+        }
     }
 }
 
@@ -60,7 +71,7 @@ impl Segment {
     }
 
     fn count_edges<'a>(&self, entries: impl Iterator<Item = &'a Entry>) -> Vec<Edge> {
-        let mut sums: FxHashMap<(u32, u32), u64> = FxHashMap::default();
+        let mut calls = Calls::new(self.services.len());
         let mut spans: Vec<(u64, u64, u32)> = Vec::new();
         for entry in entries.filter(|entry| entry.spans > 1) {
             spans.clear();
@@ -68,22 +79,54 @@ impl Segment {
                 let head = Head::read(&self.arena, record).0;
                 (head.id, head.parent, self.groups[head.group as usize].service)
             }));
-            let mut call = |parent, child| *sums.entry((parent, child)).or_default() += 1;
             if spans.len() <= 32 {
                 for &(_, parent, child) in spans.iter().filter(|span| span.1 != 0) {
                     if let Some(caller) = spans.iter().find(|span| span.0 == parent) {
-                        call(caller.2, child);
+                        calls.add(caller.2, child);
                     }
                 }
             } else {
                 let services: FxHashMap<u64, u32> = spans.iter().map(|&(id, _, service)| (id, service)).collect();
                 for &(_, parent, child) in spans.iter().filter(|span| span.1 != 0) {
                     if let Some(&caller) = services.get(&parent) {
-                        call(caller, child);
+                        calls.add(caller, child);
                     }
                 }
             }
         }
-        sums.into_iter().map(|((parent, child), count)| (parent, child, count)).collect()
+        calls.edges()
+    }
+}
+
+/// Calls by parent and child: a square while there are few services, a map beyond.
+enum Calls {
+    Square { side: usize, counts: Vec<u64> },
+    Map(FxHashMap<(u32, u32), u64>),
+}
+
+impl Calls {
+    fn new(services: usize) -> Self {
+        if services <= 512 {
+            return Calls::Square { side: services, counts: vec![0; services * services] };
+        }
+        Calls::Map(FxHashMap::default())
+    }
+
+    #[inline]
+    fn add(&mut self, parent: u32, child: u32) {
+        match self {
+            Calls::Square { side, counts } => counts[parent as usize * *side + child as usize] += 1,
+            Calls::Map(map) => *map.entry((parent, child)).or_default() += 1,
+        }
+    }
+
+    fn edges(self) -> Vec<Edge> {
+        match self {
+            Calls::Square { side, counts } => {
+                let called = counts.into_iter().enumerate().filter(|(_, count)| *count > 0);
+                called.map(|(at, count)| ((at / side) as u32, (at % side) as u32, count)).collect()
+            }
+            Calls::Map(map) => map.into_iter().map(|((parent, child), count)| (parent, child, count)).collect(),
+        }
     }
 }

@@ -7,9 +7,6 @@ use super::index::{Index, hash};
 use crate::backend::attribute;
 use crate::backend::wire::{put_bytes, put_varint};
 
-/// What an index slot and the table entry of one word take, growth included.
-const OVERHEAD: usize = 40;
-
 /// Byte strings by number.
 #[derive(Debug, Default)]
 pub(super) struct Words {
@@ -58,7 +55,7 @@ impl Words {
     }
 
     pub fn size(&self) -> usize {
-        self.bytes.len() + self.ends.len() * OVERHEAD
+        self.bytes.capacity() + self.ends.capacity() * 4 + self.index.size()
     }
 }
 
@@ -74,13 +71,16 @@ pub(super) struct Attributes {
     keys: Words,
     /// Beside each key: how many values it has.
     values: Vec<u16>,
+    max_pairs: usize,
 }
 
 /// Longer pairs are not worth a place in the dictionary.
 const LONG: usize = 256;
+/// A key with more values than these is no longer worth it either.
 const MAX_VALUES: u16 = 1_000;
 const MAX_KEYS: usize = 4_000;
-const MAX_PAIRS: usize = 30_000;
+/// What a pair takes with its JSON and its slots, roughly.
+const PAIR: usize = 256;
 
 /// One attribute of a span, event or link, as its record has it.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +90,11 @@ pub(super) enum Attribute<'a> {
 }
 
 impl Attributes {
+    /// A dictionary that takes up to about a third of `share` bytes.
+    pub fn new(share: usize) -> Self {
+        Self { max_pairs: share / 3 / PAIR, ..Self::default() }
+    }
+
     /// Appends the code of a `KeyValue` message: `pair << 1`, or `(key + 1) << 1 | 1` and the value, or `1`, key and value.
     #[inline]
     pub fn encode(&mut self, message: &[u8], out: &mut Vec<u8>) {
@@ -104,7 +109,7 @@ impl Attributes {
 
     fn encode_new(&mut self, message: &[u8], out: &mut Vec<u8>) {
         let (key, any) = attribute::key_value(message);
-        let number = if key.len() <= LONG { self.keys.intern(key, MAX_KEYS) } else { None };
+        let number = if key.len() <= LONG { self.keys.intern(key, MAX_KEYS.min(self.max_pairs)) } else { None };
         let Some(number) = number else {
             put_varint(out, 1);
             put_bytes(out, key);
@@ -118,7 +123,7 @@ impl Attributes {
         if message.len() <= LONG
             && *values < MAX_VALUES
             && self.json.len() < u32::MAX as usize / 2
-            && let Some(pair) = self.pairs.intern(message, MAX_PAIRS)
+            && let Some(pair) = self.pairs.intern(message, self.max_pairs)
         {
             *values += 1;
             attribute::otlp(&mut self.json, key, any);
@@ -181,6 +186,7 @@ impl Attributes {
     }
 
     pub fn size(&self) -> usize {
-        self.pairs.size() + self.about.len() * 12 + self.json.len() + self.keys.size() + self.values.len() * 3
+        let beside = self.about.capacity() * 8 + self.json.capacity() + self.values.capacity() * 2;
+        self.pairs.size() + self.keys.size() + beside
     }
 }

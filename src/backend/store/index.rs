@@ -65,6 +65,10 @@ impl Index {
         self.len += 1;
     }
 
+    pub fn size(&self) -> usize {
+        self.slots.len() * 8
+    }
+
     fn place(&mut self, slot: u64) {
         let mask = self.slots.len() - 1;
         let mut at = (slot >> 32) as usize & mask;

@@ -68,6 +68,8 @@ impl Store {
 struct Turn<'s> {
     store: &'s Store,
     ring: RwLockWriteGuard<'s, Ring>,
+    /// The newest segment when the turn began.
+    first: u32,
     left: usize,
     accepted: Accepted,
     /// Freed once the lock is given back.
@@ -98,7 +100,9 @@ impl GroupCache<'_> {
 
 impl<'s> Turn<'s> {
     fn new(store: &'s Store, accepted: Accepted) -> Self {
-        Self { store, ring: store.write(), left: SPANS_A_TURN, accepted, evicted: Vec::new(), last: None }
+        let mut ring = store.write();
+        let first = ring.newest();
+        Self { store, ring, first, left: SPANS_A_TURN, accepted, evicted: Vec::new(), last: None }
     }
 
     fn yield_to_readers(self) -> Self {
@@ -107,10 +111,15 @@ impl<'s> Turn<'s> {
     }
 
     fn finish(self) -> Accepted {
-        let Self { mut ring, accepted, mut evicted, .. } = self;
+        let Self { store, mut ring, accepted, mut evicted, first, .. } = self;
+        let newest = ring.newest();
         evicted.append(&mut ring.make_room());
+        let closed = newest != first || newest != ring.newest();
         drop(ring);
         drop(evicted);
+        if closed {
+            store.sum_up_settled();
+        }
         accepted
     }
 

@@ -35,7 +35,7 @@ pub(crate) use view::{Style, TraceKey, TraceWriter};
 /// Less than this holds no useful number of traces.
 const MIN_LIMIT: usize = 4 << 20;
 /// So much of the limit goes at a time when the oldest go.
-const SEGMENTS: usize = 16;
+const SEGMENTS: usize = 32;
 /// Offsets within a segment are 32 bits wide.
 const MAX_SHARE: usize = 512 << 20;
 

@@ -13,7 +13,8 @@ use crate::backend::wire::{self, Fields, Value, put_bytes, put_varint, unzigzag,
 /// No record.
 pub(super) const NONE: u32 = u32::MAX;
 const HEAD: usize = 25;
-const MAX_NAMES: usize = 20_000;
+/// What a name and its operation take, roughly; together they may take a tenth of a segment.
+const NAME: usize = 128;
 const LONG_NAME: usize = 512;
 
 const KIND: u8 = 0b0000_0111;
@@ -115,7 +116,7 @@ impl<'a> Draft<'a> {
         arena.extend_from_slice(&head);
         put_varint(arena, zigzag(self.start.wrapping_sub(place.base).cast_signed()));
         put_varint(arena, self.end - self.start);
-        let name = if self.name.len() <= LONG_NAME { dictionaries.names.intern(self.name, MAX_NAMES) } else { None };
+        let name = if self.name.len() <= LONG_NAME { dictionaries.names.intern(self.name, dictionaries.max_names) } else { None };
         match name {
             Some(name) => put_varint(arena, u64::from(name) << 1),
             None => {
@@ -164,6 +165,14 @@ pub(super) struct Place {
 pub(super) struct Dictionaries {
     pub names: Words,
     pub attributes: Attributes,
+    max_names: usize,
+}
+
+impl Dictionaries {
+    /// For a segment of `share` bytes.
+    pub fn new(share: usize) -> Self {
+        Self { names: Words::default(), attributes: Attributes::new(share), max_names: share / 10 / NAME }
+    }
 }
 
 /// The fixed head of a record.
@@ -183,8 +192,8 @@ impl Head {
         let Some((head, rest)) = record.split_first_chunk::<HEAD>() else {
             return (Self { previous: NONE, id: 0, parent: 0, group: 0, flags: 0 }, &[]);
         };
-        let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-        let long = |at: usize| u64::from(word(at)) | u64::from(word(at + 4)) << 32;
+        let word = |at: usize| head[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let long = |at: usize| head[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         (Self { previous: word(0), id: long(4), parent: long(12), group: word(20), flags: head[24] }, rest)
     }
 }

@@ -6,9 +6,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::dictionary::Attribute;
 use super::record::{Name, Span};
 use super::segment::{Entry, Segment};
-use super::{Ring, Store, TraceKey};
+use super::{Store, TraceKey};
 use crate::backend::attribute;
 
 /// What a search asks for. Times are nanoseconds.
@@ -55,10 +56,23 @@ impl Sort {
 }
 
 impl Store {
-    /// The traces that match, best first.
+    /// The traces that match, best first. Writers get their turn after every segment.
     pub(crate) fn search(&self, query: &Query) -> Vec<TraceKey> {
         let mut best = Best { limit: query.limit, heap: BinaryHeap::new() };
-        self.read().search(query, &mut best);
+        let mut segments: Vec<u32> = self.read().segments.iter().map(|segment| segment.number).collect();
+        // The likeliest winners first: they spare the others a closer look.
+        if query.sort != Sort::Oldest {
+            segments.reverse();
+        }
+        for number in segments {
+            if query.sort == Sort::Arrival && best.heap.len() >= best.limit {
+                break;
+            }
+            let ring = self.read();
+            if let Some(matcher) = ring.segment(number).and_then(|segment| Matcher::new(query, segment)) {
+                matcher.search(&mut best);
+            }
+        }
         best.heap.into_sorted_vec().into_iter().map(|Reverse((_, segment, entry))| TraceKey { segment, entry }).collect()
     }
 }
@@ -79,22 +93,6 @@ impl Best {
             self.heap.pop();
         }
         self.heap.push(Reverse(candidate));
-    }
-}
-
-impl Ring {
-    fn search(&self, query: &Query, best: &mut Best) {
-        let segments = self.segments.len();
-        for at in 0..segments {
-            // The likeliest winners first: they spare the others a closer look.
-            let segment = &self.segments[if query.sort == Sort::Oldest { at } else { segments - 1 - at }];
-            if query.sort == Sort::Arrival && best.heap.len() >= best.limit {
-                break;
-            }
-            if let Some(matcher) = Matcher::new(query, segment) {
-                matcher.search(best);
-            }
-        }
     }
 }
 
@@ -138,10 +136,11 @@ impl<'a> Matcher<'a> {
 
     fn search(&self, best: &mut Best) {
         let mut taken = vec![0u64; self.segment.entries.len() / 64 + 1];
-        match self.service {
-            Some(service) => {
+        let postings = self.service.map(|service| self.segment.services[service as usize].postings.as_slice());
+        // Where a service is in every trace, its postings rule nothing out that the traces themselves do not.
+        match postings.filter(|postings| self.query.sort == Sort::Arrival || postings.len() < self.segment.entries.len()) {
+            Some(postings) => {
                 let floor = u32::try_from(self.query.duration_min / 1_000).unwrap_or(u32::MAX);
-                let postings = &self.segment.services[service as usize].postings;
                 for posting in postings.iter().rev() {
                     if posting.duration_us < floor || matches!(self.name, Some(Some(name)) if posting.name != name) {
                         continue;
@@ -182,6 +181,9 @@ impl<'a> Matcher<'a> {
     fn matches_record(&self, record: u32) -> bool {
         let span = self.segment.span(record);
         let query = self.query;
+        if self.service.is_some_and(|service| self.segment.groups[span.head.group as usize].service != service) {
+            return false;
+        }
         if span.start < query.start_min || span.start > query.start_max {
             return false;
         }
@@ -251,12 +253,11 @@ impl<'a> Condition<'a> {
                 if groups[span.head.group as usize] {
                     return true;
                 }
-                use super::dictionary::Attribute::{Own, Pair};
                 let mut attributes = Vec::new();
                 let tail = span.attributes(&mut attributes);
                 let found = attributes.iter().any(|&attribute| match attribute {
-                    Pair(pair) => pairs.binary_search(&pair).is_ok(),
-                    Own { key: own, any } => own == *key && attribute::equals_text(any, text),
+                    Attribute::Pair(pair) => pairs.binary_search(&pair).is_ok(),
+                    Attribute::Own { key: own, any } => own == *key && attribute::equals_text(any, text),
                 });
                 found
                     || tail.events.into_iter().any(|event| has(attribute::repeated(event, 3), key, text))

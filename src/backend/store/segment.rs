@@ -89,9 +89,10 @@ const fn with_slack(size: usize) -> usize {
 }
 
 impl Segment {
-    pub fn new(number: u32, capacity: usize) -> Self {
+    /// A segment that is to be closed at about `share` bytes.
+    pub fn new(number: u32, share: usize) -> Self {
         // Reserved but untouched memory is not resident; growing step by step would copy the arena again and again.
-        Self { number, arena: Vec::with_capacity(capacity), ..Self::default() }
+        Self { number, arena: Vec::with_capacity(share), dictionaries: Dictionaries::new(share), ..Self::default() }
     }
 
     /// What this segment keeps resident, estimated from above.
@@ -117,7 +118,7 @@ impl Segment {
         if resource_number as usize == self.resources_json.len() {
             let mut json = Vec::new();
             write_resource(&mut json, resource, true);
-            self.small += json.len();
+            self.small += json.len() + 48;
             self.resources_json.push(json);
         }
         let mut key = [0u8; 8];
@@ -135,7 +136,8 @@ impl Segment {
         let service = self.service_names.intern(service_name(resource), NONE as usize - 1).unwrap_or_default();
         if service as usize == self.services.len() {
             self.services.push(Service::default());
-            self.small += with_slack(size_of::<Service>());
+            // With the first few postings and operations, each an allocation.
+            self.small += with_slack(size_of::<Service>()) + 128;
         }
         self.groups.push(Group { resource: resource_number, scope, service });
         self.group_index.insert(hash, number);
