@@ -3,6 +3,8 @@
 //! The recordings lie beside the repository; without them the snapshots in `backend_snapshots.rs` still hold.
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
+#[path = "support/required.rs"]
+mod required;
 #[path = "support/backend.rs"]
 mod support;
 
@@ -36,7 +38,7 @@ fn recordings() -> Option<PathBuf> {
     if path.is_dir() {
         return Some(path.to_owned());
     }
-    assert!(!support::required("shared"), "TRACELAB_REQUIRE names shared, but there is no {}", path.display());
+    assert!(!required::required("shared"), "TRACELAB_REQUIRE names shared, but there is no {}", path.display());
     eprintln!("skipped: no {}", path.display());
     None
 }

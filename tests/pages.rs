@@ -4,7 +4,6 @@
 
 #[path = "support/browser.rs"]
 mod browser;
-#[allow(dead_code, reason = "pages need a part of it")]
 #[path = "support/backend.rs"]
 mod support;
 

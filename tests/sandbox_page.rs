@@ -1,5 +1,7 @@
 //! The sandbox page in a real browser, served by the binary.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the reason, which is what a test is for")]
+
 #[path = "support/browser.rs"]
 mod browser;
 #[path = "support/sandbox.rs"]

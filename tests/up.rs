@@ -1,5 +1,7 @@
 //! The embedded stage through the binary: what a learner sees from the first button to the verdict.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the reason, which is what a test is for")]
+
 #[path = "support/sandbox.rs"]
 mod sandbox;
 

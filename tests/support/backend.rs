@@ -9,11 +9,6 @@ use tokio::net::TcpListener;
 use tracelab::backend::{self, Listeners, Store};
 use tracelab::server::Stop;
 
-/// Whether a test must run that this machine may lack the means for.
-pub fn required(what: &str) -> bool {
-    std::env::var("TRACELAB_REQUIRE").is_ok_and(|names| names.split(',').any(|name| name.trim() == what))
-}
-
 pub struct Backend {
     pub store: Store,
     pub query: String,

@@ -6,6 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the reason, which is what a test is for")]
 #![allow(dead_code, reason = "each test file that includes this uses a part of it")]
 
+#[path = "required.rs"]
+mod required;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
@@ -16,6 +19,7 @@ use fantoccini::elements::Element;
 use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
+use required::required;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -36,7 +40,7 @@ impl Browser {
         let (Some(chromium), Some(chromedriver)) =
             (in_path(&["chromium", "chromium-browser", "google-chrome"]), in_path(&["chromedriver"]))
         else {
-            assert!(!is_required(), "TRACELAB_REQUIRE names browser, but chromium or chromedriver is not in PATH");
+            assert!(!required("browser"), "TRACELAB_REQUIRE names browser, but chromium or chromedriver is not in PATH");
             eprintln!("skipped: this test needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)");
             return None;
         };
@@ -243,8 +247,4 @@ impl Drop for Driver {
 fn in_path(names: &[&str]) -> Option<PathBuf> {
     let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH")?).collect();
     names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))).find(|path| path.is_file())
-}
-
-fn is_required() -> bool {
-    std::env::var("TRACELAB_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name.trim() == "browser"))
 }
