@@ -3,6 +3,7 @@
 //! The image is `FROM scratch`: there is no C library to resolve names and no certificate store to trust, so both are inside.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::task::{self, Poll};
 use std::time::Duration;
@@ -13,7 +14,9 @@ use hickory_resolver::TokioResolver;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name as ConnectorName;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tower::Service;
 
 /// Making a connection takes no longer than this, or it fails.
@@ -27,8 +30,16 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// # Errors
 /// TLS cannot be set up, which is a defect of the build.
 pub fn client() -> anyhow::Result<reqwest::Client> {
+    client_trusting(None)
+}
+
+/// The same, trusting the certificates of this PEM file beside the built-in roots.
+///
+/// # Errors
+/// The file cannot be read or holds no certificate, which the text says.
+pub fn client_trusting(authority: Option<&Path>) -> anyhow::Result<reqwest::Client> {
     reqwest::Client::builder()
-        .tls_backend_preconfigured(tls())
+        .tls_backend_preconfigured(tls(authority)?)
         .dns_resolver(Resolver)
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
@@ -42,14 +53,21 @@ pub fn client() -> anyhow::Result<reqwest::Client> {
 
 /// A gRPC channel that connects when it is first used.
 ///
+/// `authority` is a PEM file with certificates to trust beside the built-in roots.
+///
 /// # Errors
-/// `endpoint` is no URL, which the text says.
-pub fn channel(endpoint: &str) -> anyhow::Result<Channel> {
+/// `endpoint` is no URL, or `authority` cannot be read, which the text says.
+pub fn channel(endpoint: &str, authority: Option<&Path>) -> anyhow::Result<Channel> {
     let context = || format!("{endpoint:?} is no gRPC endpoint; it should look like http://localhost:4317");
     let mut builder = Endpoint::from_shared(endpoint.to_owned()).with_context(context)?;
     if endpoint.starts_with("https://") {
         install_crypto();
-        builder = builder.tls_config(ClientTlsConfig::new().with_webpki_roots()).with_context(context)?;
+        let mut tls = ClientTlsConfig::new().with_webpki_roots();
+        if let Some(path) = authority {
+            let pem = std::fs::read(path).with_context(|| format!("cannot read the certificates in {}", path.display()))?;
+            tls = tls.ca_certificate(Certificate::from_pem(pem));
+        }
+        builder = builder.tls_config(tls).with_context(context)?;
     }
     let mut connector = HttpConnector::new_with_resolver(Resolver);
     connector.enforce_http(false);
@@ -68,11 +86,17 @@ pub fn reason(error: reqwest::Error) -> String {
     cause.to_string()
 }
 
-fn tls() -> rustls::ClientConfig {
+fn tls(authority: Option<&Path>) -> anyhow::Result<rustls::ClientConfig> {
     install_crypto();
     let mut roots = rustls::RootCertStore::empty();
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
+    if let Some(path) = authority {
+        let context = || format!("cannot read the certificates in {}", path.display());
+        for certificate in CertificateDer::pem_file_iter(path).with_context(context)? {
+            roots.add(certificate.with_context(context)?).with_context(context)?;
+        }
+    }
+    Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }
 
 fn install_crypto() {

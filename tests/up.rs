@@ -338,6 +338,25 @@ async fn a_backend_that_answers_500_or_never_costs_no_request() {
 }
 
 #[tokio::test]
+async fn on_stdout_spans_are_lines_of_otlp_json() {
+    let sandbox = Sandbox::up(&[&QUIET[..], &["--exporter", "stdout"]].concat());
+    let trace_id = sandbox.press(4).await["trace_id"].as_str().unwrap().to_owned();
+    until_said(&sandbox, "resourceSpans").await;
+    until_said(&sandbox, &trace_id).await;
+    let printed = sandbox.role.printed();
+    let line = printed.lines().find(|line| line.contains("resourceSpans")).unwrap();
+    let request: Value = serde_json::from_str(line).unwrap();
+    assert!(request["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["name"].is_string(), "{line}");
+}
+
+#[tokio::test]
+async fn a_call_that_is_not_sampled_says_so_instead_of_a_dead_link() {
+    let sandbox = Sandbox::up_with(&QUIET, &[("OTEL_TRACES_SAMPLER", "always_off")]);
+    let trace_id = sandbox.press(4).await["trace_id"].as_str().unwrap().to_owned();
+    assert_eq!(sandbox.get(&format!("/api/traces/{trace_id}")).await["state"], "unsampled");
+}
+
+#[tokio::test]
 async fn services_in_processes_of_their_own_follow_the_control_port() {
     let backend = Role::start(&["backend", "--jaeger-port", "0", "--otlp-http-port", "0", "--otlp-grpc-port", "0"], &[]);
     let otlp = backend.url("otlp_http");

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -120,8 +121,8 @@ impl Sinks {
             .collect();
         let request = ExportTraceServiceRequest { resource_spans };
         match &self.ingest {
-            Some(ingest) => refused(items, ingest(Signal::Traces, &request.encode_to_vec())),
-            None => print_line(items, &request),
+            Some(ingest) if self.traces == Exporter::Otlp => refused(items, ingest(Signal::Traces, &request.encode_to_vec())),
+            _ => print_line(items, &request),
         }
     }
 
@@ -139,8 +140,8 @@ impl Sinks {
             .collect();
         let request = ExportLogsServiceRequest { resource_logs };
         match &self.ingest {
-            Some(ingest) => refused(items, ingest(Signal::Logs, &request.encode_to_vec())),
-            None => print_line(items, &request),
+            Some(ingest) if self.logs == Exporter::Otlp => refused(items, ingest(Signal::Logs, &request.encode_to_vec())),
+            _ => print_line(items, &request),
         }
     }
 }
@@ -195,12 +196,15 @@ struct Otlp {
 
 impl Otlp {
     fn new(settings: &TelemetrySettings) -> anyhow::Result<Self> {
+        // Its own clients would read this variable; they are ours, for the resolver and the roots, and so is the reading.
+        let authority = variable("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE").or_else(|| variable("OTEL_EXPORTER_OTLP_CERTIFICATE"));
+        let authority = authority.as_deref().map(Path::new);
         let channel = match settings.protocol {
             Protocol::HttpProtobuf => None,
-            Protocol::Grpc => Some(outbound::channel(&grpc_endpoint(settings.endpoint.as_deref()))?),
+            Protocol::Grpc => Some(outbound::channel(&grpc_endpoint(settings.endpoint.as_deref()), authority)?),
         };
         let endpoint = settings.endpoint.as_ref().map(|endpoint| endpoint.trim_end_matches('/').to_owned());
-        Ok(Self { protocol: settings.protocol, endpoint, http: outbound::client()?, channel })
+        Ok(Self { protocol: settings.protocol, endpoint, http: outbound::client_trusting(authority)?, channel })
     }
 
     /// Headers, compression and time limits are the crate's to read from `OTEL_EXPORTER_OTLP_…`.
@@ -234,12 +238,15 @@ impl Otlp {
 
 /// A channel of our own needs the endpoint before the crate has read the standard variables.
 fn grpc_endpoint(endpoint: Option<&str>) -> String {
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     endpoint
         .map(str::to_owned)
         .or_else(|| variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
         .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"))
         .unwrap_or_else(|| "http://localhost:4317".to_owned())
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 impl fmt::Debug for LogItem {
