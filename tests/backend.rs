@@ -503,7 +503,8 @@ async fn a_client_that_goes_away_leaves_the_server_as_it_was() {
     let mut response = backend.client.get(url).send().await.unwrap();
     response.chunk().await.unwrap();
     drop(response);
-    assert_eq!(backend.json("/status").await, json!({"status": "StatusOK"}));
+    let status = backend.json("/status").await;
+    assert_eq!((&status["status"], &status["store"]["traces"]), (&json!("StatusOK"), &json!(19_999)));
 }
 
 #[tokio::test]

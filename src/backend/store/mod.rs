@@ -70,7 +70,9 @@ struct Home {
 
 #[derive(Debug)]
 struct Ring {
+    /// What was asked for, and the part of it that is filled: an eighth stays with the allocator and with growing tables.
     limit: usize,
+    filled: usize,
     /// A segment that reaches its share is closed to new traces.
     share: usize,
     segments: VecDeque<Segment>,
@@ -82,9 +84,10 @@ impl Store {
     /// A store that keeps at most about `limit_bytes` resident (4 MB at least).
     pub fn new(limit_bytes: usize) -> Self {
         let limit = limit_bytes.max(MIN_LIMIT);
-        let share = (limit / SEGMENTS).min(MAX_SHARE);
+        let filled = limit - limit / 8;
+        let share = (filled / SEGMENTS).min(MAX_SHARE);
         let homes = HashMap::with_hasher(index::seeded());
-        let mut ring = Ring { limit, share, segments: VecDeque::new(), homes, stats: Stats::default() };
+        let mut ring = Ring { limit, filled, share, segments: VecDeque::new(), homes, stats: Stats::default() };
         ring.segments.push_back(Segment::new(0, share));
         Self(Arc::new(RwLock::new(ring)))
     }
@@ -143,7 +146,7 @@ impl Ring {
         }
         let mut size = self.size();
         // The newest stays, whatever it holds: it is at most a few shares.
-        while size > self.limit && self.segments.len() > 1 {
+        while size > self.filled && self.segments.len() > 1 {
             let Some(oldest) = self.segments.pop_front() else { break };
             size -= oldest.size();
             for entry in &oldest.entries {
