@@ -48,7 +48,30 @@ fn main() {
         );
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(queries(store));
+    runtime.block_on(queries(store.clone()));
+    overflow();
+    drop(store);
+}
+
+/// Fills a small store several times over with attributes that never repeat: the worst that dictionaries can meet.
+fn overflow() {
+    let (limit, store) = (64 << 20, Store::new(64 << 20));
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    let (before, mut highest) = (resident().unwrap_or(0), 0);
+    let (mut time, mut bytes) = (Duration::ZERO, 0);
+    while store.stats().evicted_spans < 1_000_000 {
+        let mut spans: Vec<_> = (0..BATCH / SPANS_A_TRACE).flat_map(|number| trace(&mut rng, number)).collect();
+        for (_, span) in &mut spans {
+            let own: u32 = rng.random();
+            span.attributes.push(text(&format!("key-{}", own % 5_000), &format!("value-{own}")));
+            span.attributes.push(text("order", &format!("order-{own}")));
+        }
+        flush(&store, &mut spans, &mut time, &mut bytes);
+        highest = highest.max(resident().unwrap_or(0));
+    }
+    let more = highest.saturating_sub(before) as f64 / 1e6;
+    let how = format!("Linux only; attributes that never repeat, {} spans evicted", store.stats().evicted_spans);
+    row("resident at most, store of 64 MB", format!("{more:.0} MB"), &format!("≤ {} MB", limit / 1_000_000), how);
 }
 
 fn row(what: &str, measured: String, budget: &str, how: String) {
@@ -75,7 +98,7 @@ async fn queries(store: Store) {
     let listeners = Listeners { query: bind().await.unwrap(), otlp_http: bind().await.unwrap(), otlp_grpc: bind().await.unwrap() };
     let base = format!("http://{}", listeners.query.local_addr().unwrap());
     let stop = Stop::new();
-    let server = tokio::spawn(backend::serve(listeners, store, stop.clone()));
+    let server = tokio::spawn(backend::serve(listeners, store.clone(), stop.clone()));
     let client = reqwest::Client::new();
     let window = "query.startTimeMin=2026-01-01T00:00:00Z&query.startTimeMax=2027-01-01T00:00:00Z";
     let v3 = |rest: &str| format!("{base}/api/v3/{rest}&{window}");
@@ -149,9 +172,48 @@ async fn queries(store: Store) {
     let cut = 1_793_534_400_000u64 + TRACES as u64;
     let (_, p99_cut, _) = p99(vec![format!("{base}/api/dependencies?endTs={cut}&lookback=604800000"); 20]).await;
     row("dependencies, half the window", ms(p99_cut), "≤ 20 ms", "HTTP, p99 of 20".to_owned());
+    // An attribute that no span has, without a service: every span is looked at.
+    let rare = v3("trace-summaries?query.attributes=%7B%22customer.id%22:%22nobody%22%7D");
+    let (p50, _, _) = p99(vec![rare.clone(); 20]).await;
+    row("search that looks at every span", ms(p50), "", "HTTP v3, median of 20".to_owned());
+    let reading = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let writer = std::thread::spawn({
+        let reading = reading.clone();
+        move || slowest_batch(&store, &reading)
+    });
+    get(v3(&format!("traces?query.searchDepth={TRACES}"))).await;
+    p99(vec![rare; 10]).await;
+    reading.store(false, std::sync::atomic::Ordering::Relaxed);
+    let (slowest, batches) = writer.join().unwrap();
+    row(
+        "slowest batch while all is read",
+        ms(slowest),
+        "",
+        format!("{batches} batches of {BATCH} spans beside a full stream and ten searches"),
+    );
     stop.stop();
     drop(client);
     server.await.unwrap().unwrap();
+}
+
+/// Stores batches, one at a time, as long as others read.
+fn slowest_batch(store: &Store, reading: &std::sync::atomic::AtomicBool) -> (Duration, usize) {
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let (mut slowest, mut batches, mut number) = (Duration::ZERO, 0, TRACES);
+    while reading.load(std::sync::atomic::Ordering::Relaxed) {
+        let mut spans = Vec::new();
+        while spans.len() < BATCH {
+            spans.extend(trace(&mut rng, number));
+            number += 1;
+        }
+        let started = Instant::now();
+        flush(store, &mut spans, &mut Duration::default(), &mut 0);
+        slowest = slowest.max(started.elapsed());
+        batches += 1;
+        // As an exporter does; a busy loop would measure the machine.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    (slowest, batches)
 }
 
 fn ms(time: Duration) -> String {

@@ -463,6 +463,23 @@ async fn attributes_match_on_one_span_whatever_their_type_and_number() {
     assert_eq!(search(json!({"http.response.status_code": "200"})).await.len(), 100, "the default depth");
 }
 
+#[tokio::test]
+async fn attributes_are_found_in_events_and_links_and_resources_too() {
+    use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
+    let backend = Backend::start().await;
+    let events = vec![Event { name: "retry".to_owned(), attributes: vec![text("attempt", "second")], ..Event::default() }];
+    let links =
+        vec![Link { trace_id: vec![1; 16], span_id: vec![1; 8], attributes: vec![text("why", "batch")], ..Link::default() }];
+    backend.store.ingest_traces(&encoded("shop", vec![Span { events, ..span(1, 1, 5) }])).unwrap();
+    backend.store.ingest_traces(&encoded("stock", vec![Span { links, ..span(2, 1, 5) }])).unwrap();
+    for (key, value, trace) in
+        [("attempt", "second", 1), ("why", "batch", 2), ("service.name", "shop", 1), ("resource.service.name", "stock", 2)]
+    {
+        let path = format!("/api/v3/trace-summaries?query.attributes=%7B%22{key}%22:%22{value}%22%7D&{WINDOW}");
+        assert_eq!(trace_ids(&backend.json(&path).await), [format!("{trace:032x}")], "{key}");
+    }
+}
+
 // The way out.
 
 #[tokio::test]
@@ -503,7 +520,8 @@ async fn a_client_that_goes_away_leaves_the_server_as_it_was() {
     let mut response = backend.client.get(url).send().await.unwrap();
     response.chunk().await.unwrap();
     drop(response);
-    assert_eq!(backend.json("/status").await, json!({"status": "StatusOK"}));
+    let status = backend.json("/status").await;
+    assert_eq!((&status["status"], &status["store"]["traces"]), (&json!("StatusOK"), &json!(19_999)));
 }
 
 #[tokio::test]

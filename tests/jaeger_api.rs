@@ -1,6 +1,18 @@
 //! The answers that a real Jaeger gave, replayed against the embedded backend: equal, or listed below with the reason.
 //!
 //! The recordings lie beside the repository; without them the snapshots in `backend_snapshots.rs` still hold.
+//!
+//! Differences that no recorded exchange shows:
+//! - A warning about an orphan is given once, at every read the same; Jaeger adds one to what it stores at every read.
+//! - Sorted searches (`query.sortBy`, `sort`) look at all that is stored; Jaeger has none.
+//! - `error=false` finds every span that did not fail, as Jaeger's main does; 2.20 wants its status to be OK.
+//! - Spans without usable ids are left out and counted (partial success); Jaeger stores zeros and refuses a whole request
+//!   with an id of the wrong length.
+//! - `query.filter` gets a 400: no release has it yet, and to ignore it would answer another question.
+//! - `/api/quality-metrics` and `/api/deep-dependencies` get a 501; Jaeger answers with made-up data.
+//! - `prettyPrint` is ignored: whoever reads JSON by eye has a tool for it.
+//! - A span that takes no time stays so; Jaeger makes it a nanosecond long and warns.
+//! - A known path with another method gets a 404 where Jaeger says 405.
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 #[path = "support/required.rs"]
@@ -13,25 +25,23 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use support::Backend;
 
-/// Exchanges that differ on purpose: name (or its beginning, with a star), what is checked instead, and why.
-const DIFFERENT: &[(&str, Instead, &str)] = &[
-    ("v3-traces-depth-0", Instead::Status(400), "the caller's mistake, not ours: 400 where Jaeger says 500"),
-    ("v3-traces-depth-huge", Instead::Status(400), "as above"),
-    ("v3-traces-depth-negative", Instead::Status(400), "as above"),
-    ("v3-trace-summaries-depth-0", Instead::Status(400), "as above"),
-    ("v3-trace-summaries-depth-huge", Instead::Status(400), "as above"),
-    ("v3-trace-summaries-depth-negative", Instead::Status(400), "as above"),
-    ("legacy-search-limit-0", Instead::Status(400), "as above"),
-    ("legacy-search-limit-huge", Instead::Status(400), "as above"),
-    ("v3-traces-depth-1", Instead::Status(200), "of traces from one request Jaeger's newest is whichever its map gave it last"),
-    ("v3-trace-summaries-depth-1", Instead::Status(200), "as above"),
-    ("legacy-search-limit-1", Instead::Status(200), "as above"),
-];
+const MISTAKE: &str = "the caller's mistake, not ours: 400 where Jaeger says 500";
+const NEWEST: &str = "of traces from one request Jaeger's newest is whichever its map gave it last";
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Instead {
-    Status(u16),
-}
+/// Exchanges that differ on purpose: name, the status that is right instead, why.
+const DIFFERENT: &[(&str, u16, &str)] = &[
+    ("v3-traces-depth-0", 400, MISTAKE),
+    ("v3-traces-depth-huge", 400, MISTAKE),
+    ("v3-traces-depth-negative", 400, MISTAKE),
+    ("v3-trace-summaries-depth-0", 400, MISTAKE),
+    ("v3-trace-summaries-depth-huge", 400, MISTAKE),
+    ("v3-trace-summaries-depth-negative", 400, MISTAKE),
+    ("legacy-search-limit-0", 400, MISTAKE),
+    ("legacy-search-limit-huge", 400, MISTAKE),
+    ("v3-traces-depth-1", 200, NEWEST),
+    ("v3-trace-summaries-depth-1", 200, NEWEST),
+    ("legacy-search-limit-1", 200, NEWEST),
+];
 
 fn recordings() -> Option<PathBuf> {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/jaeger-api"));
@@ -74,9 +84,9 @@ async fn replay(file: &str, legacy_is_gone: bool) {
         }
         compared += 1;
         let got = ask(&backend, &exchange["request"], &input).await;
-        if let Some((_, Instead::Status(status), _)) = DIFFERENT.iter().find(|(different, _, _)| *different == name) {
+        if let Some((_, status, why)) = DIFFERENT.iter().find(|(different, _, _)| *different == name) {
             if got["status"] != *status {
-                failures.push(format!("{name}: expected {status} on purpose, got {got:#}"));
+                failures.push(format!("{name}: expected {status} ({why}), got {got:#}"));
             }
         } else if let Some(difference) = compare(name, wanted, &got) {
             failures.push(format!("{name}: {difference}"));

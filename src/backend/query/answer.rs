@@ -17,6 +17,11 @@ pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Body {
     with_type(status, "application/json", body)
 }
 
+/// That it runs, and the counters of the store.
+pub(super) fn status(store: &Store) -> Body {
+    json(StatusCode::OK, serde_json::json!({"status": "StatusOK", "store": store.stats()}).to_string())
+}
+
 fn with_type(status: StatusCode, media: &'static str, body: impl Into<Bytes>) -> Body {
     let mut response = Response::new(body.into().into());
     *response.status_mut() = status;

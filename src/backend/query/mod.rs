@@ -6,7 +6,8 @@
 //!   Without it the traces that arrived last come first, as in Jaeger.
 //! - `GET /api/logs?traceID=…`: `{"data":[{timestamp, severity, service, body, attributes, trace_id, span_id}], …}` in time
 //!   order; timestamps are RFC 3339 with nanoseconds, body and attributes ordinary JSON.
-//! - `GET /status`: ready.
+//! - `GET /status`: ready, and what the store holds and has let go: `{"status":"StatusOK","store":{…}}`.
+//! - Expressions (`query.filter`) are newer than any release of Jaeger; they get a 400 instead of being ignored.
 
 mod answer;
 mod legacy;
@@ -16,7 +17,7 @@ mod v3;
 
 use std::convert::Infallible;
 
-use http::{Method, StatusCode};
+use http::Method;
 use warp::filters::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Reply};
@@ -45,7 +46,7 @@ pub(crate) fn routes(store: Store) -> impl Filter<Extract = (impl Reply,), Error
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             let params = Params::parse(&query);
             match (&method, path.as_slice()) {
-                (&Method::GET, ["status"]) => answer::json(StatusCode::OK, r#"{"status":"StatusOK"}"#),
+                (&Method::GET, ["status"]) => answer::status(&store),
                 (&Method::GET, ["api", "v3", rest @ ..]) => v3::answer(store, rest, params).await,
                 (&Method::GET, ["api", "logs"]) => logs::answer(store, params).await,
                 (_, ["api", rest @ ..]) => legacy::answer(store, &method, rest, params, body, &bodies).await,

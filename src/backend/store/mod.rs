@@ -22,7 +22,7 @@ mod summary;
 mod view;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rustc_hash::FxSeededState;
 use segment::{Segment, TraceId};
@@ -41,7 +41,15 @@ const MAX_SHARE: usize = 512 << 20;
 
 /// The traces and logs that the embedded backend holds. Clones share one store.
 #[derive(Clone, Debug)]
-pub struct Store(Arc<RwLock<Ring>>);
+pub struct Store(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// Held while waiting for the lock: a reader that comes back for the next chunk would otherwise pass every writer that it
+    /// has just woken.
+    turnstile: Mutex<()>,
+    ring: RwLock<Ring>,
+}
 
 /// What the store holds, and what it has let go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -70,7 +78,9 @@ struct Home {
 
 #[derive(Debug)]
 struct Ring {
+    /// What was asked for, and the part of it that is filled: an eighth stays with the allocator and with growing tables.
     limit: usize,
+    filled: usize,
     /// A segment that reaches its share is closed to new traces.
     share: usize,
     segments: VecDeque<Segment>,
@@ -82,11 +92,12 @@ impl Store {
     /// A store that keeps at most about `limit_bytes` resident (4 MB at least).
     pub fn new(limit_bytes: usize) -> Self {
         let limit = limit_bytes.max(MIN_LIMIT);
-        let share = (limit / SEGMENTS).min(MAX_SHARE);
+        let filled = limit - limit / 8;
+        let share = (filled / SEGMENTS).min(MAX_SHARE);
         let homes = HashMap::with_hasher(index::seeded());
-        let mut ring = Ring { limit, share, segments: VecDeque::new(), homes, stats: Stats::default() };
+        let mut ring = Ring { limit, filled, share, segments: VecDeque::new(), homes, stats: Stats::default() };
         ring.segments.push_back(Segment::new(0, share));
-        Self(Arc::new(RwLock::new(ring)))
+        Self(Arc::new(Shared { turnstile: Mutex::new(()), ring: RwLock::new(ring) }))
     }
 
     /// What the store holds by now.
@@ -102,11 +113,13 @@ impl Store {
 
     // A panic while writing would be a bug; reading what it left is still better than refusing every later request.
     fn read(&self) -> RwLockReadGuard<'_, Ring> {
-        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+        let _turn = self.0.turnstile.lock();
+        self.0.ring.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Ring> {
-        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+        let _turn = self.0.turnstile.lock();
+        self.0.ring.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -143,7 +156,7 @@ impl Ring {
         }
         let mut size = self.size();
         // The newest stays, whatever it holds: it is at most a few shares.
-        while size > self.limit && self.segments.len() > 1 {
+        while size > self.filled && self.segments.len() > 1 {
             let Some(oldest) = self.segments.pop_front() else { break };
             size -= oldest.size();
             for entry in &oldest.entries {

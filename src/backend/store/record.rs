@@ -283,6 +283,17 @@ impl<'a> Span<'a> {
             && self.name() == other.name()
     }
 
+    /// Whether an attribute is what is looked for.
+    #[inline]
+    pub fn any_attribute(&self, mut is_it: impl FnMut(Attribute<'a>) -> bool) -> bool {
+        let mut rest = self.rest;
+        (0..self.count).any(|_| is_it(self.dictionaries.attributes.decode(&mut rest)))
+    }
+
+    pub fn has_events_or_links(&self) -> bool {
+        self.head.flags & (EVENTS | LINKS) != 0
+    }
+
     /// Calls `each` with every attribute in the order of the wire, and returns what follows them.
     #[inline]
     fn walk(&self, mut each: impl FnMut(Attribute<'a>)) -> &'a [u8] {

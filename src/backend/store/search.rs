@@ -253,18 +253,20 @@ impl<'a> Condition<'a> {
                 if groups[span.head.group as usize] {
                     return true;
                 }
-                let mut attributes = Vec::new();
-                let tail = span.attributes(&mut attributes);
-                let found = attributes.iter().any(|&attribute| match attribute {
+                let found = span.any_attribute(|attribute| match attribute {
                     Attribute::Pair(pair) => pairs.binary_search(&pair).is_ok(),
                     Attribute::Own { key: own, any } => own == *key && attribute::equals_text(any, text),
                 });
-                found
-                    || tail.events.into_iter().any(|event| has(attribute::repeated(event, 3), key, text))
-                    || tail.links.into_iter().any(|link| has(attribute::repeated(link, 4), key, text))
+                found || (span.has_events_or_links() && in_events_or_links(span, key, text))
             }
         }
     }
+}
+
+fn in_events_or_links(span: &Span<'_>, key: &[u8], text: &[u8]) -> bool {
+    let mut tail = span.attributes(&mut Vec::new());
+    tail.events.any(|event| has(attribute::repeated(event, 3), key, text))
+        || tail.links.any(|link| has(attribute::repeated(link, 4), key, text))
 }
 
 fn has<'a>(attributes: impl Iterator<Item = &'a [u8]>, key: &[u8], text: &[u8]) -> bool {
