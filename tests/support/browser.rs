@@ -11,7 +11,7 @@ mod required;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ impl Browser {
             return None;
         };
         let profile = tempfile::tempdir().unwrap();
-        let driver = Driver::start(chromedriver);
+        let driver = Driver::start(&chromedriver);
         let mut flags = vec![format!("--user-data-dir={}", profile.path().display())];
         flags.extend(
             [
@@ -212,19 +212,27 @@ struct Driver {
 }
 
 impl Driver {
-    /// Starts chromedriver on a port of its choice, which it prints.
-    fn start(program: PathBuf) -> Self {
+    /// Starts chromedriver on a port of its choice. It looks for a free one and then takes it, and may be too late for that.
+    fn start(program: &Path) -> Self {
+        let tries = || (0..5).find_map(|_| Self::try_start(program));
+        tries().expect("chromedriver ended before it said its port, five times")
+    }
+
+    fn try_start(program: &Path) -> Option<Self> {
         let mut process = Command::new(program).arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        let mut driver = Self { process, port: 0, output };
-        while driver.port == 0 {
-            let mut line = String::new();
-            assert!(driver.output.read_line(&mut line).unwrap() > 0, "chromedriver ended before it said its port");
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if output.read_line(&mut line).unwrap() == 0 {
+                process.wait().unwrap();
+                return None;
+            }
             if let Some((_, port)) = line.split_once("successfully on port ") {
-                driver.port = port.trim().trim_end_matches('.').parse().unwrap();
+                let port = port.trim().trim_end_matches('.').parse().unwrap();
+                return Some(Self { process, port, _output: output });
             }
         }
-        driver
     }
 
     /// Asks for an orderly end, which ends the browser too: killed, the driver would leave it running.
