@@ -220,19 +220,17 @@ impl Driver {
 
     fn try_start(program: &Path) -> Option<Self> {
         let mut process = Command::new(program).arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let mut driver = Self { process, port: 0, output };
         let mut line = String::new();
-        loop {
-            line.clear();
-            if output.read_line(&mut line).unwrap() == 0 {
-                process.wait().unwrap();
-                return None;
-            }
+        while driver.output.read_line(&mut line).unwrap() > 0 {
             if let Some((_, port)) = line.split_once("successfully on port ") {
-                let port = port.trim().trim_end_matches('.').parse().unwrap();
-                return Some(Self { process, port, _output: output });
+                driver.port = port.trim().trim_end_matches('.').parse().unwrap();
+                return Some(driver);
             }
+            line.clear();
         }
+        None
     }
 
     /// Asks for an orderly end, which ends the browser too: killed, the driver would leave it running.
