@@ -14,18 +14,17 @@ use super::error::ApiError;
 /// The names of one frontend.
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
-    port: u16,
-    /// Bound to loopback: it is known by names of loopback only.
-    local: bool,
+    bound: SocketAddr,
     allowed: Vec<String>,
 }
 
 impl Gate {
     /// `allowed` are further names, `host` or `host:port`. Bound to anything but loopback, a frontend without any cannot know what
-    /// names it has outside, and takes every `Host`.
+    /// names it has outside. It then takes those that nobody else can point here: addresses, and names without a dot, which only
+    /// the reader's own network knows.
     pub fn new(bound: SocketAddr, allowed: &[String]) -> Self {
         let allowed = allowed.iter().map(|host| host.to_ascii_lowercase()).collect();
-        Self { port: bound.port(), local: bound.ip().is_loopback(), allowed }
+        Self { bound, allowed }
     }
 
     /// May this request read?
@@ -34,11 +33,11 @@ impl Gate {
         if self.knows(&host) {
             return Ok(());
         }
-        let way_in = match self.local {
-            true => format!("open http://127.0.0.1:{}, or add the name to allowed_hosts", self.port),
-            false => "add the name to allowed_hosts".to_owned(),
+        let way_in = match self.bound.ip().is_loopback() {
+            true => format!("open http://127.0.0.1:{}, or add the name to --allowed-hosts", self.bound.port()),
+            false => "add the name to --allowed-hosts".to_owned(),
         };
-        Err(forbidden(format!("this frontend is not known as {host}; {way_in}")))
+        Err(forbidden(format!("this frontend is not known as {:.80}; {way_in}", host.as_str())))
     }
 
     /// May this request change something?
@@ -60,13 +59,24 @@ impl Gate {
 
     fn knows(&self, host: &Authority) -> bool {
         let name = host.host().to_ascii_lowercase();
-        let own_port = host.port_u16().unwrap_or(80) == self.port;
-        let listed = self.allowed.iter().any(|allowed| *allowed == name || allowed.as_str() == host.as_str().to_ascii_lowercase());
-        match (self.local, self.allowed.is_empty()) {
-            (true, _) => listed || is_loopback(&name) && own_port,
-            // Behind a container's published port, loopback has another port than ours.
-            (false, false) => listed || is_loopback(&name),
-            (false, true) => true,
+        let ip = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+        let own_port = host.port_u16().unwrap_or(80) == self.bound.port();
+        let loopback = name == "localhost" || ip.is_some_and(|ip| ip.is_loopback());
+        let listed = || {
+            let whole = host.as_str().to_ascii_lowercase();
+            self.allowed.iter().any(|allowed| *allowed == name || *allowed == whole)
+        };
+        // The page's runs come by the bound address, whatever else is listed.
+        if ip == Some(self.bound.ip()) && own_port {
+            return true;
+        }
+        if self.bound.ip().is_loopback() {
+            return loopback && own_port || listed();
+        }
+        // Behind a container's published port, loopback has another port than ours.
+        match self.allowed.is_empty() {
+            true => ip.is_some() || !name.is_empty() && !name.contains('.'),
+            false => loopback || listed(),
         }
     }
 }
@@ -79,11 +89,6 @@ fn host(headers: &HeaderMap) -> Result<Authority, ApiError> {
     };
     // The part before an @ is no part of a Host.
     host.filter(|host| !host.as_str().contains('@')).ok_or_else(|| forbidden("the request needs one Host header that names a host"))
-}
-
-fn is_loopback(name: &str) -> bool {
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// Is it the same name and port? A proxy may speak TLS in front of us, so that the scheme may differ.
@@ -145,11 +150,28 @@ mod tests {
     }
 
     #[test]
-    fn bound_to_all_addresses_any_name_will_do_if_the_origin_has_it_too() {
+    fn bound_to_all_addresses_only_a_name_that_nobody_else_can_point_here_will_do() {
         let gate = gate("0.0.0.0:8080", &[]);
-        assert!(may_change(&gate, &[("host", "frontend:8080")]));
-        assert!(may_change(&gate, &[("host", "play.example.org"), ("origin", "https://play.example.org")]));
-        assert!(!may_change(&gate, &[("host", "play.example.org"), ("origin", "https://evil.example")]));
+        for host in ["frontend:8080", "frontend", "localhost:30080", "10.0.0.7:8080", "192.168.1.5", "[fd00::7]:8080"] {
+            assert!(may_change(&gate, &[("host", host)]), "{host}");
+        }
+        assert!(may_change(&gate, &[("host", "10.0.0.7"), ("origin", "https://10.0.0.7")]));
+        assert!(!may_change(&gate, &[("host", "10.0.0.7"), ("origin", "https://evil.example")]));
+        for host in ["evil.example", "evil.example:8080", "10.0.0.7.evil.example", "evil.", ":8080"] {
+            assert!(!may_change(&gate, &[("host", host)]), "{host}");
+        }
+        let error = gate.check_host(&headers(&[("host", "play.example.org")])).unwrap_err().error;
+        assert_eq!(error, "this frontend is not known as play.example.org; add the name to --allowed-hosts");
+    }
+
+    #[test]
+    fn the_bound_address_is_known_whatever_is_listed() {
+        for (bound, other) in [("192.168.1.5:8080", "192.168.1.6:8080"), ("[fd00::7]:8080", "[fd00::8]:8080")] {
+            let gate = gate(bound, &["play.example.org"]);
+            assert!(may_change(&gate, &[("host", bound)]), "{bound}");
+            assert!(!may_change(&gate, &[("host", other)]), "{other}");
+        }
+        assert!(!may_change(&gate("192.168.1.5:8080", &["play.example.org"]), &[("host", "192.168.1.5:9000")]));
     }
 
     #[test]
