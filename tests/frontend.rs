@@ -293,6 +293,34 @@ async fn what_does_not_exist_is_a_404_and_what_makes_no_sense_a_400_that_names_i
 }
 
 #[tokio::test]
+async fn a_method_is_wrong_only_where_there_is_something_and_head_is_a_get_without_a_body() {
+    let sandbox = Sandbox::start().await;
+    for (method, path, status) in [
+        ("POST", "/nothing", 404),
+        ("POST", "/api/buttons/", 404),
+        ("POST", "/api/buttons/0/more", 404),
+        ("PUT", "/page/nothing.js", 404),
+        ("GET", "/api/buttons/", 404),
+        ("POST", "/", 405),
+        ("POST", "/api/score", 405),
+        ("GET", "/api/buttons/0", 405),
+        ("HEAD", "/api/guess", 405),
+    ] {
+        let request = sandbox.client.request(method.parse().unwrap(), format!("{}{path}", sandbox.url));
+        assert_eq!(request.send().await.unwrap().status().as_u16(), status, "{method} {path}");
+    }
+    for path in ["/", "/page/main.js", "/api/topology", "/healthz"] {
+        let url = format!("{}{path}", sandbox.url);
+        let (get, head) = (sandbox.client.get(&url).send().await.unwrap(), sandbox.client.head(&url).send().await.unwrap());
+        assert_eq!(head.status(), 200, "{path}");
+        for header in ["content-type", "content-length"] {
+            assert_eq!(head.headers()[header], get.headers()[header], "{path}");
+        }
+        assert_eq!(head.bytes().await.unwrap(), "", "{path}");
+    }
+}
+
+#[tokio::test]
 async fn another_page_or_another_name_may_not_play() {
     let sandbox = Sandbox::start().await;
     let own = sandbox.url.clone();

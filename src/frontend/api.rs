@@ -32,7 +32,9 @@ pub(super) fn routes(
         let frontend = frontend.clone();
         warp::any().map(move || frontend.clone())
     };
-    let get = || with(frontend).and(warp::get()).and(warp::header::headers_cloned());
+    // hyper leaves the body out of what answers a HEAD.
+    let reads = || warp::get().or(warp::head()).unify();
+    let get = || with(frontend).and(reads()).and(warp::header::headers_cloned());
     let post = || with(frontend).and(warp::post()).and(warp::header::headers_cloned());
 
     // First, since it is asked a thousand times as often as all others.
@@ -76,14 +78,13 @@ pub(super) fn routes(
     let trace = path!("api" / "traces" / String)
         .and(get())
         .then(|id: String, frontend: Frontend, headers: HeaderMap| async move { finish(frontend.trace(&id, &headers).await) });
-    let health = path!("healthz").or(path!("readyz")).unify().and(warp::get()).map(|| "ok\n".into_response());
-    let page =
-        warp::path::full().and(get()).and_then(|path: warp::path::FullPath, frontend: Frontend, headers: HeaderMap| async move {
-            match page::file(path.as_str()) {
-                Some(file) => Ok(finish(frontend.0.gate_reading(&headers).map(|()| file))),
-                None => Err(warp::reject::not_found()),
-            }
-        });
+    let health = path!("healthz").or(path!("readyz")).unify().and(reads()).map(|| "ok\n".into_response());
+    // The path comes before the method: another method is wrong only where there is something.
+    let file = warp::path::full()
+        .and_then(|path: warp::path::FullPath| std::future::ready(page::file(path.as_str()).ok_or_else(warp::reject::not_found)));
+    let page = file
+        .and(get())
+        .map(|file: Response, frontend: Frontend, headers: HeaderMap| finish(frontend.0.gate_reading(&headers).map(|()| file)));
 
     press
         .or(start.or(cancel).unify().boxed())
