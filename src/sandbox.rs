@@ -213,14 +213,11 @@ impl Fleet {
 
     fn redeploy(self: Arc<Self>) -> RedeployHere {
         Arc::new(move |name, version| {
-            let result = match self.services.get(&name) {
-                Some(service) => {
-                    service.deploy(version.is_patched(), &self.telemetry, self.client.clone());
-                    Ok(())
-                }
-                None => Err(anyhow::anyhow!("{name} is a program of your own (--replace); restart it yourself")),
+            let Some(service) = self.services.get(&name) else {
+                bail!("{name} is a program of your own (--replace); restart it yourself");
             };
-            Box::pin(std::future::ready(result))
+            service.deploy(version.is_patched(), &self.telemetry, self.client.clone());
+            Ok(())
         })
     }
 }

@@ -371,7 +371,7 @@ async fn a_stage_that_can_redeploys_and_another_says_how_it_is_done() {
     let doing = Arc::clone(&done);
     let redeploy = Redeploy::Here(Arc::new(move |service, version| {
         doing.lock().unwrap().push((service.to_string(), version.is_patched()));
-        async { Ok(()) }.boxed()
+        Ok(())
     }));
     let sandbox = Sandbox::with(Settings::default(), game_settings(), redeploy).await;
     assert_eq!(sandbox.posted("redeploy", body.clone()).await, (200, body));

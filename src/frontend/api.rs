@@ -69,7 +69,7 @@ pub(super) fn routes(
     let redeploy = path!("api" / "redeploy")
         .and(post())
         .and(fields())
-        .then(|frontend: Frontend, headers: HeaderMap, fields| async move { finish(frontend.redeploy(&headers, fields).await) });
+        .map(|frontend: Frontend, headers: HeaderMap, fields| finish(frontend.redeploy(&headers, fields)));
     let score = path!("api" / "score")
         .and(get())
         .then(|frontend: Frontend, headers: HeaderMap| async move { finish(frontend.score(&headers).await) });
@@ -150,7 +150,7 @@ impl Frontend {
     }
 
     /// `{service, version}` → the same, once that version is in place.
-    async fn redeploy(&self, headers: &HeaderMap, mut fields: Fields) -> Result<Response, ApiError> {
+    fn redeploy(&self, headers: &HeaderMap, mut fields: Fields) -> Result<Response, ApiError> {
         self.0.gate(headers)?;
         self.0.instructor(headers)?;
         let service = take_parsed(&mut fields, "service", str::parse::<ServiceName>)?;
@@ -166,7 +166,7 @@ impl Frontend {
             Redeploy::Elsewhere(how) => Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, how.clone())),
             Redeploy::Here(redeploy) => {
                 let internal = |error: anyhow::Error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"));
-                redeploy(service, version).await.map_err(internal)?;
+                redeploy(service, version).map_err(internal)?;
                 Ok(warp::reply::json(&json!({ "service": service, "version": version.to_string() })).into_response())
             }
         }

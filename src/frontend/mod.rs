@@ -25,7 +25,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use url::Url;
@@ -42,8 +41,8 @@ pub const CALL_LIMIT: Duration = Duration::from_secs(15);
 
 /// Where a service listens, as a base URL.
 pub type UrlOf = Arc<dyn Fn(ServiceName) -> String + Send + Sync>;
-/// Puts a version of a service in place, and resolves once it answers.
-pub type RedeployHere = Arc<dyn Fn(ServiceName, Version) -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync>;
+/// Puts a version of a service in place, which answers from then on.
+pub type RedeployHere = Arc<dyn Fn(ServiceName, Version) -> anyhow::Result<()> + Send + Sync>;
 
 /// What the public port needs to know, beside the game.
 #[derive(Clone, Default)]
