@@ -10,6 +10,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tracelab::frontend::{self, Frontend, Game, GameSettings, Pick, Redeploy, Settings, UrlOf};
 use tracelab::mystery::{Assignment, Cause};
 use tracelab::outbound;
@@ -93,6 +94,7 @@ struct Sandbox {
     game: Game,
     client: reqwest::Client,
     stop: Stop,
+    tasks: JoinSet<()>,
 }
 
 impl Drop for Sandbox {
@@ -122,11 +124,18 @@ impl Sandbox {
         let stop = Stop::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(frontend.serve(listener, stop.clone()));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(frontend.serve(listener, stop.clone()).map(Result::unwrap));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let control = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(frontend::serve_control(game.clone(), url_of, listener, stop.clone()));
-        Self { services, url, control, game, client, stop }
+        tasks.spawn(frontend::serve_control(game.clone(), url_of, listener, stop.clone()));
+        Self { services, url, control, game, client, stop, tasks }
+    }
+
+    /// Stops, and waits until nothing of it is left.
+    async fn end(mut self) {
+        self.stop.stop();
+        while within(self.tasks.join_next()).await.is_some() {}
     }
 
     fn post(&self, path: &str, body: Value) -> reqwest::RequestBuilder {
@@ -523,7 +532,8 @@ async fn the_game_survives_a_restart() {
     answer_ok(sandbox.post("mystery", json!({"seed": 5}))).await;
     answer_ok(sandbox.post("guess", json!({"cause": "none"}))).await;
     let before = (answer_ok(sandbox.post("reveal", json!({"team": "owls"}))).await, answer_ok(sandbox.get("score")).await);
-    drop(sandbox);
+    // Only one may play with the state at a time.
+    sandbox.end().await;
 
     let sandbox = Sandbox::with(Settings::default(), game, redeploy()).await;
     let after = (answer_ok(sandbox.post("reveal", json!({"team": "owls"}))).await, answer_ok(sandbox.get("score")).await);

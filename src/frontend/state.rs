@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::ValueEnum as _;
@@ -19,6 +20,8 @@ use crate::topology::Topology;
 const FILE: &str = "game.json";
 /// Written first, so that `game.json` is whole whenever it is there.
 const NEW_FILE: &str = "game.json.new";
+/// Locked as long as a process plays with the directory. The lock goes with the process, whatever ends it; the file stays.
+const LOCK_FILE: &str = "game.lock";
 /// Raised when an older release could no longer read the file.
 const FORMAT: u32 = 1;
 
@@ -103,16 +106,26 @@ impl State {
     }
 }
 
-/// The directory in which the game survives.
+/// The directory in which the game survives; clones share the right to it.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     directory: PathBuf,
+    _lock: Arc<File>,
 }
 
 impl Store {
     pub fn open(directory: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(directory).with_context(|| format!("cannot make the state directory {}", directory.display()))?;
-        Ok(Self { directory: directory.to_owned() })
+        let path = directory.join(LOCK_FILE);
+        let path = path.display();
+        let lock = create_private(&directory.join(LOCK_FILE)).with_context(|| format!("cannot write {path}"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { directory: directory.to_owned(), _lock: Arc::new(lock) }),
+            Err(TryLockError::WouldBlock) => {
+                bail!("another tracelab plays with this state and holds {path}; stop it, or name another directory with --state")
+            }
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {path}")),
+        }
     }
 
     /// What was saved last, if anything was.
@@ -148,7 +161,7 @@ impl Store {
     }
 }
 
-/// The file holds the seed, which is the answer: it is its owner's alone.
+/// The game's file holds the seed, which is the answer: it is its owner's alone.
 fn create_private(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.write(true).create(true).truncate(true);
@@ -242,6 +255,21 @@ mod tests {
     }
 
     #[test]
+    fn two_cannot_play_with_one_directory_and_the_lock_goes_with_its_holder() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let clone = store.clone();
+        drop(store);
+        let error = Store::open(directory.path()).unwrap_err().to_string();
+        let lock = directory.path().join(LOCK_FILE);
+        assert!(error.starts_with("another tracelab plays with this state") && error.ends_with("with --state"), "{error}");
+        assert!(error.contains(&lock.display().to_string()), "{error}");
+        drop(clone);
+        assert!(lock.exists(), "what a killed process left behind");
+        Store::open(directory.path()).unwrap();
+    }
+
+    #[test]
     fn what_is_saved_is_loaded_and_leaves_nothing_else_behind() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&directory.path().join("deep/er")).unwrap();
@@ -249,8 +277,9 @@ mod tests {
         store.save(&state()).unwrap();
         store.save(&state()).unwrap();
         assert_eq!(store.load().unwrap(), Some(state()));
-        let files: Vec<_> = fs::read_dir(&store.directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(files, [FILE]);
+        let mut files: Vec<_> = fs::read_dir(&store.directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        files.sort();
+        assert_eq!(files, [FILE, LOCK_FILE]);
     }
 
     #[test]
