@@ -285,6 +285,11 @@ async fn what_does_not_exist_is_a_404_and_what_makes_no_sense_a_400_that_names_i
         ("runs", json!({"calls": 1, "buttons": [9]}), "there is no button 9; the buttons are 0 to 5"),
         ("mystery", json!({"cause": "gremlins"}), "cause: \"gremlins\" is not a cause; a mystery can be sleep"),
         ("mystery", json!({"seed": -1}), "seed is -1; it must be a whole number"),
+        (
+            "mystery",
+            json!({"seed": 9_007_199_254_740_993_u64}),
+            "seed is 9007199254740993; it must be a whole number between 0 and 9007199254740991",
+        ),
         ("redeploy", json!({"service": "dummy-1-1"}), "redeploy takes a service and a version"),
         ("redeploy", json!({"service": "dummy-1-1", "version": "v3"}), "version: \"v3\" is not a version"),
     ];

@@ -13,7 +13,7 @@ use warp::{Filter, path};
 use super::error::{ApiError, recover};
 use super::fields::{Fields, fields};
 use super::game::DEFAULT_TEAM;
-use super::state::{self, Pick};
+use super::state::{self, MAX_SEED, Pick};
 use super::{Frontend, Redeploy, Version, page};
 use crate::mystery::{Cause, Guess};
 use crate::server::Stop;
@@ -144,7 +144,7 @@ impl Frontend {
         self.0.gate(headers)?;
         self.0.instructor(headers)?;
         let pick = take_parsed(&mut fields, "cause", str::parse::<Pick>)?;
-        let seed = fields.take_whole("seed", 0..=u64::MAX)?;
+        let seed = fields.take_whole("seed", 0..=MAX_SEED)?;
         fields.finish()?;
         Ok(warp::reply::json(&self.0.game.new_mystery(pick, seed).await?).into_response())
     }

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, watch};
 use tracing::{error, info};
 
 use super::hints;
-use super::state::{Pick, State, Store, Team, Wish};
+use super::state::{MAX_SEED, Pick, State, Store, Team, Wish};
 use crate::mystery::{Answer, Cause, Guess, Mystery, Verdict, draw, grade};
 use crate::topology::{ServiceName, Topology};
 
@@ -29,7 +29,7 @@ const MAX_TEAM_LENGTH: usize = 40;
 pub struct GameSettings {
     pub topology: Topology,
     pub mystery: Pick,
-    /// Random where absent.
+    /// At most [`MAX_SEED`]; random where absent.
     pub seed: Option<u64>,
     /// Multiplies the ordinary delays; 0 takes them away.
     pub delay_scale: f64,
@@ -70,6 +70,8 @@ pub enum GameError {
     TooManyTeams,
     #[error("there is no service {0}; GET /api/topology lists them")]
     Service(ServiceName),
+    #[error("seed is {0}; it must be a whole number between 0 and {MAX_SEED}")]
+    Seed(u64),
     #[error("cannot keep the game's state in {path}: {source}; nothing was changed")]
     Store { path: PathBuf, source: std::io::Error },
 }
@@ -138,10 +140,11 @@ impl Game {
     /// state was written, a new mystery starts: a changed flag means something.
     ///
     /// # Errors
-    /// The state cannot be read or written, is no game's, or one of another topology; the text names the file.
+    /// The state cannot be read or written, is another process's, no game's, or one of another topology; the text names the file.
+    /// The seed is too large.
     pub fn open(settings: &GameSettings) -> anyhow::Result<Self> {
         let GameSettings { topology, mystery: pick, seed, delay_scale, ref state } = *settings;
-        let wish = Wish { pick, seed };
+        let wish = Wish { pick, seed: checked_seed(seed)? };
         let store = state.as_deref().map(Store::open).transpose()?;
         let saved = store.as_ref().map(Store::load).transpose()?.flatten();
         let state = match saved {
@@ -222,6 +225,7 @@ impl Game {
 
     /// Starts another mystery, with the configured kind of cause unless `pick` names one; answers with its score.
     pub async fn new_mystery(&self, pick: Option<Pick>, seed: Option<u64>) -> Result<Score, GameError> {
+        let seed = checked_seed(seed)?;
         let score = self
             .change(move |state, _| {
                 state.next_mystery(pick.unwrap_or(state.wish.pick), seed, now_ms());
@@ -334,6 +338,13 @@ fn entry(teams: &mut BTreeMap<String, Team>, team: String) -> Result<&mut Team, 
     Ok(teams.entry(team).or_default())
 }
 
+fn checked_seed(seed: Option<u64>) -> Result<Option<u64>, GameError> {
+    match seed {
+        Some(seed) if seed > MAX_SEED => Err(GameError::Seed(seed)),
+        seed => Ok(seed),
+    }
+}
+
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -392,6 +403,15 @@ mod tests {
         let score = game.score().await;
         let teams: Vec<_> = score.teams.iter().map(|team| (team.team.as_str(), team.guesses, team.hints, team.revealed)).collect();
         assert_eq!(teams, [("elks", 1, 1, false), ("owls", 0, 0, true)]);
+    }
+
+    #[tokio::test]
+    async fn a_seed_that_a_browser_would_round_is_refused() {
+        let game = Game::open(&GameSettings { seed: Some(MAX_SEED), ..settings() }).unwrap();
+        assert_eq!(game.reveal(None).await.unwrap().seed, MAX_SEED);
+        let says = "seed is 9007199254740992; it must be a whole number between 0 and 9007199254740991";
+        assert_eq!(game.new_mystery(None, Some(MAX_SEED + 1)).await.unwrap_err().to_string(), says);
+        assert_eq!(Game::open(&GameSettings { seed: Some(MAX_SEED + 1), ..settings() }).unwrap_err().to_string(), says);
     }
 
     #[tokio::test]

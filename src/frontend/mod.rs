@@ -16,7 +16,7 @@ mod state;
 mod traces;
 
 pub use game::{DEFAULT_TEAM, Game, GameError, GameSettings, Graded, Hint, Revealed, Round, Score, TeamScore};
-pub use state::{NotACause, Pick};
+pub use state::{MAX_SEED, NotACause, Pick};
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -24,6 +24,8 @@ const NEW_FILE: &str = "game.json.new";
 const LOCK_FILE: &str = "game.lock";
 /// Raised when an older release could no longer read the file.
 const FORMAT: u32 = 1;
+/// The largest seed: the largest whole number up to which a number in JavaScript, thus in the page, is exact.
+pub const MAX_SEED: u64 = (1 << 53) - 1;
 
 /// Which cause a mystery shall have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,9 +172,8 @@ fn create_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Small enough for a number in JavaScript, so that the page shows it as it is.
 fn random_seed() -> u64 {
-    rand::random_range(0..1 << 53)
+    rand::random_range(0..=MAX_SEED)
 }
 
 /// That nothing is wrong is a mystery too, but seldom: looking in vain is no fun twice.
@@ -302,7 +303,7 @@ mod tests {
         state.next_mystery(Pick::Cause(Cause::Sleep), None, 5_000);
         assert_eq!((state.number, state.seconds(6_500)), (2, 1.5));
         assert_eq!(state.teams["owls"], Team { solved: 1, ..Team::default() });
-        assert!(state.seed < 1 << 53);
+        assert!(state.seed <= MAX_SEED);
     }
 
     #[test]
