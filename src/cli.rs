@@ -290,6 +290,10 @@ pub struct Guess {
 
 #[derive(Debug, Args, Serialize)]
 pub struct Reveal {
+    /// Give up for this team only; its guesses count no more [default: all teams]
+    #[arg(long)]
+    #[serde(skip)]
+    pub team: Option<String>,
     #[command(flatten)]
     #[serde(flatten)]
     pub instructor: Instructor,

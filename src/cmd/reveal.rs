@@ -7,7 +7,7 @@ use crate::cli;
 use crate::config::Config;
 
 pub async fn run(config: Config, flags: cli::Reveal) -> anyhow::Result<()> {
-    let answer = client::post(&config, "/api/reveal", &json!({})).await?;
+    let answer = client::post(&config, "/api/reveal", &json!({ "team": flags.team })).await?;
     if flags.json {
         say(&answer.to_string());
         return Ok(());

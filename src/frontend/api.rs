@@ -130,7 +130,7 @@ impl Frontend {
         Ok(warp::reply::json(&self.0.game.hint(team).await?).into_response())
     }
 
-    /// `{team?}` → `{cause, service?, callee?, customer?, seed}`.
+    /// `{team?}` → `{cause, service?, callee?, customer?, seed}`; without a team it ends the mystery for all.
     async fn reveal(&self, headers: &HeaderMap, mut fields: Fields) -> Result<Response, ApiError> {
         self.0.gate(headers)?;
         self.0.instructor(headers)?;

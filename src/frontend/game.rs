@@ -3,7 +3,6 @@
 //! It knows nothing of HTTP. Whoever needs the assignments follows [`Game::rounds`]: the control port for services elsewhere, and
 //! `up` for those in its own process.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,14 +13,12 @@ use tokio::sync::{Mutex, watch};
 use tracing::{error, info};
 
 use super::hints;
-use super::state::{MAX_SEED, Pick, State, Store, Team, Wish};
+use super::state::{MAX_SEED, MAX_TEAMS, Pick, State, Store, Wish};
 use crate::mystery::{Answer, Cause, Guess, Mystery, Verdict, draw, grade};
 use crate::topology::{ServiceName, Topology};
 
 /// The team of whoever names none.
 pub const DEFAULT_TEAM: &str = "everybody";
-/// A workshop has tens of teams; this bounds what a stranger can make the frontend remember.
-const MAX_TEAMS: usize = 500;
 const MAX_TEAM_LENGTH: usize = 40;
 
 /// What a game is played with.
@@ -182,7 +179,7 @@ impl Game {
         }
         self.change(move |state, mystery| {
             let seconds = state.seconds(now_ms());
-            let team = entry(&mut state.teams, team)?;
+            let team = state.team(team).ok_or(GameError::TooManyTeams)?;
             let answer = mystery.answer();
             let verdict = grade(&guess, &answer);
             let mut message = hints::message(verdict, &guess, &answer);
@@ -204,20 +201,24 @@ impl Game {
     pub async fn hint(&self, team: Option<String>) -> Result<Hint, GameError> {
         let team = checked_team(team)?;
         self.change(move |state, mystery| {
-            let team = entry(&mut state.teams, team)?;
+            let seed = state.seed;
+            let team = state.team(team).ok_or(GameError::TooManyTeams)?;
             team.hints = (team.hints + 1).min(hints::HINTS);
-            let (text, services) = hints::hint(mystery, state.seed, team.hints);
+            let (text, services) = hints::hint(mystery, seed, team.hints);
             Ok(Hint { hint: team.hints, of: hints::HINTS, text, services })
         })
         .await
     }
 
-    /// Tells a team the answer, which ends the mystery for it.
+    /// Tells a team the answer, which ends the mystery for it. Who names no team could be of any: it ends for all of them, also
+    /// for those that begin later.
     pub async fn reveal(&self, team: Option<String>) -> Result<Revealed, GameError> {
-        let team = checked_team(team)?;
+        let team = team.map(|team| checked_team(Some(team))).transpose()?;
         self.change(move |state, mystery| {
-            let team = entry(&mut state.teams, team)?;
-            team.revealed = team.verdict != Some(Verdict::Right);
+            match team {
+                Some(team) => state.team(team).ok_or(GameError::TooManyTeams)?.reveal(),
+                None => state.reveal_to_all(),
+            }
             Ok(Revealed { answer: mystery.answer(), seed: state.seed })
         })
         .await
@@ -331,13 +332,6 @@ fn checked_team(team: Option<String>) -> Result<String, GameError> {
     Ok(team.to_owned())
 }
 
-fn entry(teams: &mut BTreeMap<String, Team>, team: String) -> Result<&mut Team, GameError> {
-    if teams.len() >= MAX_TEAMS && !teams.contains_key(&team) {
-        return Err(GameError::TooManyTeams);
-    }
-    Ok(teams.entry(team).or_default())
-}
-
 fn checked_seed(seed: Option<u64>) -> Result<Option<u64>, GameError> {
     match seed {
         Some(seed) if seed > MAX_SEED => Err(GameError::Seed(seed)),
@@ -403,6 +397,30 @@ mod tests {
         let score = game.score().await;
         let teams: Vec<_> = score.teams.iter().map(|team| (team.team.as_str(), team.guesses, team.hints, team.revealed)).collect();
         assert_eq!(teams, [("elks", 1, 1, false), ("owls", 0, 0, true)]);
+    }
+
+    #[tokio::test]
+    async fn a_reveal_that_names_no_team_ends_it_for_all_and_for_those_to_come() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = GameSettings { state: Some(directory.path().to_owned()), ..settings() };
+        let game = Game::open(&settings).unwrap();
+        let culprit = culprit(&game);
+        let team = |name: &str| Some(name.to_owned());
+        game.guess(team("elks"), guess(culprit)).await.unwrap();
+        game.hint(team("owls")).await.unwrap();
+        game.reveal(None).await.unwrap();
+        drop(game);
+
+        let game = Game::open(&settings).unwrap();
+        for late in [team("late"), None] {
+            assert_eq!(game.guess(late, guess(culprit)).await.unwrap().guesses, 0);
+        }
+        let revealed = |score: Score| score.teams.into_iter().map(|team| (team.team, team.revealed)).collect::<Vec<_>>();
+        let expected = [("elks", false), (DEFAULT_TEAM, true), ("late", true), ("owls", true)];
+        assert_eq!(revealed(game.score().await), expected.map(|(team, revealed)| (team.to_owned(), revealed)));
+        game.new_mystery(None, None).await.unwrap();
+        game.hint(team("later")).await.unwrap();
+        assert!(revealed(game.score().await).iter().all(|(_, revealed)| !revealed));
     }
 
     #[tokio::test]

@@ -24,6 +24,8 @@ const NEW_FILE: &str = "game.json.new";
 const LOCK_FILE: &str = "game.lock";
 /// Raised when an older release could no longer read the file.
 const FORMAT: u32 = 1;
+/// A workshop has tens of teams; this bounds what a stranger can make the frontend remember.
+pub const MAX_TEAMS: usize = 500;
 /// The largest seed: the largest whole number up to which a number in JavaScript, thus in the page, is exact.
 pub const MAX_SEED: u64 = (1 << 53) - 1;
 
@@ -57,6 +59,9 @@ pub(super) struct State {
     pub seed: u64,
     /// Milliseconds since the epoch.
     pub started_ms: u64,
+    /// The answer was told to all teams, also to those that come later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    revealed: bool,
     pub teams: BTreeMap<String, Team>,
 }
 
@@ -80,7 +85,8 @@ impl State {
     pub fn new(topology: Topology, wish: Wish, now_ms: u64) -> Self {
         let seed = wish.seed.unwrap_or_else(random_seed);
         let Wish { pick, .. } = wish;
-        Self { format: FORMAT, topology, wish, number: 1, pick, seed, started_ms: now_ms, teams: BTreeMap::new() }
+        let teams = BTreeMap::new();
+        Self { format: FORMAT, topology, wish, number: 1, pick, seed, started_ms: now_ms, revealed: false, teams }
     }
 
     /// Starts the next mystery: teams stay, with what they solved so far.
@@ -89,10 +95,26 @@ impl State {
         self.pick = pick;
         self.seed = seed.unwrap_or_else(random_seed);
         self.started_ms = now_ms;
+        self.revealed = false;
         for team in self.teams.values_mut() {
             let solved = team.solved + u32::from(team.verdict == Some(Verdict::Right));
             *team = Team { solved, ..Team::default() };
         }
+    }
+
+    /// The team of this name, who may be a new one; none where there are too many already.
+    pub fn team(&mut self, name: String) -> Option<&mut Team> {
+        if self.teams.len() >= MAX_TEAMS && !self.teams.contains_key(&name) {
+            return None;
+        }
+        let new = Team { revealed: self.revealed, ..Team::default() };
+        Some(self.teams.entry(name).or_insert(new))
+    }
+
+    /// The answer is told to all teams.
+    pub fn reveal_to_all(&mut self) {
+        self.revealed = true;
+        self.teams.values_mut().for_each(Team::reveal);
     }
 
     pub fn cause(&self) -> Cause {
@@ -105,6 +127,13 @@ impl State {
     /// How long the mystery has been running.
     pub fn seconds(&self, now_ms: u64) -> f64 {
         now_ms.saturating_sub(self.started_ms) as f64 / 1e3
+    }
+}
+
+impl Team {
+    /// A team that has found the answer itself can no longer be spoilt.
+    pub fn reveal(&mut self) {
+        self.revealed = self.verdict != Some(Verdict::Right);
     }
 }
 
@@ -268,6 +297,18 @@ mod tests {
         drop(clone);
         assert!(lock.exists(), "what a killed process left behind");
         Store::open(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn a_state_that_says_nothing_of_a_reveal_is_one_without() {
+        let text = serde_json::to_string(&state()).unwrap();
+        assert!(!text.contains("\"revealed\":true"), "{text}");
+        let old = text.replacen(",\"revealed\":false,\"teams\"", ",\"teams\"", 1);
+        assert_eq!(serde_json::from_str::<State>(&old).unwrap(), state());
+        let mut revealed = state();
+        revealed.reveal_to_all();
+        let text = serde_json::to_string(&revealed).unwrap();
+        assert_eq!(serde_json::from_str::<State>(&text).unwrap(), revealed);
     }
 
     #[test]
