@@ -25,6 +25,17 @@ pub fn code(error: &anyhow::Error) -> u8 {
     }
 }
 
+/// An error and all that caused it, on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text += &format!(": {error}");
+        source = error.source();
+    }
+    text
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
 struct Marked {

@@ -7,9 +7,8 @@ use reqwest::header::ACCEPT;
 use serde_json::Value;
 use url::Url;
 
-use super::client_error;
 use crate::config::{Config, base};
-use crate::exit::{Failure, failure};
+use crate::exit::{Failure, chain, failure};
 use crate::outbound;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -31,7 +30,7 @@ pub(super) async fn post(config: &Config, path: &str, body: &Value) -> anyhow::R
     };
     let answer = request.send().await.map_err(|error| unreachable(outbound::reason(error)))?;
     let status = answer.status();
-    let text = answer.text().await.map_err(|error| unreachable(client_error(&error)))?;
+    let text = answer.text().await.map_err(|error| unreachable(chain(&error)))?;
     let json: Option<Value> = serde_json::from_str(&text).ok();
     match json {
         Some(json) if status.is_success() => Ok(json),

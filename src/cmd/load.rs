@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{allow_many_connections, client_error, say, stop_on_signal};
+use super::{allow_many_connections, say, stop_on_signal};
 use crate::cli;
 use crate::config::{Config, base};
-use crate::exit::{Failure, failure};
+use crate::exit::{Failure, chain, failure};
 use crate::load::{self, LoadError, Plan, Snapshot};
 use crate::outbound;
 use crate::server::Stop;
@@ -29,7 +29,7 @@ pub async fn run(config: Config, flags: cli::Load) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let report = result.map_err(|error| match error {
         LoadError::Plan(error) => error.into(),
-        LoadError::Unreachable { .. } | LoadError::NotAFrontend { .. } => failure(Failure::Unreachable, client_error(&error)),
+        LoadError::Unreachable { .. } | LoadError::NotAFrontend { .. } => failure(Failure::Unreachable, chain(&error)),
     })?;
     let links = config.jaeger_links.as_ref().map(base).or_else(|| report.links.clone());
     say(&if flags.json { serde_json::to_string(&report)? } else { report.text(links.as_deref()) });

@@ -94,17 +94,6 @@ async fn signal() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-/// An error with its causes on one line.
-fn client_error(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
-}
-
 /// Prints a result. Whoever reads it may stop early: that is no error of ours.
 fn say(text: &str) {
     let mut stdout = std::io::stdout().lock();

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::exit::chain;
 use crate::server::Stop;
 use tally::{Ended, Tally};
 
@@ -243,17 +244,6 @@ fn described(status: StatusCode, body: &[u8]) -> String {
 fn trace_id(traceresponse: &str) -> Option<&str> {
     let id = traceresponse.split('-').nth(1)?;
     (id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
-}
-
-/// An error and all that caused it, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 /// `path` below the base URL, which may have a path of its own.
