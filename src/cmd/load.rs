@@ -29,6 +29,7 @@ pub async fn run(config: Config, flags: cli::Load) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let report = result.map_err(|error| match error {
         LoadError::Plan(error) => error.into(),
+        LoadError::Refused { .. } => error.into(),
         LoadError::Unreachable { .. } | LoadError::NotAFrontend { .. } => failure(Failure::Unreachable, chain(&error)),
     })?;
     let links = config.jaeger_links.as_ref().map(base).or_else(|| report.links.clone());

@@ -45,12 +45,14 @@ pub enum LoadError {
     Unreachable { url: Url, source: reqwest::Error },
     #[error("what answers at {url} is no tracelab frontend ({reason}); --frontend takes the address of the sandbox page")]
     NotAFrontend { url: Url, reason: String },
+    #[error("the frontend at {url} refuses: {error}")]
+    Refused { url: Url, error: String },
 }
 
 /// Makes the calls of `plan` through the frontend at the base URL `frontend` and tells `progress` a few times a second.
 ///
-/// When `stop` comes, calls in flight are dropped and the report holds what was answered until then (`cancelled`). A frontend
-/// that goes away in mid-run ends the run in the same way, with `lost` saying so.
+/// When `stop` comes, calls in flight are dropped and the report holds what was answered until then (`cancelled`); before the
+/// first call that is nothing. A frontend that goes away in mid-run ends the run in the same way, with `lost` saying so.
 pub async fn run(
     client: Client,
     frontend: &Url,
@@ -58,7 +60,10 @@ pub async fn run(
     stop: &Stop,
     mut progress: impl FnMut(&Snapshot),
 ) -> Result<Report, LoadError> {
-    let target = Target::ask(&client, frontend).await?;
+    let target = tokio::select! {
+        target = Target::ask(&client, frontend) => target?,
+        () = stop.stopped() => return Ok(Report { cancelled: true, ..Tally::new(&[]).report(Duration::ZERO) }),
+    };
     plan.check(target.width)?;
     let run = Arc::new(Run::new(client, frontend, plan, target.width));
 
@@ -103,10 +108,14 @@ impl Target {
         let request = client.get(endpoint(frontend, "api/topology")).timeout(ASK_LIMIT);
         let answer = request.send().await.map_err(unreachable)?;
         let status = answer.status();
-        if !status.is_success() {
-            return Err(not_a_frontend(format!("it answers /api/topology with {status}")));
-        }
         let body = answer.bytes().await.map_err(unreachable)?;
+        if !status.is_success() {
+            // Where nothing is at this path, an error of our form comes from something else of ours, such as a service.
+            return Err(match named_error(&body).filter(|_| status != StatusCode::NOT_FOUND) {
+                Some(error) => LoadError::Refused { url: url(), error: readable(&error) },
+                None => not_a_frontend(format!("it answers /api/topology with {status}")),
+            });
+        }
         serde_json::from_slice(&body).map_err(|error| not_a_frontend(format!("its /api/topology cannot be read: {error}")))
     }
 }
@@ -228,16 +237,21 @@ impl Run {
 
 /// The error that the frontend names, or else the beginning of what it answered.
 fn described(status: StatusCode, body: &[u8]) -> String {
+    let reason = named_error(body).unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+    format!("{}: {}", status.as_u16(), readable(&reason))
+}
+
+/// The error in an answer of a frontend's.
+fn named_error(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Answer {
         error: String,
     }
-    let reason = match serde_json::from_slice(body) {
-        Ok(Answer { error }) => error,
-        Err(_) => String::from_utf8_lossy(body).into_owned(),
-    };
-    let reason: String = reason.chars().filter(|char| !char.is_control()).take(ERROR_LENGTH).collect();
-    format!("{}: {reason}", status.as_u16())
+    serde_json::from_slice(body).ok().map(|Answer { error }| error)
+}
+
+fn readable(reason: &str) -> String {
+    reason.chars().filter(|char| !char.is_control()).take(ERROR_LENGTH).collect()
 }
 
 /// The trace ID in a `traceresponse` header, `00-<trace>-<span>-<flags>`.
@@ -392,6 +406,38 @@ mod tests {
         tokio::spawn(server::serve(listener, warp::any().map(|| "hello"), Stop::new()));
         let error = run(client(), &url, &plan(10), &Stop::new(), |_| ()).await.unwrap_err();
         assert!(matches!(error, LoadError::NotAFrontend { .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_frontend_that_refuses_says_why_itself() {
+        for (status, refused) in [(StatusCode::FORBIDDEN, true), (StatusCode::NOT_FOUND, false)] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+            let answer = warp::any().map(move || warp::reply::with_status(r#"{"error":"no such name"}"#, status));
+            tokio::spawn(server::serve(listener, answer, Stop::new()));
+            let error = run(client(), &url, &plan(10), &Stop::new(), |_| ()).await.unwrap_err();
+            assert_eq!(matches!(error, LoadError::Refused { .. }), refused, "{error:?}");
+            assert_eq!(error.to_string() == format!("the frontend at {url} refuses: no such name"), refused, "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_stopped_before_the_first_answer_did_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let stop = Stop::new();
+        let cancel = stop.clone();
+        // Asked, and never answered.
+        let asked = async {
+            let connection = listener.accept().await.unwrap();
+            cancel.stop();
+            connection
+        };
+        let plan = plan(10);
+        let (report, _connection) = tokio::join!(run(client(), &url, &plan, &stop, |_| ()), asked);
+        let report = report.unwrap();
+        assert_eq!((report.calls, report.cancelled, report.lost.as_deref()), (0, true, None));
+        assert!(report.text(None).contains("cut short before the first answer"), "{}", report.text(None));
     }
 
     #[tokio::test]

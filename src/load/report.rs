@@ -102,6 +102,7 @@ impl Report {
         writeln!(out, "{} {calls} in {seconds:.2} s, {rate:.1} a second, {} {errors}", self.calls, self.errors)?;
         match &self.lost {
             Some(lost) => writeln!(out, "cut short: {lost}")?,
+            None if self.cancelled && self.calls == 0 => writeln!(out, "cut short before the first answer")?,
             None if self.cancelled => writeln!(out, "cut short: only what was answered until then is counted")?,
             None => {}
         }
