@@ -72,12 +72,12 @@ async fn a_run_can_be_cancelled_and_reports_what_was_done() {
 async fn a_guess_is_graded_on_the_page_and_a_hint_helps() {
     let Some(browser) = Browser::start().await else { return };
     let sandbox = Sandbox::up(&["--delay-scale", "0", "--seed", "3"]);
-    let culprit = sandbox::stdout(&sandbox.run(&["reveal", "--json"]));
+    // The team that gives up is out of it; another one plays.
+    let culprit = sandbox::stdout(&sandbox.run(&["reveal", "--team", "spoilt", "--json"]));
     let culprit: Value = serde_json::from_str(&culprit).unwrap();
     let culprit = culprit["service"].as_str().unwrap();
     let innocent = if culprit == "dummy-0-0" { "dummy-0-1" } else { "dummy-0-0" };
     open(&browser, &sandbox).await;
-    // The team that revealed is out of it; another one plays.
     browser.fill("#team", "<b>blue</b>").await;
     browser.fill("#guess-service", innocent).await;
     browser.click("#guess-submit").await;
@@ -90,6 +90,33 @@ async fn a_guess_is_graded_on_the_page_and_a_hint_helps() {
     browser.until_text("#score", "<b>blue</b>").await;
     assert_eq!(browser.count("#score b").await, 0, "a team's name is text");
     browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_new_mystery_takes_a_seed_as_it_is_and_clears_what_was_said_of_the_one_before() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--delay-scale", "0", "--mystery", "none"]);
+    open(&browser, &sandbox).await;
+    browser.until_text("#mystery-cause", "Nothing is wrong here.").await;
+    browser.eval("document.querySelectorAll('details').forEach((details) => (details.open = true))").await;
+    browser.fill("#redeploy-service", "dummy-1-17").await;
+    browser.click("#redeploy-submit").await;
+    browser.until_text("#redeployed", "dummy-1-17 is v2 now.").await;
+
+    // The largest one that a browser can tell from its neighbours.
+    browser.fill("#new-seed", "9007199254740991").await;
+    browser.click("#new-submit").await;
+    browser.until_text("#mystery-number", "2").await;
+    assert_eq!(browser.text("#redeployed").await, "", "all services are back at v1");
+    browser.click("#reveal").await;
+    browser.until_text("#revealed", "(seed 9007199254740991)").await;
+    let score = sandbox.get("/api/score").await;
+    assert_eq!(score["teams"][0]["team"], "everybody", "the page gives up for its own team");
+    browser.assert_clean().await;
+
+    browser.fill("#new-seed", "9007199254740993").await;
+    browser.click("#new-submit").await;
+    browser.until_text("#verdict", "it must be a whole number between 0 and 9007199254740991").await;
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ import { count, duration } from './format.js';
 
 /** What a right guess names, by cause; any other cause names a service. */
 const NAMES = { none: [], network: ['service', 'callee'], customer: ['service', 'customer'] };
+/// What is said of a mystery, by cause; any other cause is a fault that hides somewhere.
+const HIDES = { random: 'What is wrong here, if anything, is part of the mystery.', none: 'Nothing is wrong here.' };
 const SCORE_EVERY_MS = 3000;
 /** Where the team's name stays while the browser's tab is open. */
 const TEAM = 'tracelab.team';
@@ -39,7 +41,8 @@ export function start(topology) {
   });
   onClick('hint', 'verdict', hint);
   onClick('reveal', 'revealed', async () => {
-    const { seed, ...answer } = await post('reveal', { team: team() });
+    // Without a team it would end for all of them.
+    const { seed, ...answer } = await post('reveal', { team: team() || topology.team });
     const named = Object.entries(answer).map(([name, value]) => `${name} ${value}`);
     say(byId('revealed'), `${named.join(', ')} (seed ${seed})`);
     await refresh();
@@ -115,7 +118,7 @@ async function refresh() {
 
 function show({ mystery: number, cause, seconds, teams }) {
   byId('mystery-number').textContent = number;
-  const hides = cause === undefined ? 'What is wrong here, if anything, is part of the mystery.' : `Somewhere hides one fault: ${cause}.`;
+  const hides = HIDES[cause ?? 'random'] ?? `Somewhere hides one fault: ${cause}.`;
   const minutes = Math.floor(seconds / 60);
   byId('mystery-cause').textContent = `${hides} It has been running for ${minutes < 1 ? 'less than a minute' : `${count(minutes)} min`}.`;
   if (number !== mystery) {
@@ -133,6 +136,8 @@ function show({ mystery: number, cause, seconds, teams }) {
 function forget(number) {
   say(byId('verdict'), `Mystery ${number} has begun.`);
   say(byId('revealed'), '');
+  // Every service is back at v1.
+  say(byId('redeployed'), '');
   byId('hints').replaceChildren();
   for (const name of ['service', 'callee', 'customer']) byId(`guess-${name}`).value = '';
 }
