@@ -10,6 +10,8 @@ mod sandbox;
 use browser::Browser;
 use sandbox::Sandbox;
 use serde_json::{Value, json};
+use tracelab::server::{self, Stop};
+use warp::Filter as _;
 
 #[tokio::test]
 async fn a_button_shows_its_path_and_links_to_its_trace_as_soon_as_it_is_there() {
@@ -123,13 +125,32 @@ async fn a_new_mystery_takes_a_seed_as_it_is_and_clears_what_was_said_of_the_one
 async fn no_other_page_in_the_browser_can_play() {
     let Some(browser) = Browser::start().await else { return };
     let sandbox = Sandbox::up(&["--delay-scale", "0", "--mystery", "none"]);
-    let other = Sandbox::up(&["--delay-scale", "0", "--mystery", "none"]);
-    open(&browser, &other).await;
-    // A form or a "simple" fetch needs no preflight: only the server can refuse it.
-    let fetch = format!("fetch('{}/api/mystery', {{method: 'POST', mode: 'no-cors', body: '{{}}'}})", sandbox.frontend);
-    browser.eval(&format!("(window.tried = null, {fetch}.then(() => window.tried = true, () => window.tried = true), 1)")).await;
-    browser.until("window.tried").await;
-    assert_eq!(sandbox.get("/api/score").await["mystery"], json!(1), "the mystery is still the first one");
+    let mystery = format!("{}/api/mystery", sandbox.frontend);
+    // A page without any policy: nothing but the server can refuse what it sends. No body is as good as an empty object.
+    let form = format!("<form method=post enctype=text/plain action={mystery}></form>");
+    let page = warp::any().map(move || warp::reply::html(format!("<!doctype html><title>another page</title>{form}")));
+    let listener = server::bind(([127, 0, 0, 1], 0).into(), "--port").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(server::serve(listener, page, Stop::new()));
+
+    // The same site with another port, and another site.
+    for host in ["127.0.0.1", "localhost"] {
+        let other = format!("http://{host}:{port}/");
+        browser.goto(&other).await;
+        // A "simple" request needs no preflight. That its promise is kept, if with an answer that the page cannot read, says
+        // that the server has answered: what never reached it would be an error.
+        let fetch = format!("fetch({}, {{method: 'POST', mode: 'no-cors', body: '{{}}'}})", json!(mystery));
+        let told = "(answer) => (window.told = answer.type), (error) => (window.told = String(error))";
+        browser.eval(&format!("(window.told = null, {fetch}.then({told}), 1)")).await;
+        browser.until("window.told").await;
+        assert_eq!(browser.eval("window.told").await, "opaque", "from {other}");
+
+        // A form shows what the server answers.
+        browser.eval("(document.forms[0].submit(), 1)").await;
+        browser.until_text("body", "only the sandbox's own page may play").await;
+        assert_eq!(browser.url().await, mystery);
+        assert_eq!(sandbox.get("/api/score").await["mystery"], json!(1), "the mystery is still the first one");
+    }
 }
 
 async fn open(browser: &Browser, sandbox: &Sandbox) {
