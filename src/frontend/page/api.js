@@ -10,14 +10,11 @@ export const instructor = { token: '' };
 const UNREACHABLE = 'The frontend does not answer. Is it still running?';
 
 async function ask(path, init) {
-  let answer;
   try {
-    answer = await fetch(`/api/${path}`, init);
-  } catch (error) {
-    if (error.name === 'AbortError') throw error;
+    return await fetch(`/api/${path}`, init);
+  } catch {
     throw new Error(UNREACHABLE);
   }
-  return answer;
 }
 
 async function read(answer) {
@@ -34,9 +31,9 @@ export async function get(path) {
   return read(await ask(path, { headers: { accept: 'application/json' } }));
 }
 
-function request(body, headers = {}) {
+function request(body) {
   const authorization = instructor.token === '' ? {} : { authorization: `Bearer ${instructor.token}` };
-  return { method: 'POST', headers: { 'content-type': 'application/json', ...authorization, ...headers }, body: JSON.stringify(body) };
+  return { method: 'POST', headers: { 'content-type': 'application/json', ...authorization }, body: JSON.stringify(body) };
 }
 
 /** Posts `body`; fields that are empty texts or null are left out. */
@@ -58,8 +55,8 @@ export async function press(button) {
 }
 
 /** Starts a run; yields its events as `{name, data}` until it is over. */
-export async function* run(body, signal) {
-  const answer = await ask('runs', { ...request(body), signal });
+export async function* run(body) {
+  const answer = await ask('runs', request(body));
   if (!answer.ok) await read(answer);
   const lines = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = '';
