@@ -247,3 +247,42 @@ fn finish(result: Result<Response, ApiError>) -> Response {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::game::{Game, GameSettings};
+    use super::super::origin::Gate;
+    use super::super::{MAX_IN_FLIGHT, Settings};
+    use super::*;
+    use crate::telemetry::{Exporter, Telemetry, TelemetrySettings};
+    use crate::topology::{Route, Topology};
+
+    #[tokio::test]
+    async fn a_press_beyond_the_bound_is_told_to_come_again() {
+        let topology = Topology::new(3, 6, Route::Straight).unwrap();
+        let game = GameSettings { topology, mystery: Cause::Sleep.into(), seed: None, delay_scale: 0.0, state: None };
+        let telemetry = TelemetrySettings { traces: Exporter::None, ..TelemetrySettings::default() };
+        let frontend = Frontend::new(
+            Settings::default(),
+            Game::open(&game).unwrap(),
+            // Nobody listens there, which is a 502.
+            &(Arc::new(|_| "http://127.0.0.1:9".to_owned()) as super::super::UrlOf),
+            Redeploy::Elsewhere(String::new()),
+            &Telemetry::start(&telemetry, None).unwrap(),
+            crate::outbound::client().unwrap(),
+        )
+        .unwrap();
+        frontend.0.gate.get_or_init(|| Gate::new("127.0.0.1:80".parse().unwrap(), &[]));
+        let routes = routes(&frontend, Url::parse("http://127.0.0.1").unwrap(), Stop::new());
+        let press = || warp::test::request().method("POST").path("/api/buttons/0").header("host", "127.0.0.1").reply(&routes);
+
+        let calls = frontend.0.in_flight.try_acquire_many(u32::try_from(MAX_IN_FLIGHT).unwrap()).unwrap();
+        let refused = press().await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
+        drop(calls);
+        assert_eq!(press().await.status(), StatusCode::BAD_GATEWAY);
+    }
+}
