@@ -99,7 +99,7 @@ async fn a_new_mystery_takes_a_seed_as_it_is_and_clears_what_was_said_of_the_one
     let Some(browser) = Browser::start().await else { return };
     let sandbox = Sandbox::up(&["--delay-scale", "0", "--mystery", "none"]);
     open(&browser, &sandbox).await;
-    browser.until_text("#mystery-cause", "Nothing is wrong here.").await;
+    browser.until_text("#mystery-cause", "Nothing is wrong here. This mystery has been running for").await;
     browser.eval("document.querySelectorAll('details').forEach((details) => (details.open = true))").await;
     browser.fill("#redeploy-service", "dummy-1-17").await;
     browser.click("#redeploy-submit").await;

@@ -120,7 +120,7 @@ function show({ mystery: number, cause, seconds, teams }) {
   byId('mystery-number').textContent = number;
   const hides = HIDES[cause ?? 'random'] ?? `Somewhere hides one fault: ${cause}.`;
   const minutes = Math.floor(seconds / 60);
-  byId('mystery-cause').textContent = `${hides} It has been running for ${minutes < 1 ? 'less than a minute' : `${count(minutes)} min`}.`;
+  byId('mystery-cause').textContent = `${hides} This mystery has been running for ${minutes < 1 ? 'less than a minute' : `${count(minutes)} min`}.`;
   if (number !== mystery) {
     if (mystery !== undefined) forget(number);
     mystery = number;
