@@ -161,8 +161,6 @@ impl Group {
 struct Fleet {
     services: BTreeMap<ServiceName, Service>,
     url_of: UrlOf,
-    telemetry: Telemetry,
-    client: reqwest::Client,
 }
 
 impl Fleet {
@@ -173,14 +171,14 @@ impl Fleet {
         for name in config.topology()?.services().filter(|name| !config.replace.contains_key(name)) {
             let listener = server::bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0), "--bind")
                 .with_context(|| format!("cannot start {name}; fewer services take --layers and --width"))?;
-            let service = Service::new(name, config.patched, telemetry, client.clone());
+            let service = Service::new(name, false, telemetry, client.clone());
             places.insert(name, url_of(&listener)?);
             group.tasks.spawn(server::serve(listener, service.routes(), group.stop.clone()));
             services.insert(name, service);
         }
         // The topology's services are all in `places`: those started here, and those that were replaced.
         let url_of: UrlOf = Arc::new(move |name| places.get(&name).cloned().unwrap_or_default());
-        Ok(Self { services, url_of, telemetry: telemetry.clone(), client: client.clone() })
+        Ok(Self { services, url_of })
     }
 
     /// Tells every service what the current mystery wants of it.
@@ -205,7 +203,7 @@ impl Fleet {
             }
             rounds.borrow_and_update();
             for service in self.services.values().filter(|service| service.is_patched()) {
-                service.deploy(false, &self.telemetry, self.client.clone());
+                service.deploy(false);
             }
             self.obey(&game)?;
         }
@@ -215,7 +213,7 @@ impl Fleet {
         Arc::new(move |name, version| {
             let result = match self.services.get(&name) {
                 Some(service) => {
-                    service.deploy(version.is_patched(), &self.telemetry, self.client.clone());
+                    service.deploy(version.is_patched());
                     Ok(())
                 }
                 None => Err(anyhow::anyhow!("{name} is a program of your own (--replace); restart it yourself")),
