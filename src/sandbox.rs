@@ -30,6 +30,7 @@ const EXPORT_DELAY: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Sandbox {
     addresses: Addresses,
+    game: Game,
     telemetry: Telemetry,
     frontend: Group,
     services: Group,
@@ -115,14 +116,18 @@ impl Sandbox {
             allowed_hosts: config.allowed_hosts.clone(),
         };
         let url_of = fleet.url_of.clone();
-        let page = Frontend::new(settings, game, &url_of, Redeploy::Here(fleet.redeploy()), &telemetry, client)?;
+        let page = Frontend::new(settings, game.clone(), &url_of, Redeploy::Here(fleet.redeploy()), &telemetry, client)?;
         let mut frontend = Group::new();
         frontend.spawn(page.serve(listener, frontend.stop.clone()));
-        Ok(Self { addresses, telemetry, frontend, services, backend })
+        Ok(Self { addresses, game, telemetry, frontend, services, backend })
     }
 
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    pub fn game(&self) -> &Game {
+        &self.game
     }
 
     pub fn telemetry(&self) -> &Telemetry {
