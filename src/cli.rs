@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand, ValueEnum as _};
 use serde::{Serialize, Serializer};
 use url::Url;
 
@@ -26,7 +27,9 @@ const STYLES: Styles = Styles::styled().header(AnsiColor::Green.on_default().bol
 #[command(version, styles = STYLES, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 done, 1 the answer is no (a wrong guess, a failed check), 2 bad usage or configuration, \
                         3 something needed cannot be reached.\n\
-                        Every flag can also be set in tracelab.toml (store_mb = 512) or by a variable (TRACELAB_STORE_MB=512).")]
+                        What runs and where can also be set in tracelab.toml (store_mb = 512) or by a variable \
+                        (TRACELAB_STORE_MB=512): every flag of up, service, frontend and backend but --config and --json, and \
+                        --frontend, --jaeger-links, --instructor-token and --port of every command.")]
 pub struct Cli {
     /// Configuration file [default: tracelab.toml in this directory, if there is one]
     #[arg(long, global = true, value_name = "FILE")]
@@ -71,7 +74,9 @@ pub struct Up {
     #[arg(long, value_name = "SERVICE=URL", value_parser = replacement)]
     #[serde(serialize_with = "map", skip_serializing_if = "Vec::is_empty")]
     pub replace: Vec<(ServiceName, Url)>,
-    /// Address to listen on [default: 127.0.0.1]
+    /// Address on which page and trace backend listen [default: 127.0.0.1]
+    ///
+    /// Beyond loopback the page answers to IP addresses, localhost and names without a dot; --allowed-hosts tells it other names.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind: Option<IpAddr>,
@@ -85,12 +90,12 @@ pub struct Up {
     #[command(flatten)]
     #[serde(flatten)]
     pub game: GameFlags,
-    /// Use the Jaeger at this query address instead of the backend inside
+    /// Use the Jaeger at this query address instead of the backend inside (with --otlp)
     #[arg(long, value_name = "URL", requires = "otlp")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jaeger: Option<Url>,
-    /// Where a reader's browser finds that Jaeger [default: the same]
-    #[arg(long, value_name = "URL", requires = "jaeger")]
+    /// Where a reader's browser finds the traces, where that is another address
+    #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jaeger_links: Option<Url>,
     #[command(flatten)]
@@ -121,7 +126,7 @@ pub struct TopologyFlags {
 #[derive(Debug, Args, Serialize)]
 pub struct MysteryFlags {
     /// What is to be wrong [default: sleep]
-    #[arg(long, value_name = "CAUSE")]
+    #[arg(long, value_name = "CAUSE", value_parser = pick())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mystery: Option<Pick>,
     /// Draw the same mystery again [default: a random seed, told by `reveal`]
@@ -144,7 +149,10 @@ pub struct GameFlags {
     #[arg(long, value_name = "TOKEN", value_parser = secret)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instructor_token: Option<Secret>,
-    /// Hosts by which the page may be reached beside loopback, for example behind a load balancer
+    /// Names by which the page may be reached beside loopback, for example behind a load balancer
+    ///
+    /// Without any, a page bound beyond loopback (--bind) answers to IP addresses, localhost and names without a dot; with
+    /// some, to these and loopback alone.
     #[arg(long, value_name = "HOST,…", value_delimiter = ',')]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allowed_hosts: Vec<String>,
@@ -172,15 +180,15 @@ pub struct BackendFlags {
 
 #[derive(Debug, Args, Serialize)]
 pub struct TelemetryFlags {
-    /// Send traces to the OTLP endpoint at this base URL
+    /// Send traces to this base URL [default: OTEL_EXPORTER_OTLP_ENDPOINT, else localhost; in `up` the backend inside]
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub otlp: Option<Url>,
-    /// How OTLP is carried [default: http/protobuf]
+    /// How OTLP is carried to that URL [default: http/protobuf]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<Protocol>,
-    /// Where traces go [default: otlp]
+    /// Where traces go: otlp is to --otlp or its default [default: otlp]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exporter: Option<Exporter>,
@@ -275,7 +283,7 @@ pub struct Guess {
     #[arg(long)]
     #[serde(skip)]
     pub nothing: bool,
-    /// The team that guesses
+    /// The team that guesses [default: everybody]
     #[arg(long)]
     #[serde(skip)]
     pub team: Option<String>,
@@ -305,7 +313,8 @@ pub struct Reveal {
 
 #[derive(Debug, Args, Serialize)]
 pub struct Mystery {
-    /// What is to be wrong [default: the same cause again]
+    /// What is to be wrong [default: what the frontend was started with]
+    #[arg(value_parser = pick())]
     #[serde(skip)]
     pub cause: Option<Pick>,
     /// Draw the mystery of this seed [default: a random one]
@@ -378,7 +387,9 @@ pub struct Frontend {
     #[arg(long, value_name = "SERVICE=URL", value_parser = replacement)]
     #[serde(serialize_with = "map", skip_serializing_if = "Vec::is_empty")]
     pub replace: Vec<(ServiceName, Url)>,
-    /// Address to listen on [default: 127.0.0.1]
+    /// Address on which page and control port listen [default: 127.0.0.1]
+    ///
+    /// Beyond loopback the page answers to IP addresses, localhost and names without a dot; --allowed-hosts tells it other names.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind: Option<IpAddr>,
@@ -440,6 +451,13 @@ pub struct Healthcheck {
     pub port: Option<u16>,
 }
 
+/// The causes, and one drawn among them.
+fn pick() -> impl TypedValueParser<Value = Pick> {
+    let random = PossibleValue::new("random").help("one of these, drawn with the seed and kept secret");
+    let causes = Cause::value_variants().iter().filter_map(Cause::to_possible_value);
+    PossibleValuesParser::new(causes.chain([random])).try_map(|text| text.parse::<Pick>())
+}
+
 fn replacement(text: &str) -> Result<(ServiceName, Url), String> {
     let (service, url) = text.split_once('=').ok_or("it should look like dummy-1-17=http://127.0.0.1:9000")?;
     let service = service.parse::<ServiceName>().map_err(|error| error.to_string())?;
@@ -466,10 +484,47 @@ fn map<S: Serializer>(pairs: &[(ServiceName, Url)], serializer: S) -> Result<S::
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
+    use figment::Provider as _;
+    use figment::providers::Serialized;
+
+    use crate::config::Config;
 
     #[test]
     fn every_flag_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    /// As the help's last lines have it.
+    #[test]
+    fn every_flag_that_is_said_to_be_a_key_is_one() {
+        let keys = Serialized::defaults(Config::default()).data().unwrap().remove(&figment::Profile::Default).unwrap();
+        for command in Cli::command().get_subcommands() {
+            let role = ["up", "service", "frontend", "backend"].contains(&command.get_name());
+            for flag in command.get_arguments().map(|argument| argument.get_id().as_str()) {
+                let said = role && flag != "json" || ["frontend", "jaeger_links", "instructor_token", "port"].contains(&flag);
+                assert!(!said || keys.contains_key(flag), "{} {flag} is no key", command.get_name());
+            }
+        }
+    }
+
+    /// Bound beyond loopback, the backend inside has another address for readers too.
+    #[test]
+    fn links_can_lead_elsewhere_without_a_jaeger_outside() {
+        let cli = Cli::try_parse_from(["tracelab", "up", "--bind", "0.0.0.0", "--jaeger-links", "http://192.0.2.2:16686"]);
+        assert!(cli.is_ok(), "{cli:?}");
+    }
+
+    #[test]
+    fn what_a_mystery_can_be_is_listed() {
+        for (command, argument) in [("up", "mystery"), ("frontend", "mystery"), ("mystery", "cause")] {
+            let cli = Cli::command();
+            let argument = cli.find_subcommand(command).unwrap().get_arguments().find(|found| found.get_id() == argument).unwrap();
+            let values = argument.get_possible_values();
+            assert!(values.iter().all(|value| value.get_help().is_some()), "{values:?}");
+            let names: Vec<_> = values.iter().map(PossibleValue::get_name).collect();
+            assert!(names.contains(&"sleep") && names.contains(&"none") && names.contains(&"random"), "{names:?}");
+            assert!(names.iter().all(|name| name.parse::<Pick>().is_ok()), "{names:?}");
+        }
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! What a run is told: defaults < `tracelab.toml` < `OTEL_…` < `TRACELAB_…` < flags, merged by figment into one [`Config`].
 //!
-//! A key is called the same everywhere: flag `--store-mb 512`, variable `TRACELAB_STORE_MB=512`, file `store_mb = 512`; nested
-//! keys take two underscores in a variable: `TRACELAB_REPLACE__DUMMY-1-17=http://127.0.0.1:9000`. A key that nobody knows is an error
-//! that names it and where it stands. Of the standard `OTEL_…` variables those are read here that pick an exporter, protocol,
-//! propagator or service name; endpoint, headers, TLS, sampler and resource attributes are the SDK's own to read.
+//! A key is called the same everywhere: flag `--store-mb 512`, variable `TRACELAB_STORE_MB=512`, file `store_mb = 512`. Lists have
+//! commas between their items in a flag or variable. Nested keys take two underscores in a variable; a name with a hyphen is none
+//! that a shell exports, but `env 'TRACELAB_REPLACE__DUMMY-1-17=http://127.0.0.1:9000' tracelab up` sets it. An empty variable is
+//! an absent one, as OpenTelemetry has it. A key that nobody knows is an error that names it and where it stands.
+//!
+//! Of the standard `OTEL_…` variables those are read here that pick an exporter, protocol, propagator or service name, and only
+//! for commands that they mean something to; endpoint, headers, TLS, sampler and resource attributes are the SDK's own to read.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,10 +14,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use figment::providers::{Env, Format as _, Serialized, Toml};
+use figment::util::nest;
 use figment::value::{Dict, Map, Value};
-use figment::{Figment, Metadata, Profile, Provider};
+use figment::{Figment, Metadata, Profile, Provider, Source};
 use serde::de::{Error as _, value::StringDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
@@ -27,9 +31,19 @@ use crate::topology::{Route, ServiceName, Topology};
 /// Read from the current directory where no `--config` names another.
 pub const FILE: &str = "tracelab.toml";
 const PREFIX: &str = "TRACELAB_";
-/// Variables with our prefix that figment's own reader leaves out: `TRACELAB_REQUIRE` tells tests what must not be skipped, and a
-/// token stays text even where it looks like a number.
-const READ_ELSEWHERE: [&str; 2] = ["require", "instructor_token"];
+/// Variables with our prefix that are no keys: `TRACELAB_REQUIRE` tells tests what must not be skipped.
+const READ_ELSEWHERE: [&str; 1] = ["require"];
+/// The standard variables that pick what is ours to pick; of two for one key the later one counts.
+const STANDARD: [(&str, &str); 8] = [
+    ("OTEL_TRACES_EXPORTER", "exporter"),
+    ("OTEL_LOGS_EXPORTER", "logs_exporter"),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "protocol"),
+    ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "protocol"),
+    ("OTEL_PROPAGATORS", "propagators"),
+    ("OTEL_SERVICE_NAME", "name"),
+    ("OTEL_BSP_SCHEDULE_DELAY", "export_delay_ms"),
+    ("OTEL_BSP_MAX_QUEUE_SIZE", "export_queue"),
+];
 
 /// Everything that can be set; each command uses what concerns it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -61,6 +75,7 @@ pub struct Config {
     /// Needed for reveal, mystery and redeploy where set.
     pub instructor_token: Option<Secret>,
     /// Hosts by which a page may be reached beside loopback, for example behind a load balancer.
+    #[serde(deserialize_with = "list_or_text")]
     pub allowed_hosts: Vec<String>,
 
     /// Which service this is.
@@ -84,7 +99,7 @@ pub struct Config {
     pub protocol: Protocol,
     pub exporter: Exporter,
     pub logs_exporter: Option<Exporter>,
-    #[serde(deserialize_with = "list_or_text")]
+    #[serde(deserialize_with = "propagators")]
     pub propagators: Vec<Propagator>,
     /// Which log lines reach stdout, in the syntax of `RUST_LOG`.
     pub log: Option<String>,
@@ -146,45 +161,59 @@ impl Config {
     /// # Errors
     /// A file that cannot be read, an unknown key, a value out of range: the text names key and source.
     pub fn load(file: Option<&Path>, flags: impl Serialize) -> anyhow::Result<Self> {
-        let toml = match file {
-            Some(path) if !path.is_file() => bail!("there is no configuration file {}", path.display()),
-            Some(path) => Figment::from(Toml::file_exact(path)),
-            None if Path::new(FILE).is_file() => Figment::from(Toml::file_exact(FILE)),
-            None => Figment::new(),
-        };
-        let env = Env::prefixed(PREFIX).ignore(&READ_ELSEWHERE).split("__").lowercase(true);
+        Self::merge(file, flags, |_, _| true)
+    }
+
+    /// For `up`, which is many services and not the one that `OTEL_SERVICE_NAME` names. How OTLP is carried means something to it
+    /// only where its traces go to a Jaeger outside.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_up(file: Option<&Path>, flags: impl Serialize) -> anyhow::Result<Self> {
+        Self::merge(file, flags, |key, ours| key != "name" && (key != "protocol" || ours.contains("jaeger")))
+    }
+
+    /// For a command without telemetry of its own: a standard variable that is meant for other programs does not stop it.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_without_telemetry(file: Option<&Path>, flags: impl Serialize) -> anyhow::Result<Self> {
+        Self::merge(file, flags, |_, _| false)
+    }
+
+    /// `counts` says of a key whether the standard variables may set it; it also sees what our own sources say.
+    fn merge(file: Option<&Path>, flags: impl Serialize, counts: impl Fn(&str, &Figment) -> bool) -> anyhow::Result<Self> {
         let defaults = Figment::from(Serialized::defaults(Self::default()));
-        let layers = [
-            toml,
-            Figment::from(Variables::otel()),
-            Figment::from(env),
-            Figment::from(Variables::raw()),
-            Figment::from(Serialized::defaults(flags)),
-        ];
-        let mut merged = defaults.clone();
-        let known = keys(&defaults)?;
-        for layer in layers {
-            refuse_unknown(&layer, &known)?;
-            merged = merged.merge(layer);
+        let known = data(&defaults)?;
+        let file = toml(file)?;
+        let own = variables(&known).map(Figment::from).chain([Figment::from(Serialized::defaults(flags))]);
+        let own: Vec<Figment> = own.collect();
+        for layer in file.iter().chain(&own) {
+            refuse_unknown(layer, &known)?;
         }
+        let ours = file.iter().chain(&own).cloned().fold(Figment::new(), Figment::merge);
+        let standard = standard_variables().filter(|variable| counts(&variable.key, &ours)).map(Figment::from);
+        let merged = file.into_iter().chain(standard).chain(own).fold(defaults, Figment::merge);
         let config: Self = merged.extract()?;
-        config.check()?;
+        config.check(&merged)?;
         Ok(config)
     }
 
-    fn check(&self) -> anyhow::Result<()> {
+    /// `merged` is what this came from.
+    fn check(&self, merged: &Figment) -> anyhow::Result<()> {
         let topology = self.topology()?;
         if !(0.0..=1000.0).contains(&self.delay_scale) {
-            bail!("delay_scale is {}; it must be between 0 (no ordinary delays) and 1000", self.delay_scale);
+            let source = source(merged, "delay_scale");
+            bail!("delay_scale is {}{source}; it must be between 0 (no ordinary delays) and 1000", self.delay_scale);
         }
-        if !(1..=1_000_000).contains(&self.store_mb) {
-            bail!("store_mb is {}; it must be between 1 and 1000000", self.store_mb);
-        }
-        if !(1..=60_000).contains(&self.export_delay_ms) {
-            bail!("export_delay_ms is {}; it must be between 1 and 60000", self.export_delay_ms);
-        }
-        if !(1..=10_000_000).contains(&self.export_queue) {
-            bail!("export_queue is {}; it must be between 1 and 10000000", self.export_queue);
+        for (key, value, most) in [
+            ("store_mb", self.store_mb as u64, 1_000_000),
+            ("export_delay_ms", self.export_delay_ms, 60_000),
+            ("export_queue", self.export_queue as u64, 10_000_000),
+        ] {
+            if !(1..=most).contains(&value) {
+                bail!("{key} is {value}{}; it must be between 1 and {most}", source(merged, key));
+            }
         }
         for (service, url) in &self.replace {
             if !topology.contains(*service) {
@@ -241,8 +270,18 @@ fn http(key: &str, url: &Url) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn keys(figment: &Figment) -> anyhow::Result<Vec<String>> {
-    Ok(data(figment)?.into_keys().collect())
+/// The configuration file, if there is one.
+fn toml(file: Option<&Path>) -> anyhow::Result<Option<Figment>> {
+    let path = match file {
+        Some(path) if !path.is_file() => bail!("there is no configuration file {}", path.display()),
+        Some(path) => path,
+        None if Path::new(FILE).is_file() => Path::new(FILE),
+        None => return Ok(None),
+    };
+    let figment = Figment::from(Toml::file_exact(path));
+    // Of what is no TOML, and of what may not be read, figment does not say where it stands.
+    data(&figment).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Some(figment))
 }
 
 fn data(figment: &Figment) -> anyhow::Result<Dict> {
@@ -250,13 +289,13 @@ fn data(figment: &Figment) -> anyhow::Result<Dict> {
 }
 
 /// serde knows that a key is unknown but not where it stands; figment's values know.
-fn refuse_unknown(layer: &Figment, known: &[String]) -> anyhow::Result<()> {
+fn refuse_unknown(layer: &Figment, known: &Dict) -> anyhow::Result<()> {
     for (key, value) in data(layer)? {
-        if known.contains(&key) {
+        if known.contains_key(&key) {
             continue;
         }
         let source = layer.get_metadata(value.tag()).map(describe).unwrap_or_default();
-        let nearest = known.iter().max_by(|a, b| similar(a, &key).total_cmp(&similar(b, &key)));
+        let nearest = known.keys().max_by(|a, b| similar(a, &key).total_cmp(&similar(b, &key)));
         let hint = nearest.filter(|name| similar(name, &key) > 0.6).map(|name| format!("; did you mean {name}?"));
         bail!("unknown key {key:?} in {source}{}", hint.unwrap_or_default());
     }
@@ -270,6 +309,14 @@ fn describe(metadata: &Metadata) -> String {
     }
 }
 
+/// Where a value stands, to follow it in an error. A flag is in sight of whoever typed it.
+fn source(merged: &Figment, key: &str) -> String {
+    match merged.find_metadata(key) {
+        Some(Metadata { source: Some(Source::Code(_)), .. }) | None => String::new(),
+        Some(metadata) => format!(" in {}", describe(metadata)),
+    }
+}
+
 /// Share of letter pairs in common (Dice), 0 to 1: enough to find a slip of the finger.
 fn similar(a: &str, b: &str) -> f64 {
     let pairs = |text: &str| text.as_bytes().windows(2).map(<[u8]>::to_vec).collect::<Vec<_>>();
@@ -280,71 +327,80 @@ fn similar(a: &str, b: &str) -> f64 {
     if total == 0.0 { 0.0 } else { 2.0 * common as f64 / total }
 }
 
-/// Variables that do not follow the naming rule of ours, or whose value must not be parsed.
-struct Variables {
-    name: &'static str,
-    found: Dict,
+/// An environment variable that sets a key.
+struct Variable {
+    name: String,
+    /// With dots where it is nested.
+    key: String,
+    value: Value,
 }
 
-impl Variables {
-    /// The standard variables that pick what is ours to pick.
-    fn otel() -> Self {
-        let number = |text: String| text.parse::<u64>().map(Value::from).unwrap_or_else(|_| text.into());
-        let mut found: Dict = [
-            ("OTEL_TRACES_EXPORTER", "exporter"),
-            ("OTEL_LOGS_EXPORTER", "logs_exporter"),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "protocol"),
-            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "protocol"),
-            ("OTEL_PROPAGATORS", "propagators"),
-            ("OTEL_SERVICE_NAME", "name"),
-            ("OTEL_BSP_SCHEDULE_DELAY", "export_delay_ms"),
-            ("OTEL_BSP_MAX_QUEUE_SIZE", "export_queue"),
-        ]
-        .into_iter()
-        .filter_map(|(variable, key)| Some((key.to_owned(), number(variable_text(variable)?))))
-        .collect();
-        if variable_text("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-            found.insert("exporter".to_owned(), "none".into());
-            found.insert("logs_exporter".to_owned(), "none".into());
-        }
-        Self { name: "the OTEL_… environment variables", found }
-    }
-
-    fn raw() -> Self {
-        let token = variable_text("TRACELAB_INSTRUCTOR_TOKEN");
-        let found = token.map(|token| ("instructor_token".to_owned(), token.into())).into_iter().collect();
-        Self { name: "the variable TRACELAB_INSTRUCTOR_TOKEN", found }
-    }
+/// Those with our prefix.
+fn variables(known: &Dict) -> impl Iterator<Item = Variable> {
+    let found: Vec<_> = Env::prefixed(PREFIX).ignore(&READ_ELSEWHERE).split("__").iter().collect();
+    found.into_iter().filter_map(|(key, text)| {
+        let (key, text) = (key.into_string(), present(&text)?);
+        // A token or a directory of digits is text all the same.
+        let text_will_not_do = matches!(known.get(&key), Some(Value::Num(..) | Value::Bool(..) | Value::Dict(..)));
+        let value = if text_will_not_do || key == "seed" { parsed(text) } else { text.into() };
+        Some(Variable { name: format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "__")), key, value })
+    })
 }
 
-impl Provider for Variables {
+/// OpenTelemetry's.
+fn standard_variables() -> impl Iterator<Item = Variable> {
+    let variable = |name: &str, key: &str, value| Variable { name: name.to_owned(), key: key.to_owned(), value };
+    let found = STANDARD.into_iter().filter_map(move |(name, key)| {
+        let text = Env::var(name)?;
+        let text = present(&text)?;
+        Some(variable(name, key, if name.starts_with("OTEL_BSP_") { parsed(text) } else { text.into() }))
+    });
+    let disabled = Env::var("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    let none = ["exporter", "logs_exporter"].map(|key| variable("OTEL_SDK_DISABLED", key, "none".into()));
+    found.chain(none.into_iter().filter(move |_| disabled))
+}
+
+/// What a variable says; an empty one says nothing.
+fn present(text: &str) -> Option<&str> {
+    Some(text.trim()).filter(|text| !text.is_empty())
+}
+
+/// A number or a boolean, or a table in figment's syntax for variables; else text.
+fn parsed(text: &str) -> Value {
+    let Ok(value) = text.parse();
+    value
+}
+
+impl Provider for Variable {
     fn metadata(&self) -> Metadata {
-        Metadata::named(self.name)
+        let key = self.key.clone();
+        Metadata::named(format!("the variable {}", self.name)).interpolater(move |_, _| key.clone())
     }
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
-        Ok(Map::from([(Profile::Default, self.found.clone())]))
+        let dict = nest(&self.key, self.value.clone()).into_dict().unwrap_or_default();
+        Ok(Map::from([(Profile::Default, dict)]))
     }
 }
 
-/// An empty variable is an absent one, as OpenTelemetry has it.
-fn variable_text(variable: &str) -> Option<String> {
-    std::env::var(variable).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
-}
-
 /// `["tracecontext", "baggage"]` in a file, `tracecontext,baggage` in a variable.
-fn list_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Propagator>, D::Error> {
+fn list_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged)]
+    #[serde(untagged, expecting = "a list, or text with commas")]
     enum ListOrText {
         List(Vec<String>),
         Text(String),
     }
-    let names = match ListOrText::deserialize(deserializer)? {
-        ListOrText::List(names) => names,
-        ListOrText::Text(text) => text.split(',').map(|name| name.trim().to_owned()).collect(),
+    let items = match ListOrText::deserialize(deserializer)? {
+        ListOrText::List(items) => items,
+        ListOrText::Text(text) => text.split(',').map(|item| item.trim().to_owned()).collect(),
     };
+    Ok(items.into_iter().filter(|item| !item.is_empty()).collect())
+}
+
+fn propagators<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Propagator>, D::Error> {
     let parse = |name: String| Propagator::deserialize(StringDeserializer::<D::Error>::new(name));
+    let names = list_or_text(deserializer)?;
     names.into_iter().map(parse).collect::<Result<_, _>>().map_err(|error| D::Error::custom(format!("propagators: {error}")))
 }
 
@@ -417,11 +473,110 @@ mod tests {
     }
 
     #[test]
+    fn a_standard_variable_that_cannot_be_obeyed_is_named_with_what_can() {
+        for (variable, value, says) in [
+            ("OTEL_TRACES_EXPORTER", "jaeger", "`console`"),
+            ("OTEL_LOGS_EXPORTER", "5", "`console`"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "`http/protobuf` or `grpc`"),
+            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "`http/protobuf` or `grpc`"),
+            ("OTEL_PROPAGATORS", "tracecontext,baggage,b3", "`tracecontext`, `baggage`, `none`"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "0", "between 1 and 60000"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "soon", "u64"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "between 1 and 10000000"),
+        ] {
+            Jail::expect_with(|jail| {
+                jail.set_env(variable, value);
+                let error = format!("{:#}", load(Flags::default()).expect_err(variable));
+                assert!(error.contains(&format!("the variable {variable}")) && error.contains(says), "{error}");
+                Config::load_without_telemetry(None, Flags::default()).unwrap();
+                Ok(())
+            });
+        }
+    }
+
+    #[test]
+    fn up_takes_no_name_and_without_a_jaeger_outside_no_protocol() {
+        Jail::expect_with(|jail| {
+            jail.set_env("OTEL_SERVICE_NAME", "123");
+            jail.set_env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
+            jail.set_env("OTEL_PROPAGATORS", "none");
+            let config = Config::load_up(None, Flags::default()).unwrap();
+            assert_eq!((config.name, config.propagators), (None, vec![Propagator::None]));
+            jail.set_env("TRACELAB_JAEGER", "http://127.0.0.1:16686");
+            let error = Config::load_up(None, Flags::default()).unwrap_err().to_string();
+            assert!(error.contains("OTEL_EXPORTER_OTLP_PROTOCOL"), "{error}");
+            jail.set_env("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+            assert_eq!(Config::load_up(None, Flags::default()).unwrap().protocol, Protocol::Grpc);
+            assert_eq!(load(Flags::default()).unwrap().name.as_deref(), Some("123"));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn an_empty_variable_is_an_absent_one() {
+        Jail::expect_with(|jail| {
+            jail.create_file(FILE, "seed = 7")?;
+            for variable in ["SEED", "PORT", "STATE", "REPLACE", "PROPAGATORS", "INSTRUCTOR_TOKEN", "STORE_MP"] {
+                jail.set_env(format!("TRACELAB_{variable}"), " ");
+            }
+            let config = load(Flags::default()).unwrap();
+            assert_eq!((config.seed, config.port, config.state), (Some(7), 8080, None));
+            assert_eq!(config.instructor_token, None);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn text_stays_text_and_numbers_become_numbers() {
+        Jail::expect_with(|jail| {
+            for (variable, value) in [
+                ("TRACELAB_STATE", "2024"),
+                ("TRACELAB_LOG", "5"),
+                ("TRACELAB_NAME", "1"),
+                ("TRACELAB_SEED", "18446744073709551615"),
+                ("TRACELAB_DELAY_SCALE", "0.5"),
+                ("TRACELAB_PATCHED", "true"),
+            ] {
+                jail.set_env(variable, value);
+            }
+            let config = load(Flags::default()).unwrap();
+            assert_eq!(config.state.as_deref(), Some(Path::new("2024")));
+            assert_eq!((config.log.as_deref(), config.name.as_deref()), (Some("5"), Some("1")));
+            assert_eq!((config.seed, config.delay_scale, config.patched), (Some(u64::MAX), 0.5, true));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_list_has_commas_in_a_variable_and_brackets_in_the_file() {
+        Jail::expect_with(|jail| {
+            jail.create_file(FILE, r#"allowed_hosts = ["a.example", "b.example:8080"]"#)?;
+            assert_eq!(load(Flags::default()).unwrap().allowed_hosts, ["a.example", "b.example:8080"]);
+            jail.set_env("TRACELAB_ALLOWED_HOSTS", "c.example, [::1],");
+            assert_eq!(load(Flags::default()).unwrap().allowed_hosts, ["c.example", "[::1]"]);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_named() {
+        Jail::expect_with(|jail| {
+            jail.create_file(FILE, "width = 5\nport =")?;
+            jail.create_file("other.toml", "port: 7")?;
+            let error = format!("{:#}", load(Flags::default()).unwrap_err());
+            assert!(error.starts_with("cannot read tracelab.toml: ") && error.contains("line 2"), "{error}");
+            let error = format!("{:#}", Config::load(Some(Path::new("other.toml")), Flags::default()).unwrap_err());
+            assert!(error.starts_with("cannot read other.toml: "), "{error}");
+            Ok(())
+        });
+    }
+
+    #[test]
     fn an_unknown_key_is_named_with_its_source_and_its_neighbour() {
         Jail::expect_with(|jail| {
             jail.set_env("TRACELAB_STORE_MP", "7");
             let error = load(Flags::default()).unwrap_err().to_string();
-            assert_eq!(error, "unknown key \"store_mp\" in `TRACELAB_` environment variable(s); did you mean store_mb?");
+            assert_eq!(error, "unknown key \"store_mp\" in the variable TRACELAB_STORE_MP; did you mean store_mb?");
             Ok(())
         });
         Jail::expect_with(|jail| {
@@ -454,6 +609,12 @@ mod tests {
                 Ok(())
             });
         }
+        Jail::expect_with(|jail| {
+            jail.create_file(FILE, "store_mb = 0")?;
+            let error = load(Flags::default()).unwrap_err().to_string();
+            assert_eq!(error, "store_mb is 0 in tracelab.toml; it must be between 1 and 1000000");
+            Ok(())
+        });
     }
 
     #[test]
@@ -468,12 +629,15 @@ mod tests {
     }
 
     #[test]
-    fn a_service_is_replaced_by_a_nested_key() {
+    fn services_are_replaced_by_nested_keys() {
         Jail::expect_with(|jail| {
-            jail.set_env("TRACELAB_REPLACE__DUMMY-1-17", "http://127.0.0.1:9000");
-            let config = load(Flags::default()).unwrap();
-            let url = &config.replace[&"dummy-1-17".parse().unwrap()];
-            assert_eq!(base(url), "http://127.0.0.1:9000");
+            jail.create_file(FILE, "[replace]\ndummy-1-17 = 'http://127.0.0.1:9000'\ndummy-0-1 = 'http://127.0.0.1:9001'")?;
+            jail.set_env("TRACELAB_REPLACE__DUMMY-1-17", "http://127.0.0.1:9002");
+            jail.set_env("TRACELAB_REPLACE__DUMMY-2-2", "http://127.0.0.1:9003");
+            let replace = load(Flags::default()).unwrap().replace;
+            let replace: Vec<_> = replace.iter().map(|(service, url)| (service.to_string(), url.port().unwrap())).collect();
+            let expected = [("dummy-0-1", 9001), ("dummy-1-17", 9002), ("dummy-2-2", 9003)];
+            assert_eq!(replace, expected.map(|(service, port)| (service.to_owned(), port)));
             Ok(())
         });
     }

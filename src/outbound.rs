@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{self, Poll};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use futures_util::future::BoxFuture;
 use hickory_resolver::TokioResolver;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -21,8 +21,12 @@ use tower::Service;
 
 /// Making a connection takes no longer than this, or it fails.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that nobody used for so long is closed.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// A connection that nobody used for so long is closed: sooner than our servers close it (`server::HEADER_TIMEOUT`), or a request
+/// could be sent into a connection that is just being closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+/// So many idle connections are kept to one address. Each takes two open files where both ends are in this process, and a process
+/// may have few.
+const IDLE_CONNECTIONS: usize = 16;
 
 /// A client for HTTP/1.1 and, where TLS negotiates it, HTTP/2. It follows no redirects and asks no proxy: what it calls was named
 /// by the configuration.
@@ -43,6 +47,7 @@ pub fn client_trusting(authority: Option<&Path>) -> anyhow::Result<reqwest::Clie
         .dns_resolver(Resolver)
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
         .tcp_nodelay(true)
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
@@ -59,6 +64,10 @@ pub fn client_trusting(authority: Option<&Path>) -> anyhow::Result<reqwest::Clie
 /// `endpoint` is no URL, or `authority` cannot be read, which the text says.
 pub fn channel(endpoint: &str, authority: Option<&Path>) -> anyhow::Result<Channel> {
     let context = || format!("{endpoint:?} is no gRPC endpoint; it should look like http://localhost:4317");
+    // `localhost:4317` would pass: as a URL with the scheme `localhost`.
+    if !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
+        bail!(context());
+    }
     let mut builder = Endpoint::from_shared(endpoint.to_owned()).with_context(context)?;
     if endpoint.starts_with("https://") {
         install_crypto();

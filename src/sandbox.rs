@@ -30,6 +30,7 @@ const EXPORT_DELAY: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct Sandbox {
     addresses: Addresses,
+    game: Game,
     telemetry: Telemetry,
     frontend: Group,
     services: Group,
@@ -115,14 +116,18 @@ impl Sandbox {
             allowed_hosts: config.allowed_hosts.clone(),
         };
         let url_of = fleet.url_of.clone();
-        let page = Frontend::new(settings, game, &url_of, Redeploy::Here(fleet.redeploy()), &telemetry, client)?;
+        let page = Frontend::new(settings, game.clone(), &url_of, Redeploy::Here(fleet.redeploy()), &telemetry, client)?;
         let mut frontend = Group::new();
         frontend.spawn(page.serve(listener, frontend.stop.clone()));
-        Ok(Self { addresses, telemetry, frontend, services, backend })
+        Ok(Self { addresses, game, telemetry, frontend, services, backend })
     }
 
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    pub fn game(&self) -> &Game {
+        &self.game
     }
 
     pub fn telemetry(&self) -> &Telemetry {
@@ -161,8 +166,6 @@ impl Group {
 struct Fleet {
     services: BTreeMap<ServiceName, Service>,
     url_of: UrlOf,
-    telemetry: Telemetry,
-    client: reqwest::Client,
 }
 
 impl Fleet {
@@ -173,14 +176,14 @@ impl Fleet {
         for name in config.topology()?.services().filter(|name| !config.replace.contains_key(name)) {
             let listener = server::bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0), "--bind")
                 .with_context(|| format!("cannot start {name}; fewer services take --layers and --width"))?;
-            let service = Service::new(name, config.patched, telemetry, client.clone());
+            let service = Service::new(name, false, telemetry, client.clone());
             places.insert(name, url_of(&listener)?);
             group.tasks.spawn(server::serve(listener, service.routes(), group.stop.clone()));
             services.insert(name, service);
         }
         // The topology's services are all in `places`: those started here, and those that were replaced.
         let url_of: UrlOf = Arc::new(move |name| places.get(&name).cloned().unwrap_or_default());
-        Ok(Self { services, url_of, telemetry: telemetry.clone(), client: client.clone() })
+        Ok(Self { services, url_of })
     }
 
     /// Tells every service what the current mystery wants of it.
@@ -205,7 +208,7 @@ impl Fleet {
             }
             rounds.borrow_and_update();
             for service in self.services.values().filter(|service| service.is_patched()) {
-                service.deploy(false, &self.telemetry, self.client.clone());
+                service.deploy(false);
             }
             self.obey(&game)?;
         }
@@ -216,7 +219,7 @@ impl Fleet {
             let Some(service) = self.services.get(&name) else {
                 bail!("{name} is a program of your own (--replace); restart it yourself");
             };
-            service.deploy(version.is_patched(), &self.telemetry, self.client.clone());
+            service.deploy(version.is_patched());
             Ok(())
         })
     }

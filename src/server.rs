@@ -1,15 +1,18 @@
 //! Serves a warp filter on a listener that is already bound, until told to stop.
 //!
-//! warp's own accept loop sets no TCP_NODELAY, bounds nothing and waits for ever while it drains; all our servers go through
-//! this one instead.
+//! warp's own accept loop sets no TCP_NODELAY, gives a client all the time it wants to send a request's head and waits for ever
+//! while it drains; all our HTTP servers go through this one instead.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -18,10 +21,13 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 use warp::{Filter, Reply};
 
-/// A client has this long to send the head of its request.
+/// A client has this long to send the head of its next request; an idle connection is closed after it.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Requests that are running when the stop comes have this long to finish.
 pub const DRAIN: Duration = Duration::from_secs(10);
+/// Connections on which no request is running have this long to send what is left of an answer.
+const LAST_BYTES: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_millis(10);
 
 /// Tells every server of the process to stop; clones share one signal.
 #[derive(Clone, Debug)]
@@ -73,7 +79,18 @@ where
     F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
     F::Extract: Reply,
 {
-    let service = TowerToHyperService::new(warp::service(filter));
+    let warp = TowerToHyperService::new(warp::service(filter));
+    let running = Arc::new(AtomicUsize::new(0));
+    let counted = running.clone();
+    let service = service_fn(move |request| {
+        let guard = Running::enter(&counted);
+        let reply = warp.call(request);
+        async move {
+            let reply = reply.await;
+            drop(guard);
+            reply
+        }
+    });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let graceful = GracefulShutdown::new();
@@ -100,8 +117,38 @@ where
         });
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
-        warn!(seconds = DRAIN.as_secs(), "requests still running after the drain time were cut off");
+    tokio::select! {
+        () = graceful.shutdown() => {}
+        // A connection may be open without a request: a head that was half sent, for example. It holds up nobody.
+        () = nothing_running(&running) => {}
+        () = tokio::time::sleep(DRAIN) => warn!(seconds = DRAIN.as_secs(), "requests still running after the drain time were cut off"),
+    }
+}
+
+/// One request that is being handled.
+struct Running(Arc<AtomicUsize>);
+
+impl Running {
+    fn enter(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Resolves once no request was running for as long as the last bytes of an answer may take.
+async fn nothing_running(running: &AtomicUsize) {
+    let mut quiet_since = Instant::now();
+    while quiet_since.elapsed() < LAST_BYTES {
+        tokio::time::sleep(POLL).await;
+        if running.load(Relaxed) > 0 {
+            quiet_since = Instant::now();
+        }
     }
 }
 

@@ -14,6 +14,8 @@ pub const MAX_LAYERS: u16 = 100;
 pub const MAX_WIDTH: u16 = 10_000;
 /// See [`MAX_LAYERS`].
 pub const MAX_SERVICES: u32 = 20_000;
+/// One press of a button may become so many calls; more would take a laptop seconds each.
+pub const MAX_CALLS: u64 = 25_000;
 
 /// `layers` × `width` services and the way a request takes through them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +54,8 @@ pub enum TopologyError {
     Width(u16),
     #[error("layers × width is {0} services; at most {MAX_SERVICES} are possible")]
     Services(u32),
+    #[error("on route all, {0} layers of {1} make {2} calls of one press; at most {MAX_CALLS} are possible: lower layers or width")]
+    Calls(u16, u16, u64),
 }
 
 /// Not of the form `dummy-<layer>-<number>`.
@@ -71,7 +75,18 @@ impl Topology {
         if services > MAX_SERVICES {
             return Err(TopologyError::Services(services));
         }
-        Ok(Self { layers, width, route })
+        let topology = Self { layers, width, route };
+        match topology.calls() {
+            calls if calls > MAX_CALLS => Err(TopologyError::Calls(layers, width, calls)),
+            _ => Ok(topology),
+        }
+    }
+
+    /// How many services one press of a button calls.
+    pub fn calls(self) -> u64 {
+        let factor = if self.route == Route::All { u64::from(self.width) } else { 1 };
+        let layer = |calls: u64| calls.saturating_mul(factor);
+        std::iter::successors(Some(1), |calls| Some(layer(*calls))).take(self.layers.into()).fold(0, u64::saturating_add)
     }
 
     /// Every service, layer by layer.
@@ -185,5 +200,14 @@ mod tests {
         assert_eq!(Topology::new(0, 30, Route::Straight), Err(TopologyError::Layers(0)));
         assert_eq!(Topology::new(3, 0, Route::Straight), Err(TopologyError::Width(0)));
         assert_eq!(Topology::new(100, 10_000, Route::Straight), Err(TopologyError::Services(1_000_000)));
+        assert_eq!(Topology::new(6, 10, Route::All), Err(TopologyError::Calls(6, 10, 111_111)));
+        assert_eq!(Topology::new(100, 100, Route::All), Err(TopologyError::Calls(100, 100, u64::MAX)));
+    }
+
+    #[test]
+    fn a_press_calls_one_service_a_layer_or_all_that_fan_out() {
+        assert_eq!(Topology::new(3, 30, Route::Straight).unwrap().calls(), 3);
+        assert_eq!(Topology::new(3, 30, Route::Random).unwrap().calls(), 3);
+        assert_eq!(Topology::new(3, 30, Route::All).unwrap().calls(), 1 + 30 + 900);
     }
 }

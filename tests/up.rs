@@ -6,6 +6,9 @@
 mod sandbox;
 
 use std::collections::{HashMap, HashSet};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::time::Instant;
 
 use sandbox::{PATIENCE, Role, Sandbox, Span, run, stderr, stdout, until};
@@ -77,6 +80,14 @@ async fn route_all_calls_every_service_of_the_next_layer() {
     assert_eq!(answer["path"].as_array().unwrap().len(), 1 + 4 + 16);
     let spans = sandbox.spans(answer["trace_id"].as_str().unwrap(), 2 + 1 + 2 * 4 + 2 * 16).await;
     assert_eq!(spans.iter().filter(|span| span.service == "dummy-2-3" && span.kind() == 2).count(), 4);
+}
+
+#[tokio::test]
+async fn route_all_bears_a_run_with_many_calls_at_a_time() {
+    let sandbox = Sandbox::up(&[&QUIET[..], &["--route", "all", "--width", "12"]].concat());
+    let output = sandbox.run(&["load", "150", "--concurrency", "100", "--json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["calls"], &report["errors"]), (&json!(150), &json!(0)), "{}", report["failed"]);
 }
 
 #[tokio::test]
@@ -213,16 +224,8 @@ async fn log_lines_of_a_request_are_found_by_its_trace() {
     let answer = sandbox.press(5).await;
     let trace_id = answer["trace_id"].as_str().unwrap();
     sandbox.spans(trace_id, 7).await;
-    let start = Instant::now();
-    let logs = loop {
-        let url = format!("{}/api/logs?traceID={trace_id}", sandbox.jaeger);
-        let logs: Value = sandbox.client.get(url).send().await.unwrap().json().await.unwrap();
-        if logs["data"].as_array().is_some_and(|lines| lines.len() >= 3) {
-            break logs;
-        }
-        assert!(start.elapsed() < PATIENCE, "{logs}");
-    };
-    let services: HashSet<_> = logs["data"].as_array().unwrap().iter().map(|line| line["service"].as_str().unwrap()).collect();
+    let lines = log_lines(&sandbox, trace_id).await;
+    let services: HashSet<_> = lines.iter().map(|line| line["service"].as_str().unwrap()).collect();
     assert!(services.is_superset(&HashSet::from(["dummy-0-5", "dummy-1-5", "dummy-2-5"])), "{services:?}");
 
     until_said(&sandbox, trace_id).await;
@@ -241,16 +244,55 @@ async fn nothing_but_time_tells_the_culprit_from_the_others() {
         let (layer, number) = culprit.strip_prefix("dummy-").unwrap().split_once('-').unwrap();
         let innocent_number: u16 = (number.parse::<u16>().unwrap() + 1) % 30;
         let innocent = format!("dummy-{layer}-{innocent_number}");
-        let mut looks = Vec::new();
+        let mut traces = Vec::new();
         for (service, button) in [(&culprit, number.parse().unwrap()), (&innocent, innocent_number)] {
             let answer = sandbox.press(button).await;
-            let spans = sandbox.spans(answer["trace_id"].as_str().unwrap(), 7).await;
-            let mut look: Vec<_> = spans.iter().filter(|span| span.service == *service).map(without_identity).collect();
-            look.sort();
-            looks.push(look);
+            traces.push((service, answer["trace_id"].as_str().unwrap().to_owned()));
+        }
+        // Log lines are exported in the order in which they were written: with those of a later call, none of the first two is
+        // still to come.
+        let last = sandbox.press((innocent_number + 1) % 30).await;
+        log_lines(&sandbox, last["trace_id"].as_str().unwrap()).await;
+        let mut looks = Vec::new();
+        for (service, trace_id) in &traces {
+            let spans = sandbox.spans(trace_id, 7).await;
+            let of_service = spans.iter().filter(|span| span.service == **service);
+            let mut spans: Vec<_> = of_service.map(without_identity).collect();
+            spans.sort();
+            let lines = log_lines(&sandbox, trace_id).await;
+            let of_service = lines.iter().filter(|line| line["service"] == **service);
+            let mut lines: Vec<_> = of_service.map(line_without_identity).collect();
+            lines.sort();
+            assert!(!spans.is_empty() && !lines.is_empty(), "{service} has {} spans, {} log lines", spans.len(), lines.len());
+            looks.push((spans, lines));
         }
         assert_eq!(looks[0], looks[1], "seed {seed}: {culprit} differs from {innocent}");
     }
+}
+
+/// The log lines of a call, as soon as there is one of each of the four that handle it.
+async fn log_lines(sandbox: &Sandbox, trace_id: &str) -> Vec<Value> {
+    let start = Instant::now();
+    loop {
+        let url = format!("{}/api/logs?traceID={trace_id}", sandbox.jaeger);
+        let logs: Value = sandbox.client.get(url).send().await.unwrap().json().await.unwrap();
+        // Nothing is known of the trace before the first of them.
+        let lines = logs["data"].as_array().cloned().unwrap_or_default();
+        let services: HashSet<_> = lines.iter().map(|line| line["service"].to_string()).collect();
+        if services.len() >= 4 {
+            return lines;
+        }
+        assert!(start.elapsed() < PATIENCE, "{logs}");
+    }
+}
+
+fn line_without_identity(line: &Value) -> String {
+    let mut line = line.clone();
+    for key in ["timestamp", "service", "trace_id", "span_id"] {
+        assert!(!line[key].is_null(), "{line}");
+        line[key] = json!("…");
+    }
+    line.to_string()
 }
 
 fn without_identity(span: &Span) -> String {
@@ -327,13 +369,12 @@ async fn a_backend_that_answers_500_or_never_costs_no_request() {
         let listener = tracelab::server::bind(([127, 0, 0, 1], 0).into(), "--port").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(tracelab::server::serve(listener, filter, tracelab::server::Stop::new()));
-        let sandbox = Sandbox::up(&[&QUIET[..], &["--jaeger", &url, "--otlp", &url]].concat());
+        let flags = [&QUIET[..], &["--jaeger", &url, "--otlp", &url]].concat();
+        let sandbox = Sandbox::up_with(&flags, &[("OTEL_EXPORTER_OTLP_TIMEOUT", "300")]);
         for button in 0..30 {
             assert!(sandbox.press(button).await["latency_ms"].as_f64().unwrap() < 5_000.0);
         }
-        if !hangs {
-            until_said(&sandbox, "telemetry is being lost").await;
-        }
+        until_said(&sandbox, "telemetry is being lost").await;
     }
 }
 
@@ -478,12 +519,119 @@ fn bad_usage_and_an_absent_frontend_have_exit_codes_of_their_own() {
 }
 
 #[tokio::test]
-async fn up_says_what_it_ignores_and_its_welcome_fits_in_eight_lines() {
-    let sandbox = Sandbox::up_with(&QUIET, &[("OTEL_SERVICE_NAME", "mine"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")]);
+async fn up_says_what_it_ignores() {
+    let sandbox = Sandbox::up_with(&QUIET, &[("OTEL_SERVICE_NAME", "123"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")]);
     let answer = sandbox.press(0).await;
     sandbox.spans(answer["trace_id"].as_str().unwrap(), 7).await;
-    let printed = sandbox.role.printed();
-    assert!(printed.contains("ignores OTEL_SERVICE_NAME") && printed.contains("ignores OTEL_EXPORTER_OTLP_ENDPOINT"), "{printed}");
+    until_said(&sandbox, "ignores OTEL_SERVICE_NAME").await;
+    until_said(&sandbox, "ignores OTEL_EXPORTER_OTLP_ENDPOINT").await;
+}
+
+#[tokio::test]
+async fn up_says_that_nobody_will_see_its_traces() {
+    let sandbox = Sandbox::up_with(&QUIET, &[("OTEL_SDK_DISABLED", "true")]);
+    until_said(&sandbox, "traces go nowhere").await;
+}
+
+#[test]
+fn the_welcome_fits_in_eight_lines_and_names_both_addresses() {
+    let mut up = Terminal::up(&["--layers", "2", "--width", "3"]);
+    let welcome = up.welcome();
+    assert!(welcome.starts_with("6 services are up; one of them hides a sleep.\n"), "{welcome}");
+    assert!(welcome.contains("  page    http://127.0.0.1:") && welcome.contains("/search\n"), "{welcome}");
+    assert!(welcome.contains(" load --frontend http://127.0.0.1:"), "{welcome}");
+    up.interrupt();
+    let all = welcome + &up.rest();
+    assert!(all.lines().count() <= 8, "{all}");
+}
+
+#[test]
+fn after_a_restart_the_welcome_tells_the_mystery_that_is_running() {
+    let state = tempfile::tempdir().unwrap();
+    let flags = ["--width", "3", "--state", state.path().to_str().unwrap()];
+    let mut up = Terminal::up(&flags);
+    let welcome = up.welcome();
+    let frontend = welcome.lines().find_map(|line| line.strip_prefix("  page    ")).unwrap();
+    assert_eq!(run(&["mystery", "none", "--frontend", frontend]).status.code(), Some(0));
+    drop(up);
+    let again = Terminal::up(&flags).welcome();
+    assert!(again.contains("nothing is wrong with any of them") && again.contains("guess --nothing"), "{again}");
+}
+
+/// Variables that are meant for other programs of whoever types the command.
+#[test]
+fn commands_without_telemetry_do_not_mind_the_standard_variables() {
+    for (variable, value) in [
+        ("OTEL_TRACES_EXPORTER", "jaeger"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "0"),
+        ("OTEL_PROPAGATORS", "tracecontext,baggage,b3"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+    ] {
+        for arguments in [&["guess", "--nothing"][..], &["load", "10"], &["reveal"], &["mystery"], &["redeploy", "dummy-0-0", "v2"]]
+        {
+            let (mut command, _directory) = sandbox::tracelab(&[arguments, &["--frontend", "http://127.0.0.1:1"]].concat());
+            let output = command.env(variable, value).output().unwrap();
+            // They come as far as looking for the frontend.
+            assert_eq!(output.status.code(), Some(3), "{variable}={value} {arguments:?}: {}", stderr(&output));
+        }
+        let (mut command, _directory) = sandbox::tracelab(&["healthcheck", "http://127.0.0.1:1/"]);
+        let output = command.env(variable, value).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{variable}={value}: {}", stderr(&output));
+    }
+}
+
+/// `tracelab up` as a person sees it, without `--json`; it runs until this is dropped.
+struct Terminal {
+    process: Child,
+    /// What it prints on stdout.
+    lines: Receiver<String>,
+    _directory: tempfile::TempDir,
+}
+
+impl Terminal {
+    fn up(flags: &[&str]) -> Self {
+        let ports = ["--port", "0", "--jaeger-port", "0", "--otlp-http-port", "0", "--otlp-grpc-port", "0"];
+        let (mut command, directory) = sandbox::tracelab(&[&["up"], &ports[..], flags].concat());
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { process, lines, _directory: directory }
+    }
+
+    /// Everything up to its last line, as soon as that is there.
+    fn welcome(&mut self) -> String {
+        let mut text = String::new();
+        while !text.contains("Ctrl-C stops everything") {
+            let line = self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{error} after {text:?}"));
+            text += &format!("{line}\n");
+        }
+        text
+    }
+
+    fn interrupt(&self) {
+        let status = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Everything that follows until it ends.
+    fn rest(&mut self) -> String {
+        let mut text = String::new();
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => text += &format!("{line}\n"),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return text,
+                Err(error) => panic!("it does not end: {error} after {text:?}"),
+            }
+        }
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 async fn until_said(sandbox: &Sandbox, text: &str) {

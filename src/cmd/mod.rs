@@ -31,16 +31,20 @@ const MOST_WORKERS: usize = 4;
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     let file = cli.config.as_deref();
     match cli.command {
-        Command::Up(flags) => server_runtime()?.block_on(up::run(Config::load(file, &flags)?, flags.json)),
-        Command::Load(flags) => server_runtime()?.block_on(load::run(Config::load(file, &flags)?, flags)),
-        Command::Guess(flags) => small_runtime()?.block_on(guess::run(Config::load(file, &flags)?, flags)),
-        Command::Reveal(flags) => small_runtime()?.block_on(reveal::run(Config::load(file, &flags)?, flags)),
-        Command::Mystery(flags) => small_runtime()?.block_on(mystery::run(Config::load(file, &flags)?, flags)),
-        Command::Redeploy(flags) => small_runtime()?.block_on(redeploy::run(Config::load(file, &flags)?, flags)),
+        Command::Up(flags) => server_runtime()?.block_on(up::run(Config::load_up(file, &flags)?, flags.json)),
+        Command::Load(flags) => server_runtime()?.block_on(load::run(Config::load_without_telemetry(file, &flags)?, flags)),
+        Command::Guess(flags) => small_runtime()?.block_on(guess::run(Config::load_without_telemetry(file, &flags)?, flags)),
+        Command::Reveal(flags) => small_runtime()?.block_on(reveal::run(Config::load_without_telemetry(file, &flags)?, flags)),
+        Command::Mystery(flags) => small_runtime()?.block_on(mystery::run(Config::load_without_telemetry(file, &flags)?, flags)),
+        Command::Redeploy(flags) => small_runtime()?.block_on(redeploy::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Service(flags) => small_runtime()?.block_on(service::run(Config::load(file, &flags)?, flags.json)),
         Command::Frontend(flags) => server_runtime()?.block_on(frontend::run(Config::load(file, &flags)?, flags.json)),
-        Command::Backend(flags) => server_runtime()?.block_on(backend::run(Config::load(file, &flags)?, flags.json)),
-        Command::Healthcheck(flags) => small_runtime()?.block_on(healthcheck::run(Config::load(file, &flags)?, flags.url)),
+        Command::Backend(flags) => {
+            server_runtime()?.block_on(backend::run(Config::load_without_telemetry(file, &flags)?, flags.json))
+        }
+        Command::Healthcheck(flags) => {
+            small_runtime()?.block_on(healthcheck::run(Config::load_without_telemetry(file, &flags)?, flags.url))
+        }
     }
 }
 

@@ -1,43 +1,78 @@
 //! `tracelab up`: everything in this process.
 
 use super::{allow_many_connections, say, start_logs, stop_on_signal};
-use crate::config::Config;
-use crate::frontend::Pick;
+use crate::config::{Config, base};
 use crate::mystery::Cause;
 use crate::sandbox::{Addresses, Sandbox};
 use crate::server::Stop;
+use crate::telemetry::Exporter;
 
 /// 91 services and their own backend take these from nobody.
 const IGNORED: [&str; 4] =
     ["OTEL_SERVICE_NAME", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"];
+/// Nor these, where traces never leave the process.
+const IGNORED_INSIDE: [&str; 2] = ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"];
 
 pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
     allow_many_connections();
     let _logs = start_logs(&config, "warn", "tracelab")?;
-    for variable in IGNORED.into_iter().filter(|variable| std::env::var_os(variable).is_some()) {
-        eprintln!("note: `up` ignores {variable}; --otlp and --jaeger name a Jaeger outside");
+    for note in notes(&config, |variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty())) {
+        eprintln!("note: {note}");
     }
     let stop = Stop::new();
     stop_on_signal(stop.clone());
     let sandbox = Sandbox::start(&config).await?;
-    let text = if json { serde_json::to_string(sandbox.addresses())? } else { welcome(&config, sandbox.addresses()) };
+    let text = match json {
+        true => serde_json::to_string(sandbox.addresses())?,
+        // The game may be one from before a restart, with another mystery than the configured one.
+        false => welcome(&config, sandbox.addresses(), sandbox.game().score().await.cause),
+    };
     say(&text);
     stop.stopped().await;
     sandbox.stop().await;
     Ok(())
 }
 
-/// What to do next, in at most eight lines.
-fn welcome(config: &Config, addresses: &Addresses) -> String {
+/// What somebody may expect who does not get it.
+fn notes(config: &Config, is_set: impl Fn(&str) -> bool) -> Vec<String> {
+    let inside = if config.jaeger.is_none() { &IGNORED_INSIDE[..] } else { &[] };
+    let ignored = IGNORED.iter().chain(inside).filter(|variable| is_set(variable));
+    let mut notes: Vec<_> =
+        ignored.map(|variable| format!("`up` ignores {variable}; --otlp and --jaeger name a Jaeger outside")).collect();
+    let elsewhere = match config.exporter {
+        Exporter::None => "traces go nowhere (--exporter none, or OTEL_SDK_DISABLED)",
+        Exporter::Stdout => "traces go to stdout alone (--exporter stdout)",
+        Exporter::Otlp => return notes,
+    };
+    notes.push(format!("{elsewhere}; the page will wait for them in vain, --exporter otlp shows them"));
+    notes
+}
+
+/// What to do next, in at most eight lines. `cause` is absent where it is part of the mystery.
+fn welcome(config: &Config, addresses: &Addresses, cause: Option<Cause>) -> String {
     let program = std::env::args().next().unwrap_or_else(|| "tracelab".to_owned());
     let services = usize::from(config.layers) * usize::from(config.width);
-    let what = match config.mystery {
-        Pick::Cause(Cause::None) => "nothing is wrong with any of them".to_owned(),
-        Pick::Cause(cause) => format!("one of them hides a {cause}"),
-        Pick::Random => "something may be wrong with one of them".to_owned(),
+    // Where clients look by themselves they need no --frontend.
+    let default = Config::default().frontend;
+    let found = config.frontend == default && addresses.frontend == base(&default);
+    let frontend = if found { String::new() } else { format!(" --frontend {}", addresses.frontend) };
+    let (what, find, guess) = match cause {
+        Some(Cause::None) => (
+            "nothing is wrong with any of them".to_owned(),
+            "See in the traces that all is well, and say so: ",
+            format!("--nothing{frontend}"),
+        ),
+        Some(cause) => (
+            format!("one of them hides a {cause}"),
+            "Find the culprit in the traces, then say so:    ",
+            format!("--service dummy-L-N --cause {cause}{frontend}"),
+        ),
+        None => (
+            "something may be wrong with one of them".to_owned(),
+            "Find the culprit in the traces, then say so:    ",
+            format!("--service dummy-L-N --cause CAUSE{frontend} (or --nothing, where nothing is wrong)"),
+        ),
     };
-    // Commands on the default port need no --frontend.
-    let frontend = if config.port == 8080 { String::new() } else { format!(" --frontend {}", addresses.frontend) };
     format!(
         "{services} services are up; {what}.\n\
          \n\
@@ -45,9 +80,66 @@ fn welcome(config: &Config, addresses: &Addresses) -> String {
          \x20 traces  {traces}/search\n\
          \n\
          Press buttons on the page, or make 10,000 calls: {program} load{frontend}\n\
-         Find the culprit in the traces, then say so:     {program} guess --service dummy-L-N --cause sleep{frontend}\n\
+         {find} {program} guess {guess}\n\
          Ctrl-C stops everything.",
         page = addresses.frontend,
-        traces = addresses.jaeger,
+        traces = config.jaeger_links.as_ref().map_or_else(|| addresses.jaeger.clone(), base),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn welcome(config: &Config, frontend: &str, cause: Option<Cause>) -> String {
+        let jaeger = "http://127.0.0.1:16686".to_owned();
+        let addresses = Addresses { frontend: frontend.to_owned(), jaeger, otlp_http: None, otlp_grpc: None };
+        let text = super::welcome(config, &addresses, cause);
+        assert_eq!(text.lines().count(), 8, "{text}");
+        text
+    }
+
+    #[test]
+    fn commands_are_told_the_frontend_where_they_would_not_find_it() {
+        let default = Config::default();
+        let text = |config, frontend| welcome(config, frontend, Some(Cause::Sleep));
+        assert!(!text(&default, "http://127.0.0.1:8080").contains("--frontend"));
+        for elsewhere in ["http://127.0.0.1:8082", "http://192.0.2.2:8080", "http://[::1]:8080"] {
+            assert_eq!(text(&default, elsewhere).matches(&format!(" --frontend {elsewhere}\n")).count(), 2);
+        }
+        let config = Config { frontend: "http://192.0.2.2:8080".parse().unwrap(), ..Config::default() };
+        assert!(text(&config, "http://127.0.0.1:8080").contains("--frontend http://127.0.0.1:8080"));
+    }
+
+    #[test]
+    fn the_reader_is_sent_to_the_readers_own_address_of_jaeger() {
+        let config = Config { jaeger_links: Some("https://jaeger.example/base/".parse().unwrap()), ..Config::default() };
+        let text = welcome(&config, "http://127.0.0.1:8080", Some(Cause::Sleep));
+        assert!(text.contains(" https://jaeger.example/base/search\n"), "{text}");
+    }
+
+    #[test]
+    fn the_guess_that_is_proposed_can_be_right() {
+        let text = |cause| welcome(&Config::default(), "http://127.0.0.1:8080", cause);
+        assert!(text(Some(Cause::Sleep)).contains("guess --service dummy-L-N --cause sleep\n"));
+        let nothing = text(Some(Cause::None));
+        assert!(nothing.contains("guess --nothing\n") && !nothing.contains("--cause"), "{nothing}");
+        let secret = text(None);
+        assert!(secret.contains("--cause CAUSE (or --nothing") && !secret.contains("sleep"), "{secret}");
+    }
+
+    #[test]
+    fn traces_that_nobody_will_find_are_worth_a_note_and_ignored_variables_too() {
+        let notes = |exporter, jaeger: Option<&str>, set: &[&str]| {
+            let jaeger = jaeger.map(|url| url.parse().unwrap());
+            super::notes(&Config { exporter, jaeger, ..Config::default() }, |variable| set.contains(&variable))
+        };
+        assert!(notes(Exporter::Otlp, None, &[]).is_empty());
+        assert!(notes(Exporter::None, None, &[])[0].contains("OTEL_SDK_DISABLED"));
+        assert!(notes(Exporter::Stdout, None, &[])[0].contains("--exporter stdout"));
+        let set = ["OTEL_SERVICE_NAME", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+        assert_eq!(notes(Exporter::Otlp, None, &set).len(), 2);
+        let outside = notes(Exporter::Otlp, Some("http://127.0.0.1:16686"), &set);
+        assert!(outside.len() == 1 && outside[0].contains("ignores OTEL_SERVICE_NAME"), "{outside:?}");
+    }
 }

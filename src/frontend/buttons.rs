@@ -15,12 +15,10 @@ use super::error::ApiError;
 use super::{Frontend, MAX_IN_FLIGHT};
 use crate::caller::{CallError, Called};
 use crate::service;
-use crate::telemetry::{Instrument, traceresponse};
+use crate::telemetry::{ServerSpan, traceresponse};
 use crate::topology::ServiceName;
 
 const ROUTE: &str = "/api/buttons/{n}";
-/// What a press is booked under that its client gave up; nginx's number, since HTTP has none.
-const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// A learner's own program may answer pages; this much of one is passed on.
 const LONGEST_MESSAGE: usize = 200;
 
@@ -51,12 +49,11 @@ impl Frontend {
             return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error));
         };
         let cx = inner.instrument.server_span(&Method::POST, ROUTE, &format!("/api/buttons/{number}"), headers);
-        let mut span = ServerSpan { instrument: &inner.instrument, cx: &cx, status: None };
+        let span = ServerSpan::new(&inner.instrument, &cx);
         let traceresponse = traceresponse(&cx);
         let trace_id = self.note(&cx);
         let (status, pressed) = self.call(number, service, url, &cx, trace_id).with_context(cx.clone()).await;
-        span.status = Some(status);
-        drop(span);
+        span.finish(status);
         Ok(response(status, &pressed, traceresponse))
     }
 
@@ -128,18 +125,4 @@ fn response(status: StatusCode, pressed: &Pressed, traceresponse: Option<HeaderV
         response.headers_mut().insert("traceresponse", value);
     }
     response
-}
-
-/// Ends the press's span whatever happens: also when the client goes away and the handler is dropped.
-struct ServerSpan<'a> {
-    instrument: &'a Instrument,
-    cx: &'a Context,
-    status: Option<StatusCode>,
-}
-
-impl Drop for ServerSpan<'_> {
-    fn drop(&mut self) {
-        let gone = || StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(StatusCode::BAD_REQUEST);
-        self.instrument.finish_server(self.cx, self.status.unwrap_or_else(gone));
-    }
 }

@@ -5,7 +5,7 @@
 pub mod control;
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -23,17 +23,20 @@ use warp::{Filter, Reply};
 
 use crate::caller::{CallError, Called, Caller};
 use crate::mystery::{Assignment, Fault};
-use crate::telemetry::{Identity, Instrument, Telemetry, traceresponse};
+use crate::telemetry::{Identity, Instrument, ServerSpan, Telemetry, traceresponse};
 use crate::topology::{Route, ServiceName};
 
 /// A request beyond this many at a time gets 503.
 pub const MAX_IN_FLIGHT: usize = 1_024;
-/// A call to the next layer takes no longer than this.
-pub const CALL_LIMIT: Duration = Duration::from_secs(10);
-/// On route `all`, one request has at most this many calls running.
-const FAN_OUT: usize = 32;
-/// What a request that its client gave up is booked under; nginx's number, since HTTP has none.
-const CLIENT_CLOSED_REQUEST: u16 = 499;
+/// A call of a service of layer 0 takes no longer than this.
+const FIRST_CALL_LIMIT: Duration = Duration::from_secs(10);
+/// A layer gives up so much sooner than the one before it: then the caller of the service that hangs is the one to say so, and not
+/// all callers before it at the same moment.
+const SOONER: Duration = Duration::from_secs(1);
+const LAST_CALL_LIMIT: Duration = Duration::from_secs(2);
+/// On route `all`, one request has at most this many calls running: a fan-out of a fan-out multiplies, and every call is a
+/// connection.
+const FAN_OUT: usize = 4;
 
 /// A running service; clones are the same one.
 #[derive(Clone, Debug)]
@@ -42,7 +45,11 @@ pub struct Service(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     name: ServiceName,
+    telemetry: Telemetry,
+    client: reqwest::Client,
     release: ArcSwap<Release>,
+    /// v1 and v2, made when they are first put in place and then kept.
+    releases: [OnceLock<Arc<Release>>; 2],
     duty: ArcSwapOption<Duty>,
     in_flight: Semaphore,
 }
@@ -82,10 +89,15 @@ pub enum BadAssignment {
 impl Service {
     /// A service without an assignment: it is not ready until [`Service::assign`] was called.
     pub fn new(name: ServiceName, patched: bool, telemetry: &Telemetry, client: reqwest::Client) -> Self {
-        let release = Release::new(name, patched, telemetry, client);
+        let release = Arc::new(Release::new(name, patched, telemetry, client.clone()));
+        let releases = <[OnceLock<Arc<Release>>; 2]>::default();
+        let _ = releases[usize::from(patched)].set(release.clone());
         Self(Arc::new(Inner {
             name,
-            release: ArcSwap::from_pointee(release),
+            telemetry: telemetry.clone(),
+            client,
+            release: ArcSwap::new(release),
+            releases,
             duty: ArcSwapOption::empty(),
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
         }))
@@ -110,8 +122,10 @@ impl Service {
     }
 
     /// Puts another version in place: its resource says so from the next request on.
-    pub fn deploy(&self, patched: bool, telemetry: &Telemetry, client: reqwest::Client) {
-        self.0.release.store(Arc::new(Release::new(self.0.name, patched, telemetry, client)));
+    pub fn deploy(&self, patched: bool) {
+        let Inner { name, telemetry, client, release, releases, .. } = &*self.0;
+        let make = || Arc::new(Release::new(*name, patched, telemetry, client.clone()));
+        release.store(releases[usize::from(patched)].get_or_init(make).clone());
     }
 
     pub fn is_patched(&self) -> bool {
@@ -143,13 +157,13 @@ impl Service {
     async fn answer(&self, headers: &HeaderMap) -> Response {
         let release = self.0.release.load_full();
         let cx = release.instrument.server_span(&Method::GET, "/", "/", headers);
-        let mut span = ServerSpan { instrument: &release.instrument, cx: &cx, status: None };
+        let span = ServerSpan::new(&release.instrument, &cx);
         let reply = self.work(&release, &cx).with_context(cx.clone()).await;
         let (status, mut response) = match reply {
             Ok(answer) => (StatusCode::OK, warp::reply::json(&answer).into_response()),
             Err(failure) => (failure.status, failure.into_response()),
         };
-        span.status = Some(status);
+        span.finish(status);
         if let Some(value) = traceresponse(&cx) {
             response.headers_mut().insert("traceresponse", value);
         }
@@ -207,7 +221,8 @@ impl Service {
 impl Release {
     fn new(name: ServiceName, patched: bool, telemetry: &Telemetry, client: reqwest::Client) -> Self {
         let instrument = telemetry.instrument(&Identity::service(name, if patched { "v2" } else { "v1" }));
-        let caller = Caller::new(client, instrument.clone(), CALL_LIMIT);
+        let limit = FIRST_CALL_LIMIT.saturating_sub(SOONER * u32::from(name.layer)).max(LAST_CALL_LIMIT);
+        let caller = Caller::new(client, instrument.clone(), limit);
         Self { patched, instrument, caller }
     }
 }
@@ -236,20 +251,6 @@ impl Answer {
 
 fn message(patched: bool) -> &'static str {
     if patched { "hello world (v2)" } else { "hello world" }
-}
-
-/// Ends the request's span whatever happens: also when the client goes away and hyper drops the handler.
-struct ServerSpan<'a> {
-    instrument: &'a Instrument,
-    cx: &'a Context,
-    status: Option<StatusCode>,
-}
-
-impl Drop for ServerSpan<'_> {
-    fn drop(&mut self) {
-        let gone = || StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(StatusCode::BAD_REQUEST);
-        self.instrument.finish_server(self.cx, self.status.unwrap_or_else(gone));
-    }
 }
 
 /// Why a request failed, here or further on.

@@ -24,6 +24,9 @@ use crate::topology::ServiceName;
 /// The baggage that services copy to their server span; no other reaches a span.
 const COPIED_BAGGAGE: [&str; 3] = ["customer.id", "client", "tier"];
 
+/// What a request that its client gave up is booked under; nginx's number, since HTTP has none.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
 /// Who makes the spans: becomes the resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -131,7 +134,7 @@ impl Instrument {
     }
 
     /// Ends a server span. Only 5xx is this server's error; 4xx is its caller's.
-    pub fn finish_server(&self, cx: &Context, status: StatusCode) {
+    fn finish_server(&self, cx: &Context, status: StatusCode) {
         let span = cx.span();
         span.set_attribute(KeyValue::new(semconv::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16())));
         if status.is_server_error() {
@@ -183,6 +186,33 @@ impl Instrument {
     /// Writes trace context and baggage into the headers of an outgoing request.
     pub fn inject(&self, cx: &Context, headers: &mut HeaderMap) {
         self.0.propagator.inject_context(cx, &mut HeaderInjector(headers));
+    }
+}
+
+/// A server span that ends whatever happens: also when the client goes away and the handler is dropped in mid-request.
+#[derive(Debug)]
+pub struct ServerSpan<'a> {
+    instrument: &'a Instrument,
+    cx: &'a Context,
+    status: Option<StatusCode>,
+}
+
+impl<'a> ServerSpan<'a> {
+    /// Watches over the span that [`Instrument::server_span`] started.
+    pub fn new(instrument: &'a Instrument, cx: &'a Context) -> Self {
+        Self { instrument, cx, status: None }
+    }
+
+    /// Ends it with the status that is answered.
+    pub fn finish(mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+}
+
+impl Drop for ServerSpan<'_> {
+    fn drop(&mut self) {
+        let gone = || StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(StatusCode::BAD_REQUEST);
+        self.instrument.finish_server(self.cx, self.status.unwrap_or_else(gone));
     }
 }
 

@@ -89,19 +89,31 @@ impl Pipeline {
     }
 
     pub(super) async fn flush(&self) {
-        let (sender, receiver) = oneshot::channel();
-        self.lock().flushes.push(sender);
+        self.wait_for_export(false).await;
+    }
+
+    /// What comes after this is counted as lost.
+    pub(super) async fn shutdown(&self) {
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.wait_for_export(true)).await.is_err() {
+            warn!(seconds = SHUTDOWN_TIMEOUT.as_secs(), "the telemetry endpoint is too slow; the last spans are lost");
+        }
+    }
+
+    /// Until all that is queued now was exported; with `close` in one step with the last that the queue takes.
+    async fn wait_for_export(&self, close: bool) {
+        let receiver = {
+            let mut queue = self.lock();
+            if queue.closed {
+                return;
+            }
+            queue.closed = close;
+            let (sender, receiver) = oneshot::channel();
+            queue.flushes.push(sender);
+            receiver
+        };
         self.0.wake.notify_one();
         // An error means that the task is gone, and with it the queue: nothing to wait for.
         let _ = receiver.await;
-    }
-
-    pub(super) async fn shutdown(&self) {
-        if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.flush()).await.is_err() {
-            warn!(seconds = SHUTDOWN_TIMEOUT.as_secs(), "the telemetry endpoint is too slow; the last spans are lost");
-        }
-        self.lock().closed = true;
-        self.0.wake.notify_one();
     }
 
     pub(super) fn lost(&self) -> Lost {
@@ -156,19 +168,15 @@ async fn export(pipeline: Pipeline, mut sinks: Sinks, delay: Duration) {
             Queue { spans, logs, resources, flushes, closed: queue.closed, registered: 0 }
         };
         sinks.add_resources(taken.resources);
-        let mut failure = None;
-        let mut spans = taken.spans.into_iter();
-        while spans.len() > 0 {
-            let failed = sinks.export_spans(spans.by_ref().take(SLICE)).await;
-            count(&pipeline.0.lost_spans, failed, &mut failure);
-            tokio::task::yield_now().await;
-        }
-        let mut logs = taken.logs.into_iter();
-        while logs.len() > 0 {
-            let failed = sinks.export_logs(logs.by_ref().take(SLICE)).await;
-            count(&pipeline.0.lost_logs, failed, &mut failure);
-            tokio::task::yield_now().await;
-        }
+        let round = export_all(&pipeline.0, &sinks, taken.spans, taken.logs);
+        tokio::pin!(round);
+        // A slow endpoint holds up the round but not the word about what is being lost meanwhile.
+        let failure = loop {
+            tokio::select! {
+                failure = &mut round => break failure,
+                _ = ticks.tick() => outage.observe(pipeline.lost(), None),
+            }
+        };
         for flush in taken.flushes {
             // Whoever asked may have stopped waiting.
             let _ = flush.send(());
@@ -180,9 +188,24 @@ async fn export(pipeline: Pipeline, mut sinks: Sinks, delay: Duration) {
     }
 }
 
-fn count(lost: &AtomicU64, failed: Failed, failure: &mut Option<String>) {
-    lost.fetch_add(failed.items, Relaxed);
-    *failure = failure.take().or(failed.reason);
+/// Exports in slices, so that requests get their turn between them; returns why the first that failed did.
+async fn export_all(shared: &Shared, sinks: &Sinks, spans: Vec<(ResourceId, SpanData)>, logs: Vec<LogItem>) -> Option<String> {
+    let mut failure = None;
+    let mut count = |lost: &AtomicU64, failed: Failed| {
+        lost.fetch_add(failed.items, Relaxed);
+        failure = failure.take().or(failed.reason);
+    };
+    let mut spans = spans.into_iter();
+    while spans.len() > 0 {
+        count(&shared.lost_spans, sinks.export_spans(spans.by_ref().take(SLICE)).await);
+        tokio::task::yield_now().await;
+    }
+    let mut logs = logs.into_iter();
+    while logs.len() > 0 {
+        count(&shared.lost_logs, sinks.export_logs(logs.by_ref().take(SLICE)).await);
+        tokio::task::yield_now().await;
+    }
+    failure
 }
 
 /// Turns a stream of losses into two log lines: one at the first, one when it is over.
@@ -204,7 +227,7 @@ impl Outage {
             self.quiet_rounds = 0;
             if !self.running {
                 self.running = true;
-                let reason = failure.as_deref().unwrap_or("the queue is full");
+                let reason = failure.as_deref().unwrap_or("the queue is full: its endpoint is too slow");
                 warn!(reason, "telemetry is being lost; requests go on, losses are counted");
             }
         } else if self.running {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use futures_util::{StreamExt as _, stream};
@@ -26,6 +27,9 @@ use crate::outbound;
 
 /// So many exports to one endpoint run at a time; each carries the spans of one service.
 const CONCURRENT_EXPORTS: usize = 8;
+
+/// An export takes no longer, unless the standard variable says otherwise.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// Takes an encoded OTLP request inside this process; an error is why it was refused.
 pub type Ingest = Arc<dyn Fn(Signal, &[u8]) -> Result<(), String> + Send + Sync>;
@@ -54,6 +58,7 @@ pub(super) struct Sinks {
     logs: Exporter,
     ingest: Option<Ingest>,
     otlp: Option<Otlp>,
+    limit: Duration,
     services: Vec<Service>,
 }
 
@@ -71,7 +76,8 @@ impl Sinks {
             // A bad endpoint or header should stop the start, not the first batch.
             otlp.exporters(&Resource::builder_empty().build())?;
         }
-        Ok(Self { traces: settings.traces, logs: settings.logs, ingest, otlp, services: Vec::new() })
+        let limit = limit()?;
+        Ok(Self { traces: settings.traces, logs: settings.logs, ingest, otlp, limit, services: Vec::new() })
     }
 
     pub(super) fn add_resources(&mut self, resources: Vec<Resource>) {
@@ -90,7 +96,7 @@ impl Sinks {
         let exports = groups.into_iter().map(|(id, spans)| async move {
             let items = spans.len() as u64;
             let Some((exporter, _)) = &self.services[id as usize].exporters else { return Failed { items, reason: None } };
-            failed(items, exporter.export(spans).await)
+            within(self.limit, items, exporter.export(spans)).await
         });
         stream::iter(exports).buffer_unordered(CONCURRENT_EXPORTS).fold(Failed::default(), Failed::add).await
     }
@@ -104,7 +110,7 @@ impl Sinks {
             let items = logs.len() as u64;
             let Some((_, exporter)) = &self.services[id as usize].exporters else { return Failed { items, reason: None } };
             let logs: Vec<_> = logs.iter().map(|(record, scope)| (record, scope)).collect();
-            failed(items, exporter.export(LogBatch::new(&logs)).await)
+            within(self.limit, items, exporter.export(LogBatch::new(&logs))).await
         });
         stream::iter(exports).buffer_unordered(CONCURRENT_EXPORTS).fold(Failed::default(), Failed::add).await
     }
@@ -160,8 +166,21 @@ fn group<T>(items: impl Iterator<Item = (ResourceId, T)>) -> Vec<(ResourceId, Ve
     groups
 }
 
-fn failed(items: u64, result: OTelSdkResult) -> Failed {
-    refused(items, result.map_err(|error| error.to_string()))
+/// The crate keeps time only for clients that it made itself, so an endpoint that never answers would hold us for ever.
+async fn within(limit: Duration, items: u64, export: impl Future<Output = OTelSdkResult>) -> Failed {
+    let result = match tokio::time::timeout(limit, export).await {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("the endpoint did not answer within {limit:?}")),
+    };
+    refused(items, result)
+}
+
+/// `OTEL_EXPORTER_OTLP_TIMEOUT`, in milliseconds.
+fn limit() -> anyhow::Result<Duration> {
+    const NAME: &str = "OTEL_EXPORTER_OTLP_TIMEOUT";
+    let Some(text) = variable(NAME) else { return Ok(LIMIT) };
+    let ms = text.parse().with_context(|| format!("{NAME} is {text:?}; it takes a whole number of milliseconds"))?;
+    Ok(Duration::from_millis(ms))
 }
 
 fn refused(items: u64, result: Result<(), String>) -> Failed {
@@ -207,7 +226,7 @@ impl Otlp {
         Ok(Self { protocol: settings.protocol, endpoint, http: outbound::client_trusting(authority)?, channel })
     }
 
-    /// Headers, compression and time limits are the crate's to read from `OTEL_EXPORTER_OTLP_…`.
+    /// Headers and compression are the crate's to read from `OTEL_EXPORTER_OTLP_…`.
     fn exporters(&self, resource: &Resource) -> anyhow::Result<(SpanExporter, LogExporter)> {
         let url = |path: &str| self.endpoint.as_ref().map(|endpoint| format!("{endpoint}{path}"));
         let (mut spans, mut logs) = match &self.channel {
