@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tracelab::backend::Store;
-use tracelab::mystery::{Assignment, Cause, Delay, draw};
+use tracelab::mystery::{Assignment, Cause, Delay, Peers, draw};
 use tracelab::outbound;
 use tracelab::server::{self, Stop};
 use tracelab::service::Service;
 use tracelab::telemetry::{Exporter, Ingest, Signal, Telemetry, TelemetrySettings};
-use tracelab::topology::{Route, Topology};
+use tracelab::topology::{Route, ServiceName, Topology};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: 127.0.0.1:8080\r\n\r\n";
 
@@ -66,9 +66,10 @@ impl Chain {
             tokio::spawn(server::serve(listener, service.routes(), Stop::new()));
             started.push((service, port));
         }
+        let port = |name: ServiceName| started[usize::from(name.layer)].1;
+        let peers = Peers::new(topology, |name| format!("http://127.0.0.1:{}", port(name))).unwrap();
         for (service, _) in &started {
-            let url = |name: tracelab::topology::ServiceName| format!("http://127.0.0.1:{}", started[usize::from(name.layer)].1);
-            service.assign(Assignment { delay, ..mystery.assignment(service.name(), url) }).unwrap();
+            service.assign(Assignment { delay, ..mystery.assignment(service.name(), &peers) }).unwrap();
         }
         Self { telemetry, port: started[0].1 }
     }

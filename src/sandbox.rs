@@ -16,7 +16,8 @@ use tracing::error;
 
 use crate::backend::{self, Listeners, Store};
 use crate::config::{Config, base};
-use crate::frontend::{Frontend, Game, GameSettings, Redeploy, RedeployHere, Settings, UrlOf};
+use crate::frontend::{Frontend, Game, GameSettings, Redeploy, RedeployHere, Settings};
+use crate::mystery::Peers;
 use crate::outbound;
 use crate::server::{self, Stop};
 use crate::service::Service;
@@ -115,8 +116,8 @@ impl Sandbox {
             instructor_token: config.instructor_token.as_ref().map(|token| token.expose().to_owned()),
             allowed_hosts: config.allowed_hosts.clone(),
         };
-        let url_of = fleet.url_of.clone();
-        let page = Frontend::new(settings, game.clone(), &url_of, Redeploy::Here(fleet.redeploy()), &telemetry, client)?;
+        let peers = fleet.peers.clone();
+        let page = Frontend::new(settings, game.clone(), &peers, Redeploy::Here(fleet.redeploy()), &telemetry, client);
         let mut frontend = Group::new();
         frontend.spawn(page.serve(listener, frontend.stop.clone()));
         Ok(Self { addresses, game, telemetry, frontend, services, backend })
@@ -165,7 +166,7 @@ impl Group {
 /// The services that run here, and where all of the topology's are.
 struct Fleet {
     services: BTreeMap<ServiceName, Service>,
-    url_of: UrlOf,
+    peers: Peers,
 }
 
 impl Fleet {
@@ -182,15 +183,15 @@ impl Fleet {
             services.insert(name, service);
         }
         // The topology's services are all in `places`: those started here, and those that were replaced.
-        let url_of: UrlOf = Arc::new(move |name| places.get(&name).cloned().unwrap_or_default());
-        Ok(Self { services, url_of })
+        let peers = Peers::new(config.topology()?, |name| places.get(&name).cloned().unwrap_or_default())?;
+        Ok(Self { services, peers })
     }
 
     /// Tells every service what the current mystery wants of it.
     fn obey(&self, game: &Game) -> anyhow::Result<()> {
         let round = game.rounds().borrow().clone();
         for (name, service) in &self.services {
-            service.assign(round.mystery.assignment(*name, |name| (self.url_of)(name)))?;
+            service.assign(round.mystery.assignment(*name, &self.peers))?;
         }
         Ok(())
     }

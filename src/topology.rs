@@ -103,18 +103,6 @@ impl Topology {
         service.layer < self.layers && service.number < self.width
     }
 
-    /// The services that `service` may forward to; none from the last layer.
-    pub fn next(self, service: ServiceName) -> Vec<ServiceName> {
-        let layer = service.layer + 1;
-        if layer >= self.layers {
-            return Vec::new();
-        }
-        match self.route {
-            Route::Straight => vec![ServiceName { layer, ..service }],
-            Route::Random | Route::All => self.layer(layer).collect(),
-        }
-    }
-
     /// The service that button `button` calls, if there is such a button.
     pub fn button(self, button: u16) -> Option<ServiceName> {
         let service = ServiceName { layer: 0, number: button };
@@ -185,14 +173,12 @@ mod tests {
     }
 
     #[test]
-    fn the_last_layer_forwards_to_nobody_and_a_straight_route_keeps_its_number() {
-        let straight = Topology::new(3, 30, Route::Straight).unwrap();
-        let from = ServiceName { layer: 0, number: 7 };
-        assert_eq!(straight.next(from), [ServiceName { layer: 1, number: 7 }]);
-        assert_eq!(straight.next(ServiceName { layer: 2, number: 7 }), []);
-        let all = Topology { route: Route::All, ..straight };
-        assert_eq!(all.next(from).len(), 30);
-        assert_eq!(straight.services().count(), 90);
+    fn services_are_counted_layer_by_layer_and_buttons_are_those_of_layer_0() {
+        let topology = Topology::new(3, 30, Route::Straight).unwrap();
+        assert_eq!(topology.services().count(), 90);
+        assert_eq!(topology.services().nth(47), Some(ServiceName { layer: 1, number: 17 }));
+        assert_eq!(topology.button(29), Some(ServiceName { layer: 0, number: 29 }));
+        assert_eq!(topology.button(30), None);
     }
 
     #[test]

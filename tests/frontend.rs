@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracelab::frontend::{self, Frontend, Game, GameSettings, Pick, Redeploy, Settings, UrlOf};
-use tracelab::mystery::{Assignment, Cause};
+use tracelab::frontend::{self, Frontend, Game, GameSettings, Pick, Redeploy, Settings};
+use tracelab::mystery::{Assignment, Cause, Peers};
 use tracelab::outbound;
 use tracelab::server::{self, Stop};
 use tracelab::telemetry::{Exporter, Telemetry, TelemetrySettings};
@@ -112,15 +112,16 @@ impl Sandbox {
         let services = Services::default();
         let base = services.start().await;
         let nowhere = closed_port().await;
-        let url_of: UrlOf = Arc::new(move |name: ServiceName| match name.number {
+        let peers = Peers::new(game.topology, |name: ServiceName| match name.number {
             4 => nowhere.clone(),
             _ => format!("{base}/{name}"),
         });
+        let peers = Arc::new(peers.unwrap());
         let telemetry = TelemetrySettings { traces: Exporter::None, ..TelemetrySettings::default() };
         let telemetry = Telemetry::start(&telemetry, None).unwrap();
         let client = outbound::client().unwrap();
         let game = Game::open(&game).unwrap();
-        let frontend = Frontend::new(settings, game.clone(), &url_of, redeploy, &telemetry, client.clone()).unwrap();
+        let frontend = Frontend::new(settings, game.clone(), &peers, redeploy, &telemetry, client.clone());
         let stop = Stop::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -128,7 +129,7 @@ impl Sandbox {
         tasks.spawn(frontend.serve(listener, stop.clone()).map(Result::unwrap));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let control = format!("http://{}", listener.local_addr().unwrap());
-        tasks.spawn(frontend::serve_control(game.clone(), url_of, listener, stop.clone()));
+        tasks.spawn(frontend::serve_control(game.clone(), peers, listener, stop.clone()));
         Self { services, url, control, game, client, stop, tasks }
     }
 
@@ -556,7 +557,7 @@ async fn the_control_port_answers_who_waits_on_a_new_mystery_and_is_no_part_of_t
     let first = poll("").await;
     let assignment: Assignment = serde_json::from_value(first["assignment"].clone()).unwrap();
     assert_eq!(assignment.service.to_string(), "dummy-1-3");
-    assert!(assignment.next[0].url.ends_with("/dummy-2-3"));
+    assert!(assignment.next[0].url.path().ends_with("/dummy-2-3"));
 
     let version = first["version"].as_str().unwrap();
     let waiting = poll(version);

@@ -7,7 +7,8 @@ use tracing::info;
 
 use super::{allow_many_connections, say, start_logs, stop_on_signal};
 use crate::config::{Config, base};
-use crate::frontend::{Frontend, Game, GameSettings, Redeploy, Settings, UrlOf, serve_control};
+use crate::frontend::{Frontend, Game, GameSettings, Redeploy, Settings, serve_control};
+use crate::mystery::Peers;
 use crate::outbound;
 use crate::server::{self, Stop};
 use crate::telemetry::Telemetry;
@@ -27,10 +28,10 @@ pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
         state: config.state.clone(),
     })?;
     let (template, replace) = (config.service_url.clone(), config.replace.clone());
-    let url_of: UrlOf = Arc::new(move |name| match replace.get(&name) {
+    let peers = Arc::new(Peers::new(game.topology(), |name| match replace.get(&name) {
         Some(url) => base(url),
         None => template.replace("{service}", &name.to_string()),
-    });
+    })?);
     let settings = Settings {
         jaeger: Some(config.jaeger_url().parse()?),
         jaeger_links: config.jaeger_links.clone(),
@@ -41,7 +42,7 @@ pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
         "the services of this stage are not in the frontend's process; put an image of version v2 in the service's place"
             .to_owned(),
     );
-    let page = Frontend::new(settings, game.clone(), &url_of, elsewhere, &telemetry, outbound::client()?)?;
+    let page = Frontend::new(settings, game.clone(), &peers, elsewhere, &telemetry, outbound::client()?);
     let stop = Stop::new();
     stop_on_signal(stop.clone());
     info!(address = %public_address, control = %control_address, "frontend listens");
@@ -49,7 +50,7 @@ pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
         let control = format!("http://{control_address}");
         say(&json!({ "frontend": format!("http://{public_address}"), "control": control }).to_string());
     }
-    let (served, ()) = tokio::join!(page.serve(public, stop.clone()), serve_control(game, url_of, control, stop));
+    let (served, ()) = tokio::join!(page.serve(public, stop.clone()), serve_control(game, peers, control, stop));
     telemetry.shutdown().await;
     served
 }

@@ -250,12 +250,11 @@ fn finish(result: Result<Response, ApiError>) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::super::game::{Game, GameSettings};
     use super::super::origin::Gate;
     use super::super::{MAX_IN_FLIGHT, Settings};
     use super::*;
+    use crate::mystery::Peers;
     use crate::telemetry::{Exporter, Telemetry, TelemetrySettings};
     use crate::topology::{Route, Topology};
 
@@ -268,12 +267,11 @@ mod tests {
             Settings::default(),
             Game::open(&game).unwrap(),
             // Nobody listens there, which is a 502.
-            &(Arc::new(|_| "http://127.0.0.1:9".to_owned()) as super::super::UrlOf),
+            &Peers::new(game.topology, |_| "http://127.0.0.1:9".to_owned()).unwrap(),
             Redeploy::Elsewhere(String::new()),
             &Telemetry::start(&telemetry, None).unwrap(),
             crate::outbound::client().unwrap(),
-        )
-        .unwrap();
+        );
         frontend.0.gate.get_or_init(|| Gate::new("127.0.0.1:80".parse().unwrap(), &[]));
         let routes = routes(&frontend, Url::parse("http://127.0.0.1").unwrap(), Stop::new());
         let press = || warp::test::request().method("POST").path("/api/buttons/0").header("host", "127.0.0.1").reply(&routes);

@@ -11,10 +11,9 @@ use serde::{Deserialize, Serialize};
 use warp::reply::{Response, json};
 use warp::{Filter, Reply};
 
-use super::UrlOf;
 use super::error::{ApiError, recover};
 use super::game::{Game, Round};
-use crate::mystery::Assignment;
+use crate::mystery::{Assignment, Peers};
 use crate::server::Stop;
 use crate::topology::ServiceName;
 
@@ -37,14 +36,14 @@ struct Current<'a> {
 /// that changes or after 30 s. `/healthz` and `/readyz` answer 200.
 pub(super) fn routes(
     game: Game,
-    url_of: UrlOf,
+    peers: Arc<Peers>,
     stop: Stop,
 ) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone + Send + Sync + 'static {
     let assignments =
         warp::path!("assignments" / String).and(warp::get()).and(warp::query()).then(move |service: String, known: Known| {
-            let (game, url_of, stop) = (game.clone(), Arc::clone(&url_of), stop.clone());
+            let (game, peers, stop) = (game.clone(), Arc::clone(&peers), stop.clone());
             async move {
-                let answer = assignment(&game, &url_of, &stop, &service, &known.version).await;
+                let answer = assignment(&game, &peers, &stop, &service, &known.version).await;
                 answer.unwrap_or_else(ApiError::into_response)
             }
         });
@@ -52,7 +51,7 @@ pub(super) fn routes(
     assignments.or(health).unify().recover(recover).unify()
 }
 
-async fn assignment(game: &Game, url_of: &UrlOf, stop: &Stop, service: &str, known: &str) -> Result<Response, ApiError> {
+async fn assignment(game: &Game, peers: &Peers, stop: &Stop, service: &str, known: &str) -> Result<Response, ApiError> {
     let not_found = |error: &dyn std::fmt::Display| ApiError::new(StatusCode::NOT_FOUND, error.to_string());
     let service: ServiceName = service.parse().map_err(|error| not_found(&error))?;
     let topology = game.topology();
@@ -67,7 +66,7 @@ async fn assignment(game: &Game, url_of: &UrlOf, stop: &Stop, service: &str, kno
         () = stop.stopped() => {}
     }
     let round: Arc<Round> = Arc::clone(&game.rounds().borrow());
-    let assignment = round.mystery.assignment(service, |name| url_of(name));
+    let assignment = round.mystery.assignment(service, peers);
     Ok(json(&Current { version: &round.version, assignment }).into_response())
 }
 
@@ -84,7 +83,8 @@ mod tests {
     }
 
     async fn poll(game: &Game, path: &str) -> (StatusCode, serde_json::Value) {
-        let routes = routes(game.clone(), Arc::new(|name| format!("http://{name}:8080")), Stop::new());
+        let peers = Peers::new(game.topology(), |name| format!("http://{name}:8080")).unwrap();
+        let routes = routes(game.clone(), Arc::new(peers), Stop::new());
         let answer = warp::test::request().path(path).reply(&routes).await;
         (answer.status(), serde_json::from_slice(answer.body()).unwrap())
     }
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(status, StatusCode::OK);
         let assignment: Assignment = serde_json::from_value(answer["assignment"].clone()).unwrap();
         assert_eq!(assignment.service.to_string(), "dummy-1-17");
-        assert_eq!(assignment.next[0].url, "http://dummy-2-17:8080");
+        assert_eq!(assignment.next[0].url.as_str(), "http://dummy-2-17:8080/");
         assert_eq!(answer["version"], game.rounds().borrow().version);
     }
 

@@ -1,6 +1,6 @@
 //! The frontend: the sandbox page and its API on the public port, the game behind it, assignments on the control port.
 //!
-//! Which services there are and where they listen is the stage's to know; it says so through [`UrlOf`] and [`Redeploy`].
+//! Which services there are and where they listen is the stage's to know; it says so through [`Peers`] and [`Redeploy`].
 
 mod api;
 mod buttons;
@@ -30,6 +30,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::caller::Caller;
+use crate::mystery::Peers;
 use crate::server::{self, Stop};
 use crate::telemetry::{Identity, Instrument, Telemetry};
 use crate::topology::{ServiceName, Topology};
@@ -39,8 +40,6 @@ pub const MAX_IN_FLIGHT: usize = 2_048;
 /// A call takes no longer than this. Services give up after 10 s, so that the one that waited for nothing is the one to say so.
 pub const CALL_LIMIT: Duration = Duration::from_secs(15);
 
-/// Where a service listens, as a base URL.
-pub type UrlOf = Arc<dyn Fn(ServiceName) -> String + Send + Sync>;
 /// Puts a version of a service in place, which answers from then on.
 pub type RedeployHere = Arc<dyn Fn(ServiceName, Version) -> anyhow::Result<()> + Send + Sync>;
 
@@ -98,27 +97,20 @@ struct Inner {
 }
 
 impl Frontend {
-    /// A frontend for `game`; `client` makes all its outgoing calls.
-    ///
-    /// # Errors
-    /// A service of layer 0 whose address is no URL.
+    /// A frontend for `game`, whose services are at `peers`; `client` makes all its outgoing calls.
     pub fn new(
         settings: Settings,
         game: Game,
-        url_of: &UrlOf,
+        peers: &Peers,
         redeploy: Redeploy,
         telemetry: &Telemetry,
         client: reqwest::Client,
-    ) -> anyhow::Result<Self> {
+    ) -> Self {
         let Settings { jaeger, jaeger_links, instructor_token, allowed_hosts } = settings;
         let topology = game.topology();
-        let parse = |service| {
-            let url = url_of(service);
-            Url::parse(&url).with_context(|| format!("{service} is said to be at {url:?}, which is no URL"))
-        };
-        let buttons = topology.layer(0).map(parse).collect::<Result<_, _>>()?;
+        let buttons = peers.layer(0).iter().map(|peer| peer.url.clone()).collect();
         let instrument = telemetry.instrument(&Identity::named("frontend"));
-        Ok(Self(Arc::new(Inner {
+        Self(Arc::new(Inner {
             topology,
             game,
             buttons,
@@ -132,7 +124,7 @@ impl Frontend {
             client,
             runs: Arc::default(),
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
-        })))
+        }))
     }
 
     /// Serves page and API until `stop`. A run that is under way then ends, and its client is told what was done.
@@ -149,8 +141,8 @@ impl Frontend {
 }
 
 /// Serves the assignments of `game` until `stop`; services that wait are answered then.
-pub async fn serve_control(game: Game, url_of: UrlOf, listener: TcpListener, stop: Stop) {
-    server::serve(listener, control::routes(game, url_of, stop.clone()), stop).await;
+pub async fn serve_control(game: Game, peers: Arc<Peers>, listener: TcpListener, stop: Stop) {
+    server::serve(listener, control::routes(game, peers, stop.clone()), stop).await;
 }
 
 /// How this process reaches what it serves at `bound` itself.

@@ -1,10 +1,12 @@
 //! All that one service needs to behave; the frontend writes it, the service obeys it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::Rng;
 use rand_distr::{Distribution, LogNormal};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::topology::{Route, ServiceName};
 
@@ -15,7 +17,7 @@ pub struct Assignment {
     pub delay: Delay,
     pub route: Route,
     /// Whom it may forward to: one on a straight route, the whole next layer otherwise, nobody in the last layer.
-    pub next: Vec<Peer>,
+    pub next: Arc<[Peer]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
 }
@@ -25,7 +27,7 @@ pub struct Assignment {
 pub struct Peer {
     pub name: ServiceName,
     /// Base URL, for example `http://dummy-1-17:8080`.
-    pub url: String,
+    pub url: Url,
 }
 
 /// What a service does wrong, unless its version is v2.

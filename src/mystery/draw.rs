@@ -3,7 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Answer, Assignment, Cause, Delay, Fault, Peer};
+use super::{Answer, Assignment, Cause, Delay, Fault, Peers};
 use crate::topology::{ServiceName, Topology};
 
 /// Ordinary delays of one service scatter this much (standard deviation of the logarithm): p99 is about 2.5 × the median.
@@ -46,19 +46,18 @@ pub fn draw(seed: u64, cause: Cause, topology: Topology, delay_scale: f64) -> My
 }
 
 impl Mystery {
-    /// What `service` is told. `url_of` knows where each service listens.
+    /// What `service` is told. `peers` are those of this mystery's topology.
     ///
     /// # Panics
     /// Where the topology does not contain `service`; callers check names before they come here.
-    pub fn assignment(&self, service: ServiceName, url_of: impl Fn(ServiceName) -> String) -> Assignment {
+    pub fn assignment(&self, service: ServiceName, peers: &Peers) -> Assignment {
         assert!(self.topology.contains(service), "{service} is not part of the topology");
         let index = usize::from(service.layer) * usize::from(self.topology.width) + usize::from(service.number);
-        let next = self.topology.next(service).into_iter().map(|name| Peer { name, url: url_of(name) }).collect();
         Assignment {
             service,
             delay: self.delays[index],
             route: self.topology.route,
-            next,
+            next: peers.next(service),
             fault: self.fault.filter(|_| self.culprit == Some(service)),
         }
     }
@@ -77,6 +76,10 @@ mod tests {
 
     fn topology() -> Topology {
         Topology::new(3, 30, Route::Straight).unwrap()
+    }
+
+    fn peers() -> Peers {
+        Peers::new(topology(), |name| format!("http://{name}")).unwrap()
     }
 
     #[test]
@@ -98,7 +101,7 @@ mod tests {
             let mystery = draw(seed, Cause::Sleep, topology(), 1.0);
             let faulty: Vec<_> = topology()
                 .services()
-                .map(|service| mystery.assignment(service, |name| format!("http://{name}")))
+                .map(|service| mystery.assignment(service, &peers()))
                 .filter_map(|assignment| assignment.fault.map(|fault| (assignment.service, fault)))
                 .collect();
             let [(service, Fault::Sleep { delay })] = faulty[..] else { panic!("{faulty:?}") };
@@ -113,7 +116,7 @@ mod tests {
         let medians: Vec<f64> = (0..2_000)
             .map(|seed| {
                 let mystery = draw(seed, Cause::Sleep, topology(), 1.0);
-                mystery.assignment(mystery.culprit.unwrap(), |_| String::new()).delay.median_ms
+                mystery.assignment(mystery.culprit.unwrap(), &peers()).delay.median_ms
             })
             .collect();
         let mean = medians.iter().sum::<f64>() / medians.len() as f64;
@@ -124,7 +127,7 @@ mod tests {
     #[test]
     fn a_delay_scale_of_zero_leaves_only_the_fault() {
         let mystery = draw(3, Cause::Sleep, topology(), 0.0);
-        let assignment = mystery.assignment(mystery.culprit.unwrap(), |_| String::new());
+        let assignment = mystery.assignment(mystery.culprit.unwrap(), &peers());
         assert_eq!(assignment.delay.median_ms, 0.0);
         assert!(assignment.fault.is_some());
     }

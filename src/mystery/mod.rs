@@ -6,10 +6,12 @@
 mod assignment;
 mod draw;
 mod guess;
+mod peers;
 
 pub use assignment::{Assignment, Delay, Fault, Peer};
 pub use draw::{Mystery, draw};
 pub use guess::{Answer, Guess, Verdict, grade};
+pub use peers::{BadUrl, Peers};
 
 use std::fmt;
 

@@ -17,12 +17,11 @@ use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
-use url::Url;
 use warp::reply::{Response, with_header, with_status};
 use warp::{Filter, Reply};
 
 use crate::caller::{CallError, Called, Caller};
-use crate::mystery::{Assignment, Fault};
+use crate::mystery::{Assignment, BadUrl, Fault, Peer};
 use crate::telemetry::{Identity, Instrument, ServerSpan, Telemetry, traceresponse};
 use crate::topology::{Route, ServiceName};
 
@@ -50,7 +49,7 @@ struct Inner {
     release: ArcSwap<Release>,
     /// v1 and v2, made when they are first put in place and then kept.
     releases: [OnceLock<Arc<Release>>; 2],
-    duty: ArcSwapOption<Duty>,
+    assignment: ArcSwapOption<Assignment>,
     in_flight: Semaphore,
 }
 
@@ -60,13 +59,6 @@ struct Release {
     patched: bool,
     instrument: Instrument,
     caller: Caller,
-}
-
-/// An assignment with its addresses parsed.
-#[derive(Debug)]
-struct Duty {
-    assignment: Assignment,
-    next: Vec<(ServiceName, Url)>,
 }
 
 /// What a service answers. A learner's own program in a service's place may answer anything else.
@@ -82,8 +74,8 @@ pub struct Answer {
 pub enum BadAssignment {
     #[error("the assignment is for {0}, not for {1}")]
     ForSomebodyElse(ServiceName, ServiceName),
-    #[error("{0} is said to be at {1:?}, which is no http:// URL")]
-    BadUrl(ServiceName, String),
+    #[error(transparent)]
+    BadUrl(#[from] BadUrl),
 }
 
 impl Service {
@@ -98,7 +90,7 @@ impl Service {
             client,
             release: ArcSwap::new(release),
             releases,
-            duty: ArcSwapOption::empty(),
+            assignment: ArcSwapOption::empty(),
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
         }))
     }
@@ -112,12 +104,8 @@ impl Service {
         if assignment.service != self.0.name {
             return Err(BadAssignment::ForSomebodyElse(assignment.service, self.0.name));
         }
-        let parse = |name, url: &str| match Url::parse(url) {
-            Ok(url) if url.has_host() && matches!(url.scheme(), "http" | "https") => Ok((name, url)),
-            _ => Err(BadAssignment::BadUrl(name, url.to_owned())),
-        };
-        let next = assignment.next.iter().map(|peer| parse(peer.name, &peer.url)).collect::<Result<_, _>>()?;
-        self.0.duty.store(Some(Arc::new(Duty { assignment, next })));
+        assignment.next.iter().try_for_each(Peer::check)?;
+        self.0.assignment.store(Some(Arc::new(assignment)));
         Ok(())
     }
 
@@ -148,7 +136,7 @@ impl Service {
     }
 
     fn readiness(&self) -> Response {
-        match self.0.duty.load().is_some() {
+        match self.0.assignment.load().is_some() {
             true => "ok\n".into_response(),
             false => error(StatusCode::SERVICE_UNAVAILABLE, "no assignment yet; is the frontend's control port reachable?"),
         }
@@ -177,14 +165,14 @@ impl Service {
                 reason: format!("{MAX_IN_FLIGHT} requests are already in flight"),
             });
         };
-        let Some(duty) = self.0.duty.load_full() else {
+        let Some(assignment) = self.0.assignment.load_full() else {
             return Err(Failure { status: StatusCode::SERVICE_UNAVAILABLE, reason: "no assignment yet".to_owned() });
         };
-        let delay = duty.delay(release.patched);
+        let delay = delay(&assignment, release.patched);
         if !delay.is_zero() {
             sleep(delay).await;
         }
-        let result = self.forward(release, cx, &duty).await;
+        let result = self.forward(release, cx, &assignment).await;
         match &result {
             Ok(_) => info!("request handled"),
             Err(failure) => warn!(status = failure.status.as_u16(), reason = failure.reason, "request failed"),
@@ -192,9 +180,9 @@ impl Service {
         result
     }
 
-    async fn forward(&self, release: &Release, cx: &Context, duty: &Duty) -> Result<Answer, Failure> {
+    async fn forward(&self, release: &Release, cx: &Context, assignment: &Assignment) -> Result<Answer, Failure> {
         let mut answer = Answer { message: message(release.patched).to_owned(), path: vec![self.0.name.to_string()] };
-        let chosen = match (&duty.next[..], duty.assignment.route) {
+        let chosen = match (&assignment.next[..], assignment.route) {
             ([], _) => return Ok(answer),
             (next, Route::Straight | Route::Random) => {
                 let place = rand::rng().random_range(0..next.len());
@@ -202,11 +190,11 @@ impl Service {
             }
             (next, Route::All) => next,
         };
-        if let [(name, url)] = chosen {
+        if let [Peer { name, url }] = chosen {
             answer.include(read(*name, release.caller.get(cx, url).await)?);
             return Ok(answer);
         }
-        let calls = chosen.iter().cloned().map(|(name, url)| {
+        let calls = chosen.iter().cloned().map(|Peer { name, url }| {
             let (caller, cx) = (release.caller.clone(), cx.clone());
             async move { read(name, caller.get(&cx, &url).await) }
         });
@@ -227,15 +215,13 @@ impl Release {
     }
 }
 
-impl Duty {
-    /// How long this one request sleeps: one sleep, so that nothing but its length tells a fault from an ordinary delay.
-    fn delay(&self, patched: bool) -> Duration {
-        let mut rng = rand::rng();
-        let ordinary = self.assignment.delay.sample(&mut rng);
-        match self.assignment.fault {
-            Some(Fault::Sleep { delay }) if !patched => ordinary + delay.sample(&mut rng),
-            _ => ordinary,
-        }
+/// How long this one request sleeps: one sleep, so that nothing but its length tells a fault from an ordinary delay.
+fn delay(assignment: &Assignment, patched: bool) -> Duration {
+    let mut rng = rand::rng();
+    let ordinary = assignment.delay.sample(&mut rng);
+    match assignment.fault {
+        Some(Fault::Sleep { delay }) if !patched => ordinary + delay.sample(&mut rng),
+        _ => ordinary,
     }
 }
 
