@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use http_body_util::BodyExt as _;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -25,7 +26,7 @@ use warp::{Filter, Reply};
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Requests that are running when the stop comes have this long to finish.
 pub const DRAIN: Duration = Duration::from_secs(10);
-/// Connections on which no request is running have this long to send what is left of an answer.
+/// Connections on which no request is running have this long to flush the end of an answer.
 const LAST_BYTES: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_millis(10);
 
@@ -86,9 +87,14 @@ where
         let guard = Running::enter(&counted);
         let reply = warp.call(request);
         async move {
-            let reply = reply.await;
-            drop(guard);
-            reply
+            let response = reply.await?;
+            // The closure is dropped with the body: a request is running until the last of its answer is taken.
+            Ok::<_, Infallible>(response.map(|body| {
+                body.map_err(move |error| {
+                    let _running = &guard;
+                    error
+                })
+            }))
         }
     });
     let mut http = http1::Builder::new();
@@ -125,7 +131,7 @@ where
     }
 }
 
-/// One request that is being handled.
+/// One request that is being handled or answered.
 struct Running(Arc<AtomicUsize>);
 
 impl Running {
@@ -157,5 +163,39 @@ async fn accept_failed(error: &io::Error) {
     if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
         warn!(%error, "cannot accept connections for the moment");
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    /// Serves an answer of many chunks, far beyond what the sockets' buffers hold.
+    async fn start(stop: &Stop) -> (TcpStream, tokio::task::JoinHandle<()>) {
+        let chunks = || stream::iter((0..4_096).map(|_| Ok::<_, Infallible>(bytes::Bytes::from_static(&[b'x'; 16_384]))));
+        let answer = warp::any().map(move || warp::reply::stream(chunks()));
+        let listener = bind(([127, 0, 0, 1], 0).into(), "--port").unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(serve(listener, answer, stop.clone()));
+        (TcpStream::connect(address).await.unwrap(), serving)
+    }
+
+    #[tokio::test]
+    async fn a_stop_lets_a_long_answer_end() {
+        let stop = Stop::new();
+        let (mut stream, mut serving) = start(&stop).await;
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut first = [0; 1024];
+        stream.read_exact(&mut first).await.unwrap();
+        stop.stop();
+        let ended = tokio::time::timeout(LAST_BYTES * 2, &mut serving).await;
+        assert!(ended.is_err(), "it waits for more than the last bytes while an answer is under way");
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.unwrap();
+        assert!(rest.ends_with(b"0\r\n\r\n"), "the answer was cut after {} bytes", rest.len());
+        serving.await.unwrap();
     }
 }
