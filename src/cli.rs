@@ -129,7 +129,7 @@ pub struct MysteryFlags {
     #[arg(long, value_name = "CAUSE", value_parser = pick())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mystery: Option<Pick>,
-    /// Draw the same mystery again [default: a random seed, told by `reveal`]
+    /// Draw the same mystery again, 0 to 9007199254740991 [default: a random seed, told by `reveal`]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
@@ -317,7 +317,7 @@ pub struct Mystery {
     #[arg(value_parser = pick())]
     #[serde(skip)]
     pub cause: Option<Pick>,
-    /// Draw the mystery of this seed [default: a random one]
+    /// Draw the mystery of this seed, 0 to 9007199254740991 [default: a random one]
     #[arg(long)]
     #[serde(skip)]
     pub seed: Option<u64>,
