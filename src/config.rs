@@ -23,7 +23,7 @@ use serde::de::{Error as _, value::StringDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
-use crate::frontend::Pick;
+use crate::frontend::{GameSettings, Pick, Settings};
 use crate::mystery::Cause;
 use crate::telemetry::{Exporter, Propagator, Protocol, TelemetrySettings};
 use crate::topology::{Route, ServiceName, Topology};
@@ -103,8 +103,8 @@ pub struct Config {
     pub propagators: Vec<Propagator>,
     /// Which log lines reach stdout, in the syntax of `RUST_LOG`.
     pub log: Option<String>,
-    /// Milliseconds that a span waits at most before it is exported.
-    pub export_delay_ms: u64,
+    /// Milliseconds that a span waits at most before it is exported; 200 where absent, 50 into the backend inside `up`.
+    pub export_delay_ms: Option<u64>,
     /// So many spans wait at most.
     pub export_queue: usize,
 }
@@ -149,7 +149,7 @@ impl Default for Config {
             logs_exporter: None,
             propagators: telemetry.propagators,
             log: None,
-            export_delay_ms: 200,
+            export_delay_ms: None,
             export_queue: telemetry.queue,
         }
     }
@@ -208,7 +208,7 @@ impl Config {
         }
         for (key, value, most) in [
             ("store_mb", self.store_mb as u64, 1_000_000),
-            ("export_delay_ms", self.export_delay_ms, 60_000),
+            ("export_delay_ms", self.export_delay_ms.unwrap_or(1), 60_000),
             ("export_queue", self.export_queue as u64, 10_000_000),
         ] {
             if !(1..=most).contains(&value) {
@@ -245,7 +245,28 @@ impl Config {
         self.jaeger.as_ref().map_or_else(|| "http://127.0.0.1:16686".to_owned(), base)
     }
 
+    pub fn game_settings(&self) -> anyhow::Result<GameSettings> {
+        Ok(GameSettings {
+            topology: self.topology()?,
+            mystery: self.mystery,
+            seed: self.seed,
+            delay_scale: self.delay_scale,
+            state: self.state.clone(),
+        })
+    }
+
+    /// What the frontend's public port needs to know, with the query API at `jaeger`.
+    pub fn frontend_settings(&self, jaeger: Url) -> Settings {
+        Settings {
+            jaeger: Some(jaeger),
+            jaeger_links: self.jaeger_links.clone(),
+            instructor_token: self.instructor_token.as_ref().map(|token| token.expose().to_owned()),
+            allowed_hosts: self.allowed_hosts.clone(),
+        }
+    }
+
     pub fn telemetry(&self) -> TelemetrySettings {
+        let default = TelemetrySettings::default();
         TelemetrySettings {
             traces: self.exporter,
             logs: self.logs_exporter.unwrap_or(Exporter::None),
@@ -253,7 +274,7 @@ impl Config {
             endpoint: self.otlp.as_ref().map(base),
             propagators: self.propagators.clone(),
             queue: self.export_queue,
-            delay: Duration::from_millis(self.export_delay_ms),
+            delay: self.export_delay_ms.map_or(default.delay, Duration::from_millis),
         }
     }
 }

@@ -16,7 +16,7 @@ use tracing::error;
 
 use crate::backend::{self, Listeners, Store};
 use crate::config::{Config, base};
-use crate::frontend::{Frontend, Game, GameSettings, Redeploy, RedeployHere, Settings};
+use crate::frontend::{Frontend, Game, Redeploy, RedeployHere};
 use crate::mystery::Peers;
 use crate::outbound;
 use crate::server::{self, Stop};
@@ -92,32 +92,27 @@ impl Sandbox {
                 backend.spawn(backend::serve(listeners, store.clone(), backend.stop.clone()));
                 let mut settings = config.telemetry();
                 settings.logs = config.logs_exporter.unwrap_or(Exporter::Otlp);
-                settings.delay = settings.delay.min(EXPORT_DELAY);
+                settings.delay = config.export_delay_ms.map_or(EXPORT_DELAY, Duration::from_millis);
                 (Telemetry::start(&settings, Some(into(store)))?, addresses)
             }
         };
 
         let mut services = Group::new();
         let fleet = Arc::new(Fleet::start(config, &telemetry, &client, &mut services)?);
-        let game = Game::open(&GameSettings {
-            topology: config.topology()?,
-            mystery: config.mystery,
-            seed: config.seed,
-            delay_scale: config.delay_scale,
-            state: config.state.clone(),
-        })?;
+        let game = Game::open(&config.game_settings()?)?;
         fleet.obey(&game)?;
         services.spawn(fleet.clone().follow(game.clone(), services.stop.clone()));
 
         let jaeger = addresses.jaeger.parse().context("the trace backend's address is no URL")?;
-        let settings = Settings {
-            jaeger: Some(jaeger),
-            jaeger_links: config.jaeger_links.clone(),
-            instructor_token: config.instructor_token.as_ref().map(|token| token.expose().to_owned()),
-            allowed_hosts: config.allowed_hosts.clone(),
-        };
         let peers = fleet.peers.clone();
-        let page = Frontend::new(settings, game.clone(), &peers, Redeploy::Here(fleet.redeploy()), &telemetry, client);
+        let page = Frontend::new(
+            config.frontend_settings(jaeger),
+            game.clone(),
+            &peers,
+            Redeploy::Here(fleet.redeploy()),
+            &telemetry,
+            client,
+        );
         let mut frontend = Group::new();
         frontend.spawn(page.serve(listener, frontend.stop.clone()));
         Ok(Self { addresses, game, telemetry, frontend, services, backend })

@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::{allow_many_connections, say, start_logs, stop_on_signal};
 use crate::config::{Config, base};
-use crate::frontend::{Frontend, Game, GameSettings, Redeploy, Settings, serve_control};
+use crate::frontend::{Frontend, Game, Redeploy, serve_control};
 use crate::mystery::Peers;
 use crate::outbound;
 use crate::server::{self, Stop};
@@ -20,24 +20,13 @@ pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
     let control = server::bind(config.address(config.control_port), "--control-port")?;
     let (public_address, control_address) = (public.local_addr()?, control.local_addr()?);
     let telemetry = Telemetry::start(&config.telemetry(), None)?;
-    let game = Game::open(&GameSettings {
-        topology: config.topology()?,
-        mystery: config.mystery,
-        seed: config.seed,
-        delay_scale: config.delay_scale,
-        state: config.state.clone(),
-    })?;
+    let game = Game::open(&config.game_settings()?)?;
     let (template, replace) = (config.service_url.clone(), config.replace.clone());
     let peers = Arc::new(Peers::new(game.topology(), |name| match replace.get(&name) {
         Some(url) => base(url),
         None => template.replace("{service}", &name.to_string()),
     })?);
-    let settings = Settings {
-        jaeger: Some(config.jaeger_url().parse()?),
-        jaeger_links: config.jaeger_links.clone(),
-        instructor_token: config.instructor_token.as_ref().map(|token| token.expose().to_owned()),
-        allowed_hosts: config.allowed_hosts.clone(),
-    };
+    let settings = config.frontend_settings(config.jaeger_url().parse()?);
     let elsewhere = Redeploy::Elsewhere(
         "the services of this stage are not in the frontend's process; put an image of version v2 in the service's place"
             .to_owned(),
