@@ -392,6 +392,51 @@ async fn one_giant_trace_stays_within_the_limit_and_says_what_it_dropped() {
     let giant = backend.json(&trace_path(1)).await;
     assert_eq!(spans(&giant).len() as u64, stored);
     assert_eq!(spans(&backend.json(&trace_path(7)).await).len(), 1, "others are not pushed out by it");
+    let late = backend.store.ingest_traces(&encoded("shop", vec![span(7, 2, 5)])).unwrap();
+    assert_eq!((late.stored, late.rejected), (1, 0), "nor does it cost them their late spans");
+    assert_eq!(spans(&backend.json(&trace_path(7)).await).len(), 2);
+}
+
+#[tokio::test]
+async fn late_spans_of_many_traces_under_way_are_all_kept() {
+    for (limit, traces, under_way) in [(256 << 20, 30_000u128, 30_000u128), (16 << 20, 10_000, 1_000)] {
+        let backend = Backend::with_limit(limit).await;
+        let mut rejected = 0;
+        for first in (0..traces).step_by(under_way as usize) {
+            for numbers in [1..=2u64, 3..=7] {
+                for trace in first + 1..=first + under_way {
+                    let batch = numbers.clone().map(|number| span(trace, number, 5)).collect();
+                    rejected += backend.store.ingest_traces(&encoded("shop", batch)).unwrap().rejected;
+                }
+            }
+        }
+        let stats = backend.store.stats();
+        assert_eq!((rejected, stats.dropped), (0, 0), "{stats:?}");
+        assert!(stats.bytes <= stats.limit_bytes, "{stats:?}");
+        assert_eq!(stats.spans + stats.evicted_spans, traces as u64 * 7);
+        assert_eq!(stats.evicted_spans, 0, "{stats:?}");
+    }
+}
+
+#[tokio::test]
+async fn traces_that_only_ever_grow_stay_within_the_limit() {
+    let backend = Backend::with_limit(4 << 20).await;
+    let mut stored = 0;
+    for batch in 0..200u64 {
+        // Four traces, each nearly as large as a trace may be: together they do not fit.
+        for trace in 1..=4u128 {
+            let more = (1..=200).map(|number| span(trace, batch * 200 + number, 5)).collect();
+            stored += backend.store.ingest_traces(&encoded("shop", more)).unwrap().stored;
+        }
+        let stats = backend.store.stats();
+        assert!(stats.bytes <= stats.limit_bytes, "{stats:?}");
+        assert_eq!(stats.spans + stats.evicted_spans, stored);
+    }
+    // One body of large spans comes in one turn.
+    let huge = (0..100u64).map(|number| Span { name: "x".repeat(150_000), ..span(100 + u128::from(number), 1, 5) }).collect();
+    assert_eq!(backend.store.ingest_traces(&encoded("shop", huge)).unwrap().stored, 100);
+    let stats = backend.store.stats();
+    assert!(stats.bytes <= stats.limit_bytes, "{stats:?}");
 }
 
 // Search.

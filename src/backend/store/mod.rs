@@ -1,7 +1,8 @@
 //! The bounded store: a ring of segments under one lock, and the index that finds a trace's segment.
 //!
-//! A trace keeps going to the segment it began in. When the ring outgrows its limit the oldest segment goes, with whole
-//! traces and all that described them. A production backend writes to disk; this one keeps the newest in memory, so that
+//! A trace keeps going to the segment it began in, which takes no new traces once it has its share but grows with those it
+//! has. When the ring outgrows its limit the oldest segment goes, with whole traces and all that described them; a trace
+//! that would take half of the store by itself gets no more spans. A production backend writes to disk; this one keeps the newest in memory, so that
 //! stopping the sandbox leaves nothing behind.
 //!
 //! The lock is held for some hundred spans at a time by a writer and for one chunk of an answer by a reader: neither waits
@@ -38,6 +39,7 @@ const MIN_LIMIT: usize = 4 << 20;
 const SEGMENTS: usize = 32;
 /// Offsets within a segment are 32 bits wide.
 const MAX_SHARE: usize = 512 << 20;
+const MAX_TRACE: usize = 1 << 30;
 
 /// The traces and logs that the embedded backend holds. Clones share one store.
 #[derive(Clone, Debug)]
@@ -83,6 +85,8 @@ struct Ring {
     filled: usize,
     /// A segment that reaches its share is closed to new traces.
     share: usize,
+    /// A trace that takes so many bytes is refused more.
+    largest_trace: usize,
     segments: VecDeque<Segment>,
     homes: HashMap<TraceId, Home, FxSeededState>,
     stats: Stats,
@@ -95,7 +99,8 @@ impl Store {
         let filled = limit - limit / 8;
         let share = (filled / SEGMENTS).min(MAX_SHARE);
         let homes = HashMap::with_hasher(index::seeded());
-        let mut ring = Ring { limit, filled, share, segments: VecDeque::new(), homes, stats: Stats::default() };
+        let largest_trace = (filled / 2).min(MAX_TRACE);
+        let mut ring = Ring { limit, filled, share, largest_trace, segments: VecDeque::new(), homes, stats: Stats::default() };
         ring.segments.push_back(Segment::new(0, share));
         Self(Arc::new(Shared { turnstile: Mutex::new(()), ring: RwLock::new(ring) }))
     }
@@ -146,17 +151,17 @@ impl Ring {
         self.segments.back().is_none_or(|newest| newest.size() >= self.share)
     }
 
-    /// Closes the newest segment if it is full and evicts the oldest while there is too much. What was evicted is returned, to
-    /// be freed without the lock.
-    fn make_room(&mut self) -> Vec<Segment> {
+    /// Closes the newest segment if it is full and evicts the oldest while `needed` bytes more would be too much. What was
+    /// evicted is returned, to be freed without the lock.
+    fn make_room(&mut self, needed: usize) -> Vec<Segment> {
         let mut evicted = Vec::new();
         if self.is_full() {
             let number = self.newest().wrapping_add(1);
             self.segments.push_back(Segment::new(number, self.share));
         }
         let mut size = self.size();
-        // The newest stays, whatever it holds: it is at most a few shares.
-        while size > self.filled && self.segments.len() > 1 {
+        // The newest stays: it has less than its share, or was begun just now.
+        while size + needed > self.filled && self.segments.len() > 1 {
             let Some(oldest) = self.segments.pop_front() else { break };
             size -= oldest.size();
             for entry in &oldest.entries {

@@ -24,6 +24,8 @@ pub(super) struct Entry {
     pub last_log: u32,
     pub spans: u32,
     pub errors: u32,
+    /// How far the segment grew by this trace.
+    pub bytes: u32,
     pub start: u64,
     pub end: u64,
 }
@@ -104,7 +106,7 @@ impl Segment {
 
     pub fn add_entry(&mut self, id: TraceId) -> u32 {
         let number = self.entries.len() as u32;
-        self.entries.push(Entry { id, last: NONE, last_log: NONE, spans: 0, errors: 0, start: u64::MAX, end: 0 });
+        self.entries.push(Entry { id, last: NONE, last_log: NONE, spans: 0, errors: 0, bytes: 0, start: u64::MAX, end: 0 });
         // The entry, and its place in the index over all segments.
         self.small += with_slack(size_of::<Entry>()) + 56;
         number
