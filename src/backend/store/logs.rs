@@ -60,6 +60,8 @@ pub(crate) struct LogLines {
     segment: u32,
     /// When and where, the latest first: the end is the next to write.
     lines: Vec<(u64, u32)>,
+    /// A line was written, so that a comma comes before the next, if there is one: the rest may be evicted any time.
+    started: bool,
 }
 
 impl LogLines {
@@ -76,7 +78,7 @@ impl Store {
         let segment = ring.segment(home.segment)?;
         let mut lines: Vec<_> = records(segment, &segment.entries[home.entry as usize]).collect();
         lines.sort_by_key(|&(time, record)| std::cmp::Reverse((time, record)));
-        Some(LogLines { id, segment: home.segment, lines })
+        Some(LogLines { id, segment: home.segment, lines, started: false })
     }
 
     /// Appends lines until `out` is about `full` long. False once all are written.
@@ -85,10 +87,11 @@ impl Store {
         let Some(segment) = ring.segment(lines.segment) else { return false };
         while out.len() < full {
             let Some((time, record)) = lines.lines.pop() else { return false };
-            write(segment, lines.id, time, record, out);
-            if !lines.lines.is_empty() {
+            if lines.started {
                 out.push(b',');
             }
+            lines.started = true;
+            write(segment, lines.id, time, record, out);
         }
         true
     }

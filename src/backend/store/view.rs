@@ -48,6 +48,8 @@ pub(super) struct OpenTrace {
     pub resources: Vec<u32>,
     /// Resource and scope of the span before.
     pub group: Option<(u32, u32)>,
+    /// The legacy form's processes, once a part of its spans is written: they come last, when the segment may be gone.
+    pub processes: Vec<u8>,
 }
 
 impl TraceWriter {
@@ -130,6 +132,7 @@ impl OpenTrace {
             ids: ids.into_iter().map(|(id, _)| id).collect(),
             resources: Vec::new(),
             group: None,
+            processes: Vec::new(),
         };
         open.sort(segment);
         open
@@ -180,6 +183,11 @@ impl Ring {
             let dictionary = &segment.dictionaries.attributes;
             while let Some(&record) = open.records.get(open.next) {
                 if out.len() >= full {
+                    if let Style::Legacy { raw } = style
+                        && open.processes.is_empty()
+                    {
+                        open.processes = legacy_json::processes(open, segment, raw);
+                    }
                     return false;
                 }
                 attributes.clear();
@@ -212,4 +220,104 @@ pub(super) struct Shown<'a> {
     pub span: Span<'a>,
     pub attributes: &'a [Attribute<'a>],
     pub tail: Tail<'a>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::backend::wire::put_field;
+
+    const ID: u128 = 7;
+
+    /// An export request of one message: a resource of `service`, and whatever `message` is.
+    fn request(service: &str, messages: &[Vec<u8>]) -> Vec<u8> {
+        let field = |number, bytes: &[u8]| {
+            let mut out = Vec::new();
+            put_field(&mut out, number, bytes);
+            out
+        };
+        let value = field(1, service.as_bytes());
+        let attribute = [field(1, b"service.name"), field(2, &value)].concat();
+        let scope: Vec<u8> = messages.iter().flat_map(|message| field(2, message)).collect();
+        field(1, &[field(1, &field(1, &attribute)), field(2, &scope)].concat())
+    }
+
+    fn span(trace: u128, number: u64, name: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_field(&mut out, 1, &trace.to_be_bytes());
+        put_field(&mut out, 2, &number.to_be_bytes());
+        put_field(&mut out, 5, name.as_bytes());
+        out
+    }
+
+    /// A store with a trace of a thousand spans and as many log lines.
+    fn filled() -> Store {
+        let store = Store::new(4 << 20);
+        let spans: Vec<_> = (1..=1_000).map(|number| span(ID, number, "work")).collect();
+        for service in ["shop", "stock"] {
+            store.ingest_traces(&request(service, &spans)).unwrap();
+        }
+        let mut line = Vec::new();
+        put_field(&mut line, 9, &ID.to_be_bytes());
+        store.ingest_logs(&request("shop", &vec![line; 1_000])).unwrap();
+        store
+    }
+
+    /// Fills the store with others until the trace is gone.
+    fn evict(store: &Store) {
+        let name = "x".repeat(100_000);
+        for trace in 100..200 {
+            store.ingest_traces(&request("other", &[span(trace, 1, &name)])).unwrap();
+        }
+        assert!(store.find(((ID >> 64) as u64, ID as u64)).is_none());
+    }
+
+    /// What a reader gets whose trace is evicted after the first chunk.
+    fn cut_short(store: &Store, mut more: impl FnMut(&mut Vec<u8>) -> bool) -> Value {
+        let mut answer = b"[".to_vec();
+        assert!(more(&mut answer), "the first chunk does not hold it all");
+        evict(store);
+        while more(&mut answer) {}
+        answer.push(b']');
+        serde_json::from_slice(&answer).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&answer)))
+    }
+
+    #[test]
+    fn log_lines_that_are_evicted_while_they_are_read_are_missing_and_no_more() {
+        let store = filled();
+        let mut lines = store.log_lines((0, ID as u64)).unwrap();
+        let answer = cut_short(&store, |out| {
+            let full = out.len() + 1_000;
+            store.write_log_lines(&mut lines, out, full)
+        });
+        let count = answer.as_array().unwrap().len();
+        assert!((1..1_000).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn a_trace_that_is_evicted_while_it_is_read_still_has_its_processes() {
+        for style in [Style::Otlp { raw: false }, Style::Legacy { raw: false }, Style::Legacy { raw: true }] {
+            let store = filled();
+            let mut writer = TraceWriter::new(style, store.all());
+            let answer = cut_short(&store, |out| {
+                let full = out.len() + 1_000;
+                store.write_traces(&mut writer, out, full)
+            });
+            let trace = &answer[0];
+            if let Style::Otlp { .. } = style {
+                let spans = trace["scopeSpans"][0]["spans"].as_array().unwrap().len();
+                assert!((1..2_000).contains(&spans), "{spans}");
+                continue;
+            }
+            let spans = trace["spans"].as_array().unwrap();
+            assert!((1..2_000).contains(&spans.len()), "{}", spans.len());
+            for span in spans {
+                let process = &trace["processes"][span["processID"].as_str().unwrap()];
+                assert_eq!(process["serviceName"], "shop");
+            }
+            assert!(trace["warnings"][0].as_str().unwrap().contains("evicted"), "{}", trace["warnings"]);
+        }
+    }
 }
