@@ -172,6 +172,24 @@ async fn a_span_that_was_exported_twice_is_shown_once() {
     assert_eq!(summaries["summaries"][0]["spanCount"], 2);
 }
 
+#[tokio::test]
+async fn a_time_of_zero_comes_back_as_it_was() {
+    let backend = Backend::start().await;
+    backend.store.ingest_traces(&encoded("shop", vec![Span { start_time_unix_nano: 0, ..span(1, 1, 5) }])).unwrap();
+    backend.store.ingest_traces(&encoded("shop", vec![span(1, 2, 5)])).unwrap();
+    let answer = backend.json(&trace_path(1)).await;
+    let starts: Vec<_> = spans(&answer).iter().map(|span| span["startTimeUnixNano"].as_str().unwrap()).collect();
+    assert_eq!(starts, ["0", (START + 2).to_string().as_str()]);
+    let timeless = LogRecord { time_unix_nano: 0, ..log(2, 0, "first") };
+    let backend = Backend::start().await;
+    for record in [timeless, log(2, 1, "second")] {
+        backend.store.ingest_logs(&log_request("shop", vec![record]).encode_to_vec()).unwrap();
+    }
+    let lines = backend.json("/api/logs?traceID=2").await;
+    assert_eq!(lines["data"][0]["timestamp"], "1970-01-01T00:00:00.000000000Z");
+    assert_eq!(lines["data"][1]["timestamp"], "2026-11-01T12:00:00.000000001Z");
+}
+
 // Hostile input.
 
 #[tokio::test]

@@ -66,7 +66,8 @@ pub(super) struct Service {
 pub(super) struct Segment {
     pub number: u32,
     pub arena: Vec<u8>,
-    pub base: u64,
+    /// The first time that came in: all others are kept as differences from it.
+    pub base: Option<u64>,
     pub entries: Vec<Entry>,
     pub dictionaries: Dictionaries,
     /// Whole `Resource` messages, whole `InstrumentationScope` messages, and the resources' OTLP JSON with sorted attributes.
@@ -148,12 +149,10 @@ impl Segment {
     }
 
     pub fn add_span(&mut self, entry_number: u32, group: u32, draft: &Draft<'_>, message: &[u8]) {
-        if self.base == 0 {
-            self.base = draft.start;
-        }
+        let base = *self.base.get_or_insert(draft.start);
         let entry = &mut self.entries[entry_number as usize];
         let record = self.arena.len() as u32;
-        let place = Place { previous: entry.last, group, base: self.base };
+        let place = Place { previous: entry.last, group, base };
         let name = draft.encode(message, place, &mut self.dictionaries, &mut self.arena);
         entry.last = record;
         entry.spans += 1;
@@ -194,7 +193,7 @@ impl Segment {
     }
 
     pub fn span(&self, record: u32) -> Span<'_> {
-        Span::read(&self.arena, record, self.base, &self.dictionaries)
+        Span::read(&self.arena, record, self.base.unwrap_or_default(), &self.dictionaries)
     }
 
     /// The records of a trace, newest first.
