@@ -170,6 +170,53 @@ async fn a_span_that_was_exported_twice_is_shown_once() {
     assert_eq!(spans(&backend.json(&trace_path(1)).await).len(), 2);
     let summaries = backend.json(&format!("/api/v3/trace-summaries?{WINDOW}")).await;
     assert_eq!(summaries["summaries"][0]["spanCount"], 2);
+    let end = START / 1_000_000 + 60_000;
+    let links = backend.json(&format!("/api/dependencies?endTs={end}&lookback=3600000")).await["data"].clone();
+    assert_eq!(links, json!([{"parent": "shop", "child": "shop", "callCount": 1}]));
+    backend.store.ingest_traces(&encoded("shop", (1..=3).map(|number| span(2, number, 5)).collect())).unwrap();
+    let most = backend.json(&format!("/api/v3/trace-summaries?query.sortBy=most-spans&{WINDOW}")).await;
+    assert_eq!(trace_ids(&most), [2, 1].map(|trace| format!("{trace:032x}")), "three spans are more than twice two");
+    assert_eq!(backend.store.stats().spans, 5);
+}
+
+#[tokio::test]
+async fn a_large_trace_that_was_exported_twice_is_shown_once() {
+    let backend = Backend::start().await;
+    let all: Vec<_> = (1..=500).map(|number| span(1, number, 5)).collect();
+    for _ in 0..3 {
+        backend.store.ingest_traces(&encoded("shop", all.clone())).unwrap();
+    }
+    assert_eq!(spans(&backend.json(&trace_path(1)).await).len(), 500);
+}
+
+#[tokio::test]
+async fn spans_of_one_id_that_differ_in_anything_are_all_shown() {
+    use opentelemetry_proto::tonic::trace::v1::span::Event;
+    let event = |name: &str| vec![Event { name: name.to_owned(), ..Event::default() }];
+    let status = |message: &str| Some(Status { code: 2, message: message.to_owned() });
+    let failed = Span { status: status("no stock"), ..span(1, 1, 5) };
+    let attributes = |value| vec![text("attempt", value), text("why", &value.repeat(300))];
+    let different = [
+        span(1, 1, 5),
+        Span { attributes: attributes("1"), ..span(1, 1, 5) },
+        Span { attributes: attributes("2"), ..span(1, 1, 5) },
+        Span { events: event("retry"), ..span(1, 1, 5) },
+        Span { events: event("give up"), ..span(1, 1, 5) },
+        Span { status: status("no money"), ..failed.clone() },
+        failed,
+    ];
+    // Alone, and between others that make the trace too long for a look at every span that comes.
+    for others in [0, 100u64] {
+        let backend = Backend::start().await;
+        for _ in 0..3 {
+            for one in &different {
+                backend.store.ingest_traces(&encoded("shop", vec![one.clone()])).unwrap();
+            }
+            let others = (2..2 + others).map(|number| span(1, number, 5)).collect();
+            backend.store.ingest_traces(&encoded("shop", others)).unwrap();
+        }
+        assert_eq!(spans(&backend.json(&trace_path(1)).await).len(), different.len() + others as usize);
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@
 //! Differences that no recorded exchange shows:
 //! - A warning about an orphan is given once, at every read the same; Jaeger adds one to what it stores at every read.
 //! - Sorted searches (`query.sortBy`, `sort`) look at all that is stored; Jaeger has none.
+//! - A span that was exported twice counts once; in a trace of more than 64 spans it is shown once, but orders and
+//!   dependencies count it twice. Jaeger counts what it stores.
 //! - `error=false` finds every span that did not fail, as Jaeger's main does; 2.20 wants its status to be OK.
 //! - Spans without usable ids are left out and counted (partial success); Jaeger stores zeros and refuses a whole request
 //!   with an id of the wrong length.

@@ -69,8 +69,7 @@ pub(super) fn span(out: &mut Vec<u8>, open: &mut OpenTrace, shown: &Shown<'_>, r
     out.extend_from_slice(b"],\"logs\":[");
     list(out, tail.events, |out, event| write_event(out, event, raw));
     out.extend_from_slice(b"],\"processID\":\"p");
-    let process = open.resources.iter().position(|&resource| resource == group.resource).unwrap_or_default();
-    json::unsigned(out, process as u64 + 1);
+    json::unsigned(out, open.process(group.resource));
     out.extend_from_slice(b"\",\"warnings\":");
     if !raw && open.is_orphan(span) {
         out.push(b'[');

@@ -8,9 +8,13 @@ use std::sync::Mutex;
 use super::dependencies::Edge;
 use super::dictionary::Words;
 use super::index::{Index, hash};
-use super::record::{Dictionaries, Draft, NONE, Place, Span};
+use super::record::{self, Dictionaries, Draft, NONE, Place, Span};
 use crate::backend::attribute::{self, Any};
 use crate::backend::wire::{Fields, Value};
+
+/// In a trace of up to so many spans, one that comes a second time is not stored. In a larger one readers leave it out, but
+/// orders and dependencies count it twice.
+const SHORT: u32 = 64;
 
 /// High half and low half.
 pub(super) type TraceId = (u64, u64);
@@ -148,12 +152,19 @@ impl Segment {
         number
     }
 
+    /// Adds a span, unless the trace has just this one: then it was exported twice.
     pub fn add_span(&mut self, entry_number: u32, group: u32, draft: &Draft<'_>, message: &[u8]) {
+        let entry = &self.entries[entry_number as usize];
+        let same_id = entry.spans <= SHORT && self.records(entry).any(|record| self.id_of(record) == draft.span_id);
         let base = *self.base.get_or_insert(draft.start);
-        let entry = &mut self.entries[entry_number as usize];
         let record = self.arena.len() as u32;
-        let place = Place { previous: entry.last, group, base };
+        let place = Place { previous: self.entries[entry_number as usize].last, group, base };
         let name = draft.encode(message, place, &mut self.dictionaries, &mut self.arena);
+        if same_id && self.is_known(record, draft.span_id, entry_number) {
+            self.arena.truncate(record as usize);
+            return;
+        }
+        let entry = &mut self.entries[entry_number as usize];
         entry.last = record;
         entry.spans += 1;
         entry.errors += u32::from(draft.status == 2);
@@ -168,6 +179,18 @@ impl Segment {
         if let Some(name) = name {
             self.add_operation(service_number, name, draft.kind());
         }
+    }
+
+    /// Whether one of the trace's records has the content of a record that is not linked yet.
+    #[cold]
+    fn is_known(&self, new: u32, id: u64, entry_number: u32) -> bool {
+        let content = |record| record::content(&self.arena, record, &self.dictionaries);
+        let mut records = self.records(&self.entries[entry_number as usize]);
+        records.any(|record| self.id_of(record) == id && content(record) == content(new))
+    }
+
+    fn id_of(&self, record: u32) -> u64 {
+        record::Head::read(&self.arena, record).0.id
     }
 
     #[inline]
@@ -200,7 +223,7 @@ impl Segment {
     pub fn records(&self, entry: &Entry) -> impl Iterator<Item = u32> + use<'_> {
         let first = (entry.last != NONE).then_some(entry.last);
         std::iter::successors(first, |&record| {
-            let previous = super::record::Head::read(&self.arena, record).0.previous;
+            let previous = record::Head::read(&self.arena, record).0.previous;
             (previous != NONE).then_some(previous)
         })
     }

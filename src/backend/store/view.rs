@@ -2,8 +2,10 @@
 //!
 //! A writer holds no lock between chunks. What is evicted meanwhile is simply missing from the answer, which stays valid.
 
+use rustc_hash::FxHashMap;
+
 use super::dictionary::Attribute;
-use super::record::{Span, Tail};
+use super::record::{Span, Tail, content};
 use super::segment::{Entry, Segment, TraceId};
 use super::{Ring, Store, legacy_json, otlp_json, summary};
 
@@ -46,6 +48,8 @@ pub(super) struct OpenTrace {
     ids: Vec<u64>,
     /// The resources, in order of appearance.
     pub resources: Vec<u32>,
+    /// Their places in that order.
+    places: FxHashMap<u32, u32>,
     /// Resource and scope of the span before.
     pub group: Option<(u32, u32)>,
     /// The legacy form's processes, once a part of its spans is written: they come last, when the segment may be gone.
@@ -115,11 +119,13 @@ impl OpenTrace {
         records.reverse();
         let mut ids: Vec<(u64, u32)> = records.iter().map(|&record| (segment.span(record).head.id, record)).collect();
         ids.sort_unstable();
-        let mut twice: Vec<u32> = ids
-            .windows(2)
-            .filter(|pair| pair[0].0 == pair[1].0 && segment.span(pair[0].1).same_as(&segment.span(pair[1].1)))
-            .map(|pair| pair[1].1)
-            .collect();
+        let mut twice: Vec<u32> = Vec::new();
+        for same_id in ids.chunk_by(|a, b| a.0 == b.0).filter(|same_id| same_id.len() > 1) {
+            let content = |&(_, record): &(u64, u32)| (content(&segment.arena, record, &segment.dictionaries), record);
+            let mut contents: Vec<_> = same_id.iter().map(content).collect();
+            contents.sort_unstable();
+            twice.extend(contents.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1));
+        }
         if !twice.is_empty() {
             twice.sort_unstable();
             records.retain(|record| twice.binary_search(record).is_err());
@@ -131,6 +137,7 @@ impl OpenTrace {
             next: 0,
             ids: ids.into_iter().map(|(id, _)| id).collect(),
             resources: Vec::new(),
+            places: FxHashMap::default(),
             group: None,
             processes: Vec::new(),
         };
@@ -140,28 +147,30 @@ impl OpenTrace {
 
     /// Resources and their scopes stay together, in order of appearance.
     fn sort(&mut self, segment: &Segment) {
-        let mut groups: Vec<u32> = Vec::new();
-        let mut ranked: Vec<(u32, u32)> = Vec::with_capacity(self.records.len());
+        // Group to place of its resource and place of its own.
+        let mut ranks: FxHashMap<u32, (u32, u32)> = FxHashMap::default();
+        let mut ranked: Vec<((u32, u32), u32)> = Vec::with_capacity(self.records.len());
         for &record in &self.records {
             let number = segment.span(record).head.group;
-            let rank = groups.iter().position(|&group| group == number).unwrap_or_else(|| {
-                groups.push(number);
-                groups.len() - 1
+            let next = ranks.len() as u32;
+            let rank = *ranks.entry(number).or_insert_with(|| {
+                let resource = segment.groups[number as usize].resource;
+                let place = *self.places.entry(resource).or_insert_with(|| {
+                    self.resources.push(resource);
+                    self.resources.len() as u32 - 1
+                });
+                (place, next)
             });
-            ranked.push((rank as u32, record));
+            ranked.push((rank, record));
         }
         // A resource with several scopes: its scopes move up to its first.
-        let mut rank_of = vec![0u32; groups.len()];
-        for (rank, &number) in groups.iter().enumerate() {
-            let resource = segment.groups[number as usize].resource;
-            let position = self.resources.iter().position(|&known| known == resource).unwrap_or_else(|| {
-                self.resources.push(resource);
-                self.resources.len() - 1
-            });
-            rank_of[rank] = position as u32;
-        }
-        ranked.sort_by_key(|&(rank, _)| (rank_of[rank as usize], rank));
+        ranked.sort_by_key(|&(rank, _)| rank);
         self.records = ranked.into_iter().map(|(_, record)| record).collect();
+    }
+
+    /// The number that Jaeger's own JSON gives to the process of a resource.
+    pub fn process(&self, resource: u32) -> u64 {
+        self.places.get(&resource).map_or(1, |&place| u64::from(place) + 1)
     }
 
     pub fn is_first(&self) -> bool {
