@@ -405,6 +405,21 @@ async fn the_log_lines_of_a_trace_come_in_time_order_across_services() {
     assert_eq!(backend.get("/api/logs").await.0, 400);
 }
 
+#[tokio::test]
+async fn what_is_known_of_a_scope_comes_back() {
+    use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
+    let backend = Backend::start().await;
+    let mut all = request("shop", vec![span(1, 1, 5)]);
+    let attributes = vec![text("library", "own")];
+    all.resource_spans[0].scope_spans[0].scope =
+        Some(InstrumentationScope { name: "shop".to_owned(), version: "1.2".to_owned(), attributes, dropped_attributes_count: 3 });
+    backend.store.ingest_traces(&all.encode_to_vec()).unwrap();
+    let scope = &backend.json(&trace_path(1)).await["result"]["resourceSpans"][0]["scopeSpans"][0]["scope"];
+    let library = json!({"key": "library", "value": {"stringValue": "own"}});
+    let expected = json!({"name": "shop", "version": "1.2", "attributes": [library], "droppedAttributesCount": 3});
+    assert_eq!(scope, &expected);
+}
+
 // What goes, and what stays.
 
 #[tokio::test]
