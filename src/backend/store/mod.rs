@@ -25,7 +25,6 @@ mod view;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use rustc_hash::FxSeededState;
 use segment::{Segment, TraceId};
 
 pub use dependencies::Dependency;
@@ -88,7 +87,7 @@ struct Ring {
     /// A trace that takes so many bytes is refused more.
     largest_trace: usize,
     segments: VecDeque<Segment>,
-    homes: HashMap<TraceId, Home, FxSeededState>,
+    homes: HashMap<TraceId, Home>,
     stats: Stats,
 }
 
@@ -98,7 +97,7 @@ impl Store {
         let limit = limit_bytes.max(MIN_LIMIT);
         let filled = limit - limit / 8;
         let share = (filled / SEGMENTS).min(MAX_SHARE);
-        let homes = HashMap::with_hasher(index::seeded());
+        let homes = HashMap::new();
         let largest_trace = (filled / 2).min(MAX_TRACE);
         let mut ring = Ring { limit, filled, share, largest_trace, segments: VecDeque::new(), homes, stats: Stats::default() };
         ring.segments.push_back(Segment::new(0, share));
