@@ -406,6 +406,35 @@ async fn the_log_lines_of_a_trace_come_in_time_order_across_services() {
 }
 
 #[tokio::test]
+async fn a_resource_in_two_parts_is_merged() {
+    let backend = Backend::start().await;
+    let part = |attribute, dropped_attributes_count| {
+        let resource = Resource { attributes: vec![attribute], dropped_attributes_count, ..Resource::default() };
+        ResourceSpans { resource: Some(resource), ..ResourceSpans::default() }
+    };
+    let scope_spans = vec![ScopeSpans { spans: vec![span(1, 1, 5)], ..ScopeSpans::default() }];
+    let parts = [
+        part(text("service.name", "shop"), 2),
+        part(text("host.name", "laptop"), 3),
+        ResourceSpans { scope_spans, ..ResourceSpans::default() },
+    ];
+    // Messages one after the other are the message that has all of their fields.
+    let parts: Vec<u8> = parts.iter().flat_map(ResourceSpans::encode_to_vec).collect();
+    let mut body = vec![0x0a];
+    prost::encoding::encode_varint(parts.len() as u64, &mut body);
+    body.extend_from_slice(&parts);
+    backend.store.ingest_traces(&body).unwrap();
+    assert_eq!(backend.json("/api/v3/services").await["services"], json!(["shop"]));
+    let answer = backend.json(&trace_path(1)).await;
+    let attributes = json!([
+        {"key": "host.name", "value": {"stringValue": "laptop"}},
+        {"key": "service.name", "value": {"stringValue": "shop"}},
+    ]);
+    let resource = json!({"attributes": attributes, "droppedAttributesCount": 3});
+    assert_eq!(answer["result"]["resourceSpans"][0]["resource"], resource);
+}
+
+#[tokio::test]
 async fn what_is_known_of_a_scope_comes_back() {
     use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
     let backend = Backend::start().await;

@@ -47,11 +47,11 @@ impl Store {
     fn write_all(&self, body: &[u8], store: impl Fn(&mut Turn<'_>, &mut GroupCache<'_>, &[u8])) -> Accepted {
         let mut turn = Turn::new(self, Accepted::default());
         for resource_message in repeated(body, 1) {
-            // The last one counts, as everywhere in protobuf, and it may come after what it describes.
-            let resource = repeated(resource_message, 1).last().unwrap_or_default();
+            // It may come after what it describes.
+            let resource = merged(resource_message, 1);
             for scope_message in repeated(resource_message, 2) {
-                let scope = repeated(scope_message, 1).last().unwrap_or_default();
-                let mut group = GroupCache { resource, scope, known: None };
+                let scope = merged(scope_message, 1);
+                let mut group = GroupCache { resource: &resource, scope: &scope, known: None };
                 for message in repeated(scope_message, 2) {
                     if turn.left == 0 {
                         turn = turn.yield_to_readers();
@@ -231,6 +231,16 @@ impl<'s> Turn<'s> {
         self.last = Some((id, home));
         home
     }
+}
+
+/// A submessage; one that comes in several parts is what all of them are one after the other, as everywhere in protobuf.
+fn merged(message: &[u8], field: u32) -> Cow<'_, [u8]> {
+    let mut parts = repeated(message, field);
+    let mut merged = Cow::Borrowed(parts.next().unwrap_or_default());
+    for part in parts {
+        merged.to_mut().extend_from_slice(part);
+    }
+    merged
 }
 
 /// A trace id that is 16 bytes long and not zero.

@@ -5,8 +5,12 @@
 //! that would take half of the store by itself gets no more spans. A production backend writes to disk; this one keeps the newest in memory, so that
 //! stopping the sandbox leaves nothing behind.
 //!
-//! The lock is held for some hundred spans at a time by a writer and for one chunk of an answer by a reader: neither waits
-//! for the other's whole request.
+//! Nothing is remembered of what went: a span that comes later begins its trace anew, as an orphan, and the trace counts
+//! among the evicted once more when it goes again.
+//!
+//! A writer holds the lock for some hundred spans at a time. A reader holds it for one segment of a search or one chunk of an
+//! answer, and where a trace begins in the chunk for putting its spans in order: so longest for a giant trace, in a time
+//! that grows little faster than its spans. Neither waits for the other's whole request.
 
 mod dependencies;
 mod dictionary;

@@ -272,13 +272,10 @@ pub(super) fn write_resource(out: &mut Vec<u8>, resource: &[u8], sorted: bool) {
     out.extend_from_slice(b"{\"attributes\":[");
     attribute::list(out, attributes.iter(), |out, (key, any)| attribute::otlp(out, key, any));
     out.push(b']');
-    for (number, value) in Fields::new(resource) {
-        if let (2, Value::Varint(count)) = (number, value)
-            && count > 0
-        {
-            out.extend_from_slice(b",\"droppedAttributesCount\":");
-            crate::backend::json::unsigned(out, count);
-        }
+    let dropped = Fields::new(resource).filter_map(|field| if let (2, Value::Varint(count)) = field { Some(count) } else { None });
+    if let Some(count) = dropped.last().filter(|&count| count > 0) {
+        out.extend_from_slice(b",\"droppedAttributesCount\":");
+        crate::backend::json::unsigned(out, count);
     }
     out.push(b'}');
 }
