@@ -97,6 +97,9 @@ struct Ring {
 
 impl Store {
     /// A store that keeps at most about `limit_bytes` resident (4 MB at least).
+    ///
+    /// That holds from some 64 MB on. In smaller ones what the allocator keeps back and the requests under way weigh more than
+    /// the eighth that is set aside for them: up to 10 MB are resident for 4, up to 30 MB for 16.
     pub fn new(limit_bytes: usize) -> Self {
         let limit = limit_bytes.max(MIN_LIMIT);
         let filled = limit - limit / 8;
