@@ -170,6 +170,71 @@ async fn a_span_that_was_exported_twice_is_shown_once() {
     assert_eq!(spans(&backend.json(&trace_path(1)).await).len(), 2);
     let summaries = backend.json(&format!("/api/v3/trace-summaries?{WINDOW}")).await;
     assert_eq!(summaries["summaries"][0]["spanCount"], 2);
+    let end = START / 1_000_000 + 60_000;
+    let links = backend.json(&format!("/api/dependencies?endTs={end}&lookback=3600000")).await["data"].clone();
+    assert_eq!(links, json!([{"parent": "shop", "child": "shop", "callCount": 1}]));
+    backend.store.ingest_traces(&encoded("shop", (1..=3).map(|number| span(2, number, 5)).collect())).unwrap();
+    let most = backend.json(&format!("/api/v3/trace-summaries?query.sortBy=most-spans&{WINDOW}")).await;
+    assert_eq!(trace_ids(&most), [2, 1].map(|trace| format!("{trace:032x}")), "three spans are more than twice two");
+    assert_eq!(backend.store.stats().spans, 5);
+}
+
+#[tokio::test]
+async fn a_large_trace_that_was_exported_twice_is_shown_once() {
+    let backend = Backend::start().await;
+    let all: Vec<_> = (1..=500).map(|number| span(1, number, 5)).collect();
+    for _ in 0..3 {
+        backend.store.ingest_traces(&encoded("shop", all.clone())).unwrap();
+    }
+    assert_eq!(spans(&backend.json(&trace_path(1)).await).len(), 500);
+}
+
+#[tokio::test]
+async fn spans_of_one_id_that_differ_in_anything_are_all_shown() {
+    use opentelemetry_proto::tonic::trace::v1::span::Event;
+    let event = |name: &str| vec![Event { name: name.to_owned(), ..Event::default() }];
+    let status = |message: &str| Some(Status { code: 2, message: message.to_owned() });
+    let failed = Span { status: status("no stock"), ..span(1, 1, 5) };
+    let attributes = |value| vec![text("attempt", value), text("why", &value.repeat(300))];
+    let different = [
+        span(1, 1, 5),
+        Span { attributes: attributes("1"), ..span(1, 1, 5) },
+        Span { attributes: attributes("2"), ..span(1, 1, 5) },
+        Span { events: event("retry"), ..span(1, 1, 5) },
+        Span { events: event("give up"), ..span(1, 1, 5) },
+        Span { status: status("no money"), ..failed.clone() },
+        failed,
+    ];
+    // Alone, and between others that make the trace too long for a look at every span that comes.
+    for others in [0, 100u64] {
+        let backend = Backend::start().await;
+        for _ in 0..3 {
+            for one in &different {
+                backend.store.ingest_traces(&encoded("shop", vec![one.clone()])).unwrap();
+            }
+            let others = (2..2 + others).map(|number| span(1, number, 5)).collect();
+            backend.store.ingest_traces(&encoded("shop", others)).unwrap();
+        }
+        assert_eq!(spans(&backend.json(&trace_path(1)).await).len(), different.len() + others as usize);
+    }
+}
+
+#[tokio::test]
+async fn a_time_of_zero_comes_back_as_it_was() {
+    let backend = Backend::start().await;
+    backend.store.ingest_traces(&encoded("shop", vec![Span { start_time_unix_nano: 0, ..span(1, 1, 5) }])).unwrap();
+    backend.store.ingest_traces(&encoded("shop", vec![span(1, 2, 5)])).unwrap();
+    let answer = backend.json(&trace_path(1)).await;
+    let starts: Vec<_> = spans(&answer).iter().map(|span| span["startTimeUnixNano"].as_str().unwrap()).collect();
+    assert_eq!(starts, ["0", (START + 2).to_string().as_str()]);
+    let timeless = LogRecord { time_unix_nano: 0, ..log(2, 0, "first") };
+    let backend = Backend::start().await;
+    for record in [timeless, log(2, 1, "second")] {
+        backend.store.ingest_logs(&log_request("shop", vec![record]).encode_to_vec()).unwrap();
+    }
+    let lines = backend.json("/api/logs?traceID=2").await;
+    assert_eq!(lines["data"][0]["timestamp"], "1970-01-01T00:00:00.000000000Z");
+    assert_eq!(lines["data"][1]["timestamp"], "2026-11-01T12:00:00.000000001Z");
 }
 
 // Hostile input.
@@ -340,6 +405,50 @@ async fn the_log_lines_of_a_trace_come_in_time_order_across_services() {
     assert_eq!(backend.get("/api/logs").await.0, 400);
 }
 
+#[tokio::test]
+async fn a_resource_in_two_parts_is_merged() {
+    let backend = Backend::start().await;
+    let part = |attribute, dropped_attributes_count| {
+        let resource = Resource { attributes: vec![attribute], dropped_attributes_count, ..Resource::default() };
+        ResourceSpans { resource: Some(resource), ..ResourceSpans::default() }
+    };
+    let scope_spans = vec![ScopeSpans { spans: vec![span(1, 1, 5)], ..ScopeSpans::default() }];
+    let parts = [
+        part(text("service.name", "shop"), 2),
+        part(text("host.name", "laptop"), 3),
+        ResourceSpans { scope_spans, ..ResourceSpans::default() },
+    ];
+    // Messages one after the other are the message that has all of their fields.
+    let parts: Vec<u8> = parts.iter().flat_map(ResourceSpans::encode_to_vec).collect();
+    let mut body = vec![0x0a];
+    prost::encoding::encode_varint(parts.len() as u64, &mut body);
+    body.extend_from_slice(&parts);
+    backend.store.ingest_traces(&body).unwrap();
+    assert_eq!(backend.json("/api/v3/services").await["services"], json!(["shop"]));
+    let answer = backend.json(&trace_path(1)).await;
+    let attributes = json!([
+        {"key": "host.name", "value": {"stringValue": "laptop"}},
+        {"key": "service.name", "value": {"stringValue": "shop"}},
+    ]);
+    let resource = json!({"attributes": attributes, "droppedAttributesCount": 3});
+    assert_eq!(answer["result"]["resourceSpans"][0]["resource"], resource);
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_scope_comes_back() {
+    use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
+    let backend = Backend::start().await;
+    let mut all = request("shop", vec![span(1, 1, 5)]);
+    let attributes = vec![text("library", "own")];
+    all.resource_spans[0].scope_spans[0].scope =
+        Some(InstrumentationScope { name: "shop".to_owned(), version: "1.2".to_owned(), attributes, dropped_attributes_count: 3 });
+    backend.store.ingest_traces(&all.encode_to_vec()).unwrap();
+    let scope = &backend.json(&trace_path(1)).await["result"]["resourceSpans"][0]["scopeSpans"][0]["scope"];
+    let library = json!({"key": "library", "value": {"stringValue": "own"}});
+    let expected = json!({"name": "shop", "version": "1.2", "attributes": [library], "droppedAttributesCount": 3});
+    assert_eq!(scope, &expected);
+}
+
 // What goes, and what stays.
 
 #[tokio::test]
@@ -392,6 +501,51 @@ async fn one_giant_trace_stays_within_the_limit_and_says_what_it_dropped() {
     let giant = backend.json(&trace_path(1)).await;
     assert_eq!(spans(&giant).len() as u64, stored);
     assert_eq!(spans(&backend.json(&trace_path(7)).await).len(), 1, "others are not pushed out by it");
+    let late = backend.store.ingest_traces(&encoded("shop", vec![span(7, 2, 5)])).unwrap();
+    assert_eq!((late.stored, late.rejected), (1, 0), "nor does it cost them their late spans");
+    assert_eq!(spans(&backend.json(&trace_path(7)).await).len(), 2);
+}
+
+#[tokio::test]
+async fn late_spans_of_many_traces_under_way_are_all_kept() {
+    for (limit, traces, under_way) in [(256 << 20, 30_000u128, 30_000u128), (16 << 20, 10_000, 1_000)] {
+        let backend = Backend::with_limit(limit).await;
+        let mut rejected = 0;
+        for first in (0..traces).step_by(under_way as usize) {
+            for numbers in [1..=2u64, 3..=7] {
+                for trace in first + 1..=first + under_way {
+                    let batch = numbers.clone().map(|number| span(trace, number, 5)).collect();
+                    rejected += backend.store.ingest_traces(&encoded("shop", batch)).unwrap().rejected;
+                }
+            }
+        }
+        let stats = backend.store.stats();
+        assert_eq!((rejected, stats.dropped), (0, 0), "{stats:?}");
+        assert!(stats.bytes <= stats.limit_bytes, "{stats:?}");
+        assert_eq!(stats.spans + stats.evicted_spans, traces as u64 * 7);
+        assert_eq!(stats.evicted_spans, 0, "{stats:?}");
+    }
+}
+
+#[tokio::test]
+async fn traces_that_only_ever_grow_stay_within_the_limit() {
+    let backend = Backend::with_limit(4 << 20).await;
+    let mut stored = 0;
+    for batch in 0..200u64 {
+        // Four traces, each nearly as large as a trace may be: together they do not fit.
+        for trace in 1..=4u128 {
+            let more = (1..=200).map(|number| span(trace, batch * 200 + number, 5)).collect();
+            stored += backend.store.ingest_traces(&encoded("shop", more)).unwrap().stored;
+        }
+        let stats = backend.store.stats();
+        assert!(stats.bytes <= stats.limit_bytes, "{stats:?}");
+        assert_eq!(stats.spans + stats.evicted_spans, stored);
+    }
+    // One body of large spans comes in one turn.
+    let huge = (0..100u64).map(|number| Span { name: "x".repeat(150_000), ..span(100 + u128::from(number), 1, 5) }).collect();
+    assert_eq!(backend.store.ingest_traces(&encoded("shop", huge)).unwrap().stored, 100);
+    let stats = backend.store.stats();
+    assert!(stats.bytes <= stats.limit_bytes, "{stats:?}");
 }
 
 // Search.

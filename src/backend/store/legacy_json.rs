@@ -69,8 +69,7 @@ pub(super) fn span(out: &mut Vec<u8>, open: &mut OpenTrace, shown: &Shown<'_>, r
     out.extend_from_slice(b"],\"logs\":[");
     list(out, tail.events, |out, event| write_event(out, event, raw));
     out.extend_from_slice(b"],\"processID\":\"p");
-    let process = open.resources.iter().position(|&resource| resource == group.resource).unwrap_or_default();
-    json::unsigned(out, process as u64 + 1);
+    json::unsigned(out, open.process(group.resource));
     out.extend_from_slice(b"\",\"warnings\":");
     if !raw && open.is_orphan(span) {
         out.push(b'[');
@@ -81,7 +80,20 @@ pub(super) fn span(out: &mut Vec<u8>, open: &mut OpenTrace, shown: &Shown<'_>, r
     }
 }
 
-/// The processes come last: by then all of them are known.
+/// `{"p1":…}`, all that the trace has.
+pub(super) fn processes(open: &OpenTrace, segment: &Segment, raw: bool) -> Vec<u8> {
+    let mut out = b"{".to_vec();
+    list(&mut out, open.resources.iter().enumerate(), |out, (at, &resource)| {
+        out.extend_from_slice(b"\"p");
+        json::unsigned(out, at as u64 + 1);
+        out.extend_from_slice(b"\":");
+        process(out, segment.resources.get(resource), raw);
+    });
+    out.push(b'}');
+    out
+}
+
+/// The processes come last, as in Jaeger; those of a trace that was evicted on the way were kept.
 pub(super) fn close(out: &mut Vec<u8>, open: &OpenTrace, segment: Option<&Segment>, raw: bool) {
     if open.is_first() {
         // Evicted between search and writing.
@@ -89,16 +101,16 @@ pub(super) fn close(out: &mut Vec<u8>, open: &OpenTrace, segment: Option<&Segmen
         trace_id(out, open.id);
         out.extend_from_slice(b"\",\"spans\":[");
     }
-    out.extend_from_slice(b"],\"processes\":{");
-    if let Some(segment) = segment {
-        list(out, open.resources.iter().enumerate(), |out, (at, &resource)| {
-            out.extend_from_slice(b"\"p");
-            json::unsigned(out, at as u64 + 1);
-            out.extend_from_slice(b"\":");
-            process(out, segment.resources.get(resource), raw);
-        });
+    out.extend_from_slice(b"],\"processes\":");
+    match segment {
+        _ if !open.processes.is_empty() => out.extend_from_slice(&open.processes),
+        Some(segment) => out.extend_from_slice(&processes(open, segment, raw)),
+        None => out.extend_from_slice(b"{}"),
     }
-    out.extend_from_slice(b"},\"warnings\":null}");
+    out.extend_from_slice(match segment {
+        Some(_) => b",\"warnings\":null}".as_slice(),
+        None => b",\"warnings\":[\"evicted while it was read: spans are missing\"]}",
+    });
 }
 
 fn process(out: &mut Vec<u8>, resource: &[u8], raw: bool) {

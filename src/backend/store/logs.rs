@@ -30,16 +30,14 @@ pub(super) fn add(segment: &mut Segment, entry: u32, group: u32, message: &[u8])
         }
     }
     let time = if time == 0 { observed } else { time };
-    if segment.base == 0 {
-        segment.base = time;
-    }
+    let base = *segment.base.get_or_insert(time);
     let entry = &mut segment.entries[entry as usize];
     let arena = &mut segment.arena;
     let record = arena.len() as u32;
     arena.extend_from_slice(&entry.last_log.to_le_bytes());
     arena.extend_from_slice(&span.to_le_bytes());
     arena.extend_from_slice(&group.to_le_bytes());
-    put_varint(arena, zigzag(time.wrapping_sub(segment.base).cast_signed()));
+    put_varint(arena, zigzag(time.wrapping_sub(base).cast_signed()));
     put_varint(arena, severity);
     put_bytes(arena, body);
     put_bytes(arena, text);
@@ -60,6 +58,8 @@ pub(crate) struct LogLines {
     segment: u32,
     /// When and where, the latest first: the end is the next to write.
     lines: Vec<(u64, u32)>,
+    /// A line was written, so that a comma comes before the next, if there is one: the rest may be evicted any time.
+    started: bool,
 }
 
 impl LogLines {
@@ -76,7 +76,7 @@ impl Store {
         let segment = ring.segment(home.segment)?;
         let mut lines: Vec<_> = records(segment, &segment.entries[home.entry as usize]).collect();
         lines.sort_by_key(|&(time, record)| std::cmp::Reverse((time, record)));
-        Some(LogLines { id, segment: home.segment, lines })
+        Some(LogLines { id, segment: home.segment, lines, started: false })
     }
 
     /// Appends lines until `out` is about `full` long. False once all are written.
@@ -85,10 +85,11 @@ impl Store {
         let Some(segment) = ring.segment(lines.segment) else { return false };
         while out.len() < full {
             let Some((time, record)) = lines.lines.pop() else { return false };
-            write(segment, lines.id, time, record, out);
-            if !lines.lines.is_empty() {
+            if lines.started {
                 out.push(b',');
             }
+            lines.started = true;
+            write(segment, lines.id, time, record, out);
         }
         true
     }
@@ -96,11 +97,12 @@ impl Store {
 
 fn records<'a>(segment: &'a Segment, entry: &Entry) -> impl Iterator<Item = (u64, u32)> + use<'a> {
     let mut next = entry.last_log;
+    let base = segment.base.unwrap_or_default();
     std::iter::from_fn(move || {
         let record = next;
         let head = segment.arena.get(record as usize..).filter(|_| record != NONE)?;
         next = u32::from_le_bytes(*head.first_chunk()?);
-        let time = segment.base.wrapping_add(unzigzag(number(&mut head.get(HEAD..)?)).cast_unsigned());
+        let time = base.wrapping_add(unzigzag(number(&mut head.get(HEAD..)?)).cast_unsigned());
         Some((time, record))
     })
 }

@@ -1,11 +1,16 @@
 //! The bounded store: a ring of segments under one lock, and the index that finds a trace's segment.
 //!
-//! A trace keeps going to the segment it began in. When the ring outgrows its limit the oldest segment goes, with whole
-//! traces and all that described them. A production backend writes to disk; this one keeps the newest in memory, so that
+//! A trace keeps going to the segment it began in, which takes no new traces once it has its share but grows with those it
+//! has. When the ring outgrows its limit the oldest segment goes, with whole traces and all that described them; a trace
+//! that would take half of the store by itself gets no more spans. A production backend writes to disk; this one keeps the newest in memory, so that
 //! stopping the sandbox leaves nothing behind.
 //!
-//! The lock is held for some hundred spans at a time by a writer and for one chunk of an answer by a reader: neither waits
-//! for the other's whole request.
+//! Nothing is remembered of what went: a span that comes later begins its trace anew, as an orphan, and the trace counts
+//! among the evicted once more when it goes again.
+//!
+//! A writer holds the lock for some hundred spans at a time. A reader holds it for one segment of a search or one chunk of an
+//! answer, and where a trace begins in the chunk for putting its spans in order: so longest for a giant trace, in a time
+//! that grows little faster than its spans. Neither waits for the other's whole request.
 
 mod dependencies;
 mod dictionary;
@@ -24,7 +29,6 @@ mod view;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use rustc_hash::FxSeededState;
 use segment::{Segment, TraceId};
 
 pub use dependencies::Dependency;
@@ -38,6 +42,7 @@ const MIN_LIMIT: usize = 4 << 20;
 const SEGMENTS: usize = 32;
 /// Offsets within a segment are 32 bits wide.
 const MAX_SHARE: usize = 512 << 20;
+const MAX_TRACE: usize = 1 << 30;
 
 /// The traces and logs that the embedded backend holds. Clones share one store.
 #[derive(Clone, Debug)]
@@ -83,19 +88,25 @@ struct Ring {
     filled: usize,
     /// A segment that reaches its share is closed to new traces.
     share: usize,
+    /// A trace that takes so many bytes is refused more.
+    largest_trace: usize,
     segments: VecDeque<Segment>,
-    homes: HashMap<TraceId, Home, FxSeededState>,
+    homes: HashMap<TraceId, Home>,
     stats: Stats,
 }
 
 impl Store {
     /// A store that keeps at most about `limit_bytes` resident (4 MB at least).
+    ///
+    /// That holds from some 64 MB on. In smaller ones what the allocator keeps back and the requests under way weigh more than
+    /// the eighth that is set aside for them: up to 10 MB are resident for 4, up to 30 MB for 16.
     pub fn new(limit_bytes: usize) -> Self {
         let limit = limit_bytes.max(MIN_LIMIT);
         let filled = limit - limit / 8;
         let share = (filled / SEGMENTS).min(MAX_SHARE);
-        let homes = HashMap::with_hasher(index::seeded());
-        let mut ring = Ring { limit, filled, share, segments: VecDeque::new(), homes, stats: Stats::default() };
+        let homes = HashMap::new();
+        let largest_trace = (filled / 2).min(MAX_TRACE);
+        let mut ring = Ring { limit, filled, share, largest_trace, segments: VecDeque::new(), homes, stats: Stats::default() };
         ring.segments.push_back(Segment::new(0, share));
         Self(Arc::new(Shared { turnstile: Mutex::new(()), ring: RwLock::new(ring) }))
     }
@@ -146,17 +157,17 @@ impl Ring {
         self.segments.back().is_none_or(|newest| newest.size() >= self.share)
     }
 
-    /// Closes the newest segment if it is full and evicts the oldest while there is too much. What was evicted is returned, to
-    /// be freed without the lock.
-    fn make_room(&mut self) -> Vec<Segment> {
+    /// Closes the newest segment if it is full and evicts the oldest while `needed` bytes more would be too much. What was
+    /// evicted is returned, to be freed without the lock.
+    fn make_room(&mut self, needed: usize) -> Vec<Segment> {
         let mut evicted = Vec::new();
         if self.is_full() {
             let number = self.newest().wrapping_add(1);
             self.segments.push_back(Segment::new(number, self.share));
         }
         let mut size = self.size();
-        // The newest stays, whatever it holds: it is at most a few shares.
-        while size > self.filled && self.segments.len() > 1 {
+        // The newest stays: it has less than its share, or was begun just now.
+        while size + needed > self.filled && self.segments.len() > 1 {
             let Some(oldest) = self.segments.pop_front() else { break };
             size -= oldest.size();
             for entry in &oldest.entries {

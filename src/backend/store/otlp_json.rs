@@ -119,12 +119,9 @@ fn open_scope(out: &mut Vec<u8>, scope: &[u8]) {
             json::string(out, text);
         }
     }
-    if repeated(scope, 3).next().is_some() {
-        comma(out, start);
-        out.extend_from_slice(b"\"attributes\":");
-        write_attributes(out, repeated(scope, 3));
-    }
-    out.extend_from_slice(b"},\"spans\":[");
+    let dropped = Fields::new(scope).filter_map(|field| if let (4, Value::Varint(count)) = field { Some(count) } else { None });
+    finish(out, start, repeated(scope, 3), dropped.last().unwrap_or_default());
+    out.extend_from_slice(b",\"spans\":[");
 }
 
 fn comma(out: &mut Vec<u8>, start: usize) {

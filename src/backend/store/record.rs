@@ -185,6 +185,13 @@ pub(super) struct Head {
     flags: u8,
 }
 
+/// All of a record but its link to the previous one: equal for a span that an exporter sent twice, for what a segment's
+/// dictionaries take and what they leave with the span does not change.
+pub(super) fn content<'a>(arena: &'a [u8], at: u32, dictionaries: &'a Dictionaries) -> &'a [u8] {
+    let following = Span::read(arena, at, 0, dictionaries).following().len();
+    arena.get(at as usize + size_of::<u32>()..arena.len() - following).unwrap_or_default()
+}
+
 impl Head {
     #[inline]
     pub fn read(arena: &[u8], at: u32) -> (Self, &[u8]) {
@@ -275,14 +282,6 @@ impl<'a> Span<'a> {
         }
     }
 
-    /// All but the link to the previous record: equal for a span that an exporter sent twice.
-    pub fn same_as(&self, other: &Span<'_>) -> bool {
-        let (mine, theirs) = (self.head, other.head);
-        (mine.id, mine.parent, mine.group, mine.flags) == (theirs.id, theirs.parent, theirs.group, theirs.flags)
-            && (self.start, self.duration, self.count) == (other.start, other.duration, other.count)
-            && self.name() == other.name()
-    }
-
     /// Whether an attribute is what is looked for.
     #[inline]
     pub fn any_attribute(&self, mut is_it: impl FnMut(Attribute<'a>) -> bool) -> bool {
@@ -307,7 +306,12 @@ impl<'a> Span<'a> {
     /// The attributes, appended to `out`, with the tail behind them.
     #[inline]
     pub fn attributes(&self, out: &mut Vec<Attribute<'a>>) -> Tail<'a> {
-        let mut rest = self.walk(|attribute| out.push(attribute));
+        self.tail(self.walk(|attribute| out.push(attribute))).0
+    }
+
+    /// The tail at `rest`, and what follows it.
+    #[inline]
+    fn tail(&self, mut rest: &'a [u8]) -> (Tail<'a>, &'a [u8]) {
         let mut tail = Tail::default();
         if self.head.flags & EXTRA != 0 {
             tail.message = bytes(&mut rest);
@@ -324,6 +328,11 @@ impl<'a> Span<'a> {
                 }
             }
         }
-        tail
+        (tail, rest)
+    }
+
+    /// What follows the record in the arena.
+    fn following(&self) -> &'a [u8] {
+        self.tail(self.walk(|_| {})).1
     }
 }

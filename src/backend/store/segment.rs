@@ -8,9 +8,13 @@ use std::sync::Mutex;
 use super::dependencies::Edge;
 use super::dictionary::Words;
 use super::index::{Index, hash};
-use super::record::{Dictionaries, Draft, NONE, Place, Span};
+use super::record::{self, Dictionaries, Draft, NONE, Place, Span};
 use crate::backend::attribute::{self, Any};
 use crate::backend::wire::{Fields, Value};
+
+/// In a trace of up to so many spans, one that comes a second time is not stored. In a larger one readers leave it out, but
+/// orders and dependencies count it twice.
+const SHORT: u32 = 64;
 
 /// High half and low half.
 pub(super) type TraceId = (u64, u64);
@@ -24,6 +28,8 @@ pub(super) struct Entry {
     pub last_log: u32,
     pub spans: u32,
     pub errors: u32,
+    /// How far the segment grew by this trace.
+    pub bytes: u32,
     pub start: u64,
     pub end: u64,
 }
@@ -64,7 +70,8 @@ pub(super) struct Service {
 pub(super) struct Segment {
     pub number: u32,
     pub arena: Vec<u8>,
-    pub base: u64,
+    /// The first time that came in: all others are kept as differences from it.
+    pub base: Option<u64>,
     pub entries: Vec<Entry>,
     pub dictionaries: Dictionaries,
     /// Whole `Resource` messages, whole `InstrumentationScope` messages, and the resources' OTLP JSON with sorted attributes.
@@ -104,7 +111,7 @@ impl Segment {
 
     pub fn add_entry(&mut self, id: TraceId) -> u32 {
         let number = self.entries.len() as u32;
-        self.entries.push(Entry { id, last: NONE, last_log: NONE, spans: 0, errors: 0, start: u64::MAX, end: 0 });
+        self.entries.push(Entry { id, last: NONE, last_log: NONE, spans: 0, errors: 0, bytes: 0, start: u64::MAX, end: 0 });
         // The entry, and its place in the index over all segments.
         self.small += with_slack(size_of::<Entry>()) + 56;
         number
@@ -145,14 +152,19 @@ impl Segment {
         number
     }
 
+    /// Adds a span, unless the trace has just this one: then it was exported twice.
     pub fn add_span(&mut self, entry_number: u32, group: u32, draft: &Draft<'_>, message: &[u8]) {
-        if self.base == 0 {
-            self.base = draft.start;
+        let entry = &self.entries[entry_number as usize];
+        let same_id = entry.spans <= SHORT && self.records(entry).any(|record| self.id_of(record) == draft.span_id);
+        let base = *self.base.get_or_insert(draft.start);
+        let record = self.arena.len() as u32;
+        let place = Place { previous: self.entries[entry_number as usize].last, group, base };
+        let name = draft.encode(message, place, &mut self.dictionaries, &mut self.arena);
+        if same_id && self.is_known(record, draft.span_id, entry_number) {
+            self.arena.truncate(record as usize);
+            return;
         }
         let entry = &mut self.entries[entry_number as usize];
-        let record = self.arena.len() as u32;
-        let place = Place { previous: entry.last, group, base: self.base };
-        let name = draft.encode(message, place, &mut self.dictionaries, &mut self.arena);
         entry.last = record;
         entry.spans += 1;
         entry.errors += u32::from(draft.status == 2);
@@ -167,6 +179,18 @@ impl Segment {
         if let Some(name) = name {
             self.add_operation(service_number, name, draft.kind());
         }
+    }
+
+    /// Whether one of the trace's records has the content of a record that is not linked yet.
+    #[cold]
+    fn is_known(&self, new: u32, id: u64, entry_number: u32) -> bool {
+        let content = |record| record::content(&self.arena, record, &self.dictionaries);
+        let mut records = self.records(&self.entries[entry_number as usize]);
+        records.any(|record| self.id_of(record) == id && content(record) == content(new))
+    }
+
+    fn id_of(&self, record: u32) -> u64 {
+        record::Head::read(&self.arena, record).0.id
     }
 
     #[inline]
@@ -192,14 +216,14 @@ impl Segment {
     }
 
     pub fn span(&self, record: u32) -> Span<'_> {
-        Span::read(&self.arena, record, self.base, &self.dictionaries)
+        Span::read(&self.arena, record, self.base.unwrap_or_default(), &self.dictionaries)
     }
 
     /// The records of a trace, newest first.
     pub fn records(&self, entry: &Entry) -> impl Iterator<Item = u32> + use<'_> {
         let first = (entry.last != NONE).then_some(entry.last);
         std::iter::successors(first, |&record| {
-            let previous = super::record::Head::read(&self.arena, record).0.previous;
+            let previous = record::Head::read(&self.arena, record).0.previous;
             (previous != NONE).then_some(previous)
         })
     }
@@ -248,13 +272,10 @@ pub(super) fn write_resource(out: &mut Vec<u8>, resource: &[u8], sorted: bool) {
     out.extend_from_slice(b"{\"attributes\":[");
     attribute::list(out, attributes.iter(), |out, (key, any)| attribute::otlp(out, key, any));
     out.push(b']');
-    for (number, value) in Fields::new(resource) {
-        if let (2, Value::Varint(count)) = (number, value)
-            && count > 0
-        {
-            out.extend_from_slice(b",\"droppedAttributesCount\":");
-            crate::backend::json::unsigned(out, count);
-        }
+    let dropped = Fields::new(resource).filter_map(|field| if let (2, Value::Varint(count)) = field { Some(count) } else { None });
+    if let Some(count) = dropped.last().filter(|&count| count > 0) {
+        out.extend_from_slice(b",\"droppedAttributesCount\":");
+        crate::backend::json::unsigned(out, count);
     }
     out.push(b'}');
 }

@@ -2,8 +2,10 @@
 //!
 //! A writer holds no lock between chunks. What is evicted meanwhile is simply missing from the answer, which stays valid.
 
+use rustc_hash::FxHashMap;
+
 use super::dictionary::Attribute;
-use super::record::{Span, Tail};
+use super::record::{Span, Tail, content};
 use super::segment::{Entry, Segment, TraceId};
 use super::{Ring, Store, legacy_json, otlp_json, summary};
 
@@ -46,8 +48,12 @@ pub(super) struct OpenTrace {
     ids: Vec<u64>,
     /// The resources, in order of appearance.
     pub resources: Vec<u32>,
+    /// Their places in that order.
+    places: FxHashMap<u32, u32>,
     /// Resource and scope of the span before.
     pub group: Option<(u32, u32)>,
+    /// The legacy form's processes, once a part of its spans is written: they come last, when the segment may be gone.
+    pub processes: Vec<u8>,
 }
 
 impl TraceWriter {
@@ -113,11 +119,13 @@ impl OpenTrace {
         records.reverse();
         let mut ids: Vec<(u64, u32)> = records.iter().map(|&record| (segment.span(record).head.id, record)).collect();
         ids.sort_unstable();
-        let mut twice: Vec<u32> = ids
-            .windows(2)
-            .filter(|pair| pair[0].0 == pair[1].0 && segment.span(pair[0].1).same_as(&segment.span(pair[1].1)))
-            .map(|pair| pair[1].1)
-            .collect();
+        let mut twice: Vec<u32> = Vec::new();
+        for same_id in ids.chunk_by(|a, b| a.0 == b.0).filter(|same_id| same_id.len() > 1) {
+            let content = |&(_, record): &(u64, u32)| (content(&segment.arena, record, &segment.dictionaries), record);
+            let mut contents: Vec<_> = same_id.iter().map(content).collect();
+            contents.sort_unstable();
+            twice.extend(contents.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1));
+        }
         if !twice.is_empty() {
             twice.sort_unstable();
             records.retain(|record| twice.binary_search(record).is_err());
@@ -129,7 +137,9 @@ impl OpenTrace {
             next: 0,
             ids: ids.into_iter().map(|(id, _)| id).collect(),
             resources: Vec::new(),
+            places: FxHashMap::default(),
             group: None,
+            processes: Vec::new(),
         };
         open.sort(segment);
         open
@@ -137,28 +147,30 @@ impl OpenTrace {
 
     /// Resources and their scopes stay together, in order of appearance.
     fn sort(&mut self, segment: &Segment) {
-        let mut groups: Vec<u32> = Vec::new();
-        let mut ranked: Vec<(u32, u32)> = Vec::with_capacity(self.records.len());
+        // Group to place of its resource and place of its own.
+        let mut ranks: FxHashMap<u32, (u32, u32)> = FxHashMap::default();
+        let mut ranked: Vec<((u32, u32), u32)> = Vec::with_capacity(self.records.len());
         for &record in &self.records {
             let number = segment.span(record).head.group;
-            let rank = groups.iter().position(|&group| group == number).unwrap_or_else(|| {
-                groups.push(number);
-                groups.len() - 1
+            let next = ranks.len() as u32;
+            let rank = *ranks.entry(number).or_insert_with(|| {
+                let resource = segment.groups[number as usize].resource;
+                let place = *self.places.entry(resource).or_insert_with(|| {
+                    self.resources.push(resource);
+                    self.resources.len() as u32 - 1
+                });
+                (place, next)
             });
-            ranked.push((rank as u32, record));
+            ranked.push((rank, record));
         }
         // A resource with several scopes: its scopes move up to its first.
-        let mut rank_of = vec![0u32; groups.len()];
-        for (rank, &number) in groups.iter().enumerate() {
-            let resource = segment.groups[number as usize].resource;
-            let position = self.resources.iter().position(|&known| known == resource).unwrap_or_else(|| {
-                self.resources.push(resource);
-                self.resources.len() - 1
-            });
-            rank_of[rank] = position as u32;
-        }
-        ranked.sort_by_key(|&(rank, _)| (rank_of[rank as usize], rank));
+        ranked.sort_by_key(|&(rank, _)| rank);
         self.records = ranked.into_iter().map(|(_, record)| record).collect();
+    }
+
+    /// The number that Jaeger's own JSON gives to the process of a resource.
+    pub fn process(&self, resource: u32) -> u64 {
+        self.places.get(&resource).map_or(1, |&place| u64::from(place) + 1)
     }
 
     pub fn is_first(&self) -> bool {
@@ -180,6 +192,11 @@ impl Ring {
             let dictionary = &segment.dictionaries.attributes;
             while let Some(&record) = open.records.get(open.next) {
                 if out.len() >= full {
+                    if let Style::Legacy { raw } = style
+                        && open.processes.is_empty()
+                    {
+                        open.processes = legacy_json::processes(open, segment, raw);
+                    }
                     return false;
                 }
                 attributes.clear();
@@ -212,4 +229,104 @@ pub(super) struct Shown<'a> {
     pub span: Span<'a>,
     pub attributes: &'a [Attribute<'a>],
     pub tail: Tail<'a>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::backend::wire::put_field;
+
+    const ID: u128 = 7;
+
+    /// An export request of one message: a resource of `service`, and whatever `message` is.
+    fn request(service: &str, messages: &[Vec<u8>]) -> Vec<u8> {
+        let field = |number, bytes: &[u8]| {
+            let mut out = Vec::new();
+            put_field(&mut out, number, bytes);
+            out
+        };
+        let value = field(1, service.as_bytes());
+        let attribute = [field(1, b"service.name"), field(2, &value)].concat();
+        let scope: Vec<u8> = messages.iter().flat_map(|message| field(2, message)).collect();
+        field(1, &[field(1, &field(1, &attribute)), field(2, &scope)].concat())
+    }
+
+    fn span(trace: u128, number: u64, name: &str) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_field(&mut out, 1, &trace.to_be_bytes());
+        put_field(&mut out, 2, &number.to_be_bytes());
+        put_field(&mut out, 5, name.as_bytes());
+        out
+    }
+
+    /// A store with a trace of a thousand spans and as many log lines.
+    fn filled() -> Store {
+        let store = Store::new(4 << 20);
+        let spans: Vec<_> = (1..=1_000).map(|number| span(ID, number, "work")).collect();
+        for service in ["shop", "stock"] {
+            store.ingest_traces(&request(service, &spans)).unwrap();
+        }
+        let mut line = Vec::new();
+        put_field(&mut line, 9, &ID.to_be_bytes());
+        store.ingest_logs(&request("shop", &vec![line; 1_000])).unwrap();
+        store
+    }
+
+    /// Fills the store with others until the trace is gone.
+    fn evict(store: &Store) {
+        let name = "x".repeat(100_000);
+        for trace in 100..200 {
+            store.ingest_traces(&request("other", &[span(trace, 1, &name)])).unwrap();
+        }
+        assert!(store.find(((ID >> 64) as u64, ID as u64)).is_none());
+    }
+
+    /// What a reader gets whose trace is evicted after the first chunk.
+    fn cut_short(store: &Store, mut more: impl FnMut(&mut Vec<u8>) -> bool) -> Value {
+        let mut answer = b"[".to_vec();
+        assert!(more(&mut answer), "the first chunk does not hold it all");
+        evict(store);
+        while more(&mut answer) {}
+        answer.push(b']');
+        serde_json::from_slice(&answer).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&answer)))
+    }
+
+    #[test]
+    fn log_lines_that_are_evicted_while_they_are_read_are_missing_and_no_more() {
+        let store = filled();
+        let mut lines = store.log_lines((0, ID as u64)).unwrap();
+        let answer = cut_short(&store, |out| {
+            let full = out.len() + 1_000;
+            store.write_log_lines(&mut lines, out, full)
+        });
+        let count = answer.as_array().unwrap().len();
+        assert!((1..1_000).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn a_trace_that_is_evicted_while_it_is_read_still_has_its_processes() {
+        for style in [Style::Otlp { raw: false }, Style::Legacy { raw: false }, Style::Legacy { raw: true }] {
+            let store = filled();
+            let mut writer = TraceWriter::new(style, store.all());
+            let answer = cut_short(&store, |out| {
+                let full = out.len() + 1_000;
+                store.write_traces(&mut writer, out, full)
+            });
+            let trace = &answer[0];
+            if let Style::Otlp { .. } = style {
+                let spans = trace["scopeSpans"][0]["spans"].as_array().unwrap().len();
+                assert!((1..2_000).contains(&spans), "{spans}");
+                continue;
+            }
+            let spans = trace["spans"].as_array().unwrap();
+            assert!((1..2_000).contains(&spans.len()), "{}", spans.len());
+            for span in spans {
+                let process = &trace["processes"][span["processID"].as_str().unwrap()];
+                assert_eq!(process["serviceName"], "shop");
+            }
+            assert!(trace["warnings"][0].as_str().unwrap().contains("evicted"), "{}", trace["warnings"]);
+        }
+    }
 }
