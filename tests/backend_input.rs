@@ -1,0 +1,104 @@
+//! What senders may do to the embedded backend: stall, crowd it, and spell their requests in every way that is in use.
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
+#[path = "support/backend.rs"]
+mod support;
+
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::stream::{self, StreamExt as _};
+use http_body_util::{BodyExt as _, StreamBody};
+use support::Backend;
+use tokio::task::JoinHandle;
+use tonic::transport::Endpoint;
+use tower::ServiceExt as _;
+
+const PROTOBUF: &str = "application/x-protobuf";
+/// As many large requests as are read at a time.
+const LARGE_AT_ONCE: usize = 4;
+/// Turns belong to the process, so tests that take them take turns themselves.
+static TURNS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// An `ExportTraceServiceRequest` of one field that nobody knows: valid, of any length, and nothing of it is stored.
+fn padding(length: usize) -> Vec<u8> {
+    let mut body = vec![15 << 3 | 2];
+    let mut rest = length;
+    while rest >= 0x80 {
+        body.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    body.push(rest as u8);
+    body.resize(body.len() + length, 0);
+    body
+}
+
+/// Sends `chunks` by gRPC on a connection of its own, which it then closes, unless it is to stall. The status's code.
+async fn grpc(address: String, chunks: Vec<Bytes>, stall: bool) -> String {
+    let channel = Endpoint::from_shared(address).unwrap().connect().await.unwrap();
+    let chunks = stream::iter(chunks).map(|chunk| Ok::<_, Infallible>(hyper::body::Frame::data(chunk)));
+    let body = match stall {
+        true => tonic::body::Body::new(StreamBody::new(chunks.chain(stream::pending()))),
+        false => tonic::body::Body::new(StreamBody::new(chunks)),
+    };
+    let path = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+    let request = http::Request::post(path).header("content-type", "application/grpc").header("te", "trailers");
+    let response = channel.oneshot(request.body(body).unwrap()).await.unwrap();
+    let status = |headers: &http::HeaderMap| headers.get("grpc-status").map(|value| value.to_str().unwrap().to_owned());
+    if let Some(code) = status(response.headers()) {
+        return code;
+    }
+    let trailers = response.into_body().collect().await.unwrap().trailers().cloned().unwrap();
+    status(&trailers).unwrap()
+}
+
+/// One message of gRPC, of which only `sent` bytes are there.
+fn message(length: usize, sent: usize) -> Vec<Bytes> {
+    let body = padding(length);
+    let mut prefix = vec![0];
+    prefix.extend_from_slice(&u32::try_from(body.len()).unwrap().to_be_bytes());
+    vec![prefix.into(), Bytes::from(body).slice(..sent)]
+}
+
+/// Posts a part of a body and then nothing more.
+fn stalled_post(backend: &Backend) -> JoinHandle<u16> {
+    let chunks = stream::iter([Ok::<_, Infallible>(padding(300 << 10))]).chain(stream::pending());
+    let request = backend.client.post(format!("{}/v1/traces", backend.http)).header("content-type", PROTOBUF);
+    let request = request.body(reqwest::Body::wrap_stream(chunks)).send();
+    tokio::spawn(async move { request.await.unwrap().status().as_u16() })
+}
+
+#[tokio::test]
+async fn half_sent_requests_of_both_protocols_share_one_bound_and_end() {
+    let _turn = TURNS.lock().await;
+    let backend = Backend::start().await;
+    let began = Instant::now();
+    let stalled: Vec<_> =
+        (0..LARGE_AT_ONCE).map(|_| tokio::spawn(grpc(backend.grpc.clone(), message(19 << 20, 2 << 20), true))).collect();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Small requests need no turn.
+    assert_eq!(backend.post("/v1/traces", PROTOBUF, padding(100)).await.0, 200);
+    assert_eq!(grpc(backend.grpc.clone(), message(100, 102), false).await, "0");
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    // A large one by HTTP waits until the stalled ones by gRPC were cut off.
+    assert_eq!(backend.post("/v1/traces", PROTOBUF, padding(1 << 20)).await.0, 200);
+    assert!(began.elapsed() > Duration::from_secs(4), "{:?}: nobody waited for a turn", began.elapsed());
+    for stalled in stalled {
+        assert_eq!(stalled.await.unwrap(), "4", "deadline exceeded");
+    }
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn stalled_posts_time_out_and_who_waited_for_them_is_served() {
+    let _turn = TURNS.lock().await;
+    let backend = Backend::start().await;
+    let stalled: Vec<_> = (0..LARGE_AT_ONCE).map(|_| stalled_post(&backend)).collect();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let length = 1 << 20;
+    assert_eq!(grpc(backend.grpc.clone(), message(length, length + 4), false).await, "0");
+    for stalled in stalled {
+        assert_eq!(stalled.await.unwrap(), 408);
+    }
+}
