@@ -5,9 +5,12 @@
 mod support;
 
 use std::convert::Infallible;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures_util::stream::{self, StreamExt as _};
 use http_body_util::{BodyExt as _, StreamBody};
 use support::Backend;
@@ -61,6 +64,17 @@ fn message(length: usize, sent: usize) -> Vec<Bytes> {
     vec![prefix.into(), Bytes::from(body).slice(..sent)]
 }
 
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+async fn post_gzip(backend: &Backend, content_type: &str, body: Vec<u8>) -> u16 {
+    let request = backend.client.post(format!("{}/v1/traces", backend.http)).header("content-type", content_type);
+    request.header("content-encoding", "gzip").body(body).send().await.unwrap().status().as_u16()
+}
+
 /// Posts a part of a body and then nothing more.
 fn stalled_post(backend: &Backend) -> JoinHandle<u16> {
     let chunks = stream::iter([Ok::<_, Infallible>(padding(300 << 10))]).chain(stream::pending());
@@ -101,4 +115,18 @@ async fn stalled_posts_time_out_and_who_waited_for_them_is_served() {
     for stalled in stalled {
         assert_eq!(stalled.await.unwrap(), 408);
     }
+}
+
+#[tokio::test]
+async fn small_gzip_bodies_are_served_while_large_ones_stall() {
+    let _turn = TURNS.lock().await;
+    let backend = Backend::start().await;
+    let stalled: Vec<_> = (0..LARGE_AT_ONCE).map(|_| stalled_post(&backend)).collect();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let began = Instant::now();
+    for _ in 0..4 {
+        assert_eq!(post_gzip(&backend, PROTOBUF, gzip(&padding(1 << 20))).await, 200);
+    }
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    stalled.into_iter().for_each(|stalled| stalled.abort());
 }

@@ -18,6 +18,8 @@ use super::MAX_BODY;
 const SMALL: usize = 256 << 10;
 /// So many larger ones are held at a time; the others wait.
 const LARGE_AT_ONCE: usize = 4;
+/// So many are unzipped at a time: a few kilobytes may become [`MAX_BODY`]. No sender can hold one of these up.
+const UNZIPPED_AT_ONCE: usize = 2;
 /// Who waits for its turn waits so long: more than a silent sender may hold a turn, less than exporters wait for an answer.
 const WAIT: Duration = Duration::from_secs(8);
 /// A sender has this long for its body, without the time that it waits for its turn.
@@ -29,7 +31,10 @@ const MAX_DRAIN: usize = 256 << 20;
 
 /// Hands out the permits for large bodies.
 #[derive(Clone, Debug)]
-pub(crate) struct Bodies(Arc<Semaphore>);
+pub(crate) struct Bodies {
+    large: Arc<Semaphore>,
+    unzipped: Arc<Semaphore>,
+}
 
 /// The bytes of a request; a large one keeps its permit until it is dropped.
 #[derive(Debug, Default)]
@@ -62,7 +67,8 @@ impl Default for Bodies {
 
 impl Bodies {
     fn new() -> Self {
-        Self(Arc::new(Semaphore::new(LARGE_AT_ONCE)))
+        let permits = |at_once| Arc::new(Semaphore::new(at_once));
+        Self { large: permits(LARGE_AT_ONCE), unzipped: permits(UNZIPPED_AT_ONCE) }
     }
 
     pub async fn read<B: Buf, E: Display>(&self, body: impl Stream<Item = Result<B, E>>) -> Result<Body, Unread> {
@@ -88,7 +94,7 @@ impl Bodies {
                 refused = Some(Unread::TooLarge);
             } else if refused.is_none() && read.is_small() && read.bytes.len() + length > SMALL {
                 let asked = Instant::now();
-                match permit(&self.0).await {
+                match permit(&self.large).await {
                     Ok(permit) => read.permit = Some(permit),
                     Err(busy) => refused = Some(busy),
                 }
@@ -110,6 +116,11 @@ impl Bodies {
             }
         }
         refused.map_or(Ok(read), Err)
+    }
+
+    /// What to hold while a body is unzipped and stored.
+    pub async fn unzipping(&self) -> Result<OwnedSemaphorePermit, Unread> {
+        permit(&self.unzipped).await
     }
 }
 
@@ -192,5 +203,21 @@ mod tests {
         assert!(matches!(waited, Err(Unread::Busy)), "{waited:?}");
         assert!(time < Duration::from_secs(10), "{time:?}: exporters have gone by then");
         assert!(small.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_bodies_are_unzipped_at_a_time_whoever_stalls() {
+        let bodies = Bodies::new();
+        let stalled = || bodies.read(sent(SMALL + 1, 1, Duration::from_secs(3600)));
+        let unzipping = async {
+            let mut held = Vec::new();
+            for _ in 0..UNZIPPED_AT_ONCE {
+                held.push(timeout(Duration::from_secs(1), bodies.unzipping()).await.unwrap().unwrap());
+            }
+            assert!(matches!(bodies.unzipping().await, Err(Unread::Busy)));
+            drop(held);
+            assert!(bodies.unzipping().await.is_ok());
+        };
+        let _ = tokio::join!(stalled(), stalled(), stalled(), stalled(), unzipping);
     }
 }

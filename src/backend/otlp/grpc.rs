@@ -106,9 +106,12 @@ impl Receiver {
         };
         let body = self.bodies.read_up_to(PREFIX + MAX_BODY, body.into_data_stream()).await?;
         let quick = body.is_small() && !gzip;
+        let permit = if gzip { Some(self.bodies.unzipping().await?) } else { None };
         let store = self.store.clone();
         let work = move || -> Result<http::Response<Body>, Status> {
             let (compressed, message) = message(&body)?;
+            // Held until the work is done, even if nobody waits for it any more.
+            let _permit = permit;
             let unzipped;
             let message = match compressed {
                 true if !gzip => return Err(Status::internal("a compressed message without grpc-encoding")),

@@ -106,8 +106,11 @@ impl Receiver {
         // Half a millisecond of work is done here; what may take longer must not hold up other requests. A small gzip body
         // may grow a thousandfold.
         let quick = body.is_small() && !gzip;
+        let permit = if gzip { Some(self.bodies.unzipping().await?) } else { None };
         let store = self.store.clone();
         let work = move || -> Result<Accepted, Refusal> {
+            // Held until the work is done, even if nobody waits for it any more.
+            let _permit = permit;
             let unzipped;
             let bytes = match gzip {
                 true => {
