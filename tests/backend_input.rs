@@ -13,12 +13,14 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::stream::{self, StreamExt as _};
 use http_body_util::{BodyExt as _, StreamBody};
+use serde_json::{Value, json};
 use support::Backend;
 use tokio::task::JoinHandle;
 use tonic::transport::Endpoint;
 use tower::ServiceExt as _;
 
 const PROTOBUF: &str = "application/x-protobuf";
+const JSON: &str = "application/json";
 /// As many large requests as are read at a time.
 const LARGE_AT_ONCE: usize = 4;
 /// Turns belong to the process, so tests that take them take turns themselves.
@@ -62,6 +64,10 @@ fn message(length: usize, sent: usize) -> Vec<Bytes> {
     let mut prefix = vec![0];
     prefix.extend_from_slice(&u32::try_from(body.len()).unwrap().to_be_bytes());
     vec![prefix.into(), Bytes::from(body).slice(..sent)]
+}
+
+fn span(trace: u128) -> Value {
+    json!({"traceId": format!("{trace:032x}"), "spanId": "00000000000000ab", "name": "order", "kind": 2})
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -129,4 +135,17 @@ async fn small_gzip_bodies_are_served_while_large_ones_stall() {
     }
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
     stalled.into_iter().for_each(|stalled| stalled.abort());
+}
+
+#[tokio::test]
+async fn every_member_of_a_gzip_body_is_read() {
+    let backend = Backend::start().await;
+    let body = json!({"resourceSpans": [{"scopeSpans": [{"spans": [span(1)]}]}]}).to_string();
+    let (first, second) = body.as_bytes().split_at(body.len() / 2);
+    assert_eq!(post_gzip(&backend, JSON, [gzip(first), gzip(second)].concat()).await, 200);
+    assert_eq!(backend.store.stats().spans, 1);
+    // Of protobuf half may be a whole request too, so that a cut would not show in the answer.
+    assert_eq!(post_gzip(&backend, PROTOBUF, [gzip(&padding(10)), gzip(&[0xff])].concat()).await, 400);
+    let bomb = gzip(&padding(11 << 20)).repeat(2);
+    assert_eq!(post_gzip(&backend, PROTOBUF, bomb).await, 413);
 }

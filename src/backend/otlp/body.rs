@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Buf;
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use futures_util::{Stream, StreamExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -124,10 +124,10 @@ impl Bodies {
     }
 }
 
-/// What a gzip body holds, up to [`MAX_BODY`].
+/// What a gzip body holds, up to [`MAX_BODY`]: one member or several, one after the other, as gzip allows.
 pub(crate) fn unzip(compressed: &[u8]) -> Result<Vec<u8>, Unread> {
     let mut bytes = Vec::new();
-    match GzDecoder::new(compressed).take(MAX_BODY as u64 + 1).read_to_end(&mut bytes) {
+    match MultiGzDecoder::new(compressed).take(MAX_BODY as u64 + 1).read_to_end(&mut bytes) {
         Ok(_) if bytes.len() > MAX_BODY => Err(Unread::TooLarge),
         Ok(_) => Ok(bytes),
         Err(error) => Err(Unread::NotGzip(error)),
