@@ -149,3 +149,23 @@ async fn every_member_of_a_gzip_body_is_read() {
     let bomb = gzip(&padding(11 << 20)).repeat(2);
     assert_eq!(post_gzip(&backend, PROTOBUF, bomb).await, 413);
 }
+
+#[tokio::test]
+async fn json_in_protobufs_own_spelling_arrives_and_foreign_json_is_refused() {
+    let backend = Backend::start().await;
+    let span = json!({
+        "trace_id": format!("{:032x}", 7), "span_id": "00000000000000ab", "name": "order", "kind": "SPAN_KIND_SERVER",
+        "attributes": [{"key": "items", "value": {"intValue": 1.0}}],
+    });
+    let body = json!({"resource_spans": [{"scope_spans": [{"spans": [span]}]}]});
+    assert_eq!(backend.post("/v1/traces", JSON, body.to_string()).await.0, 200);
+    let stored = &backend.json(&format!("/api/v3/traces/{:032x}", 7)).await["result"]["resourceSpans"][0];
+    let stored = &stored["scopeSpans"][0]["spans"][0];
+    assert_eq!(stored["kind"], 2);
+    assert_eq!(stored["attributes"][0]["value"]["intValue"], "1");
+
+    let (status, _, answer) = backend.post("/v1/traces", JSON, r#"{"resourceLogs":[]}"#).await;
+    assert_eq!(status, 400);
+    assert!(String::from_utf8_lossy(&answer).contains("resourceSpans"));
+    assert_eq!(backend.post("/v1/traces", JSON, "{}").await, (200, JSON.to_owned(), br#"{"partialSuccess":{}}"#.to_vec()));
+}
