@@ -169,3 +169,14 @@ async fn json_in_protobufs_own_spelling_arrives_and_foreign_json_is_refused() {
     assert!(String::from_utf8_lossy(&answer).contains("resourceSpans"));
     assert_eq!(backend.post("/v1/traces", JSON, "{}").await, (200, JSON.to_owned(), br#"{"partialSuccess":{}}"#.to_vec()));
 }
+
+#[tokio::test]
+async fn an_ampersand_in_a_path_belongs_to_the_name() {
+    let backend = Backend::start().await;
+    let resource = json!({"attributes": [{"key": "service.name", "value": {"stringValue": "R&D"}}]});
+    let body = json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span(1)]}]}]});
+    assert_eq!(backend.post("/v1/traces", JSON, body.to_string()).await.0, 200);
+    for path in ["/api/services/R&D/operations", "/api/services/R%26D/operations"] {
+        assert_eq!(backend.json(path).await["data"], json!(["order"]), "{path}");
+    }
+}
