@@ -109,6 +109,36 @@ async fn an_address_that_jaeger_wrote_asks_for_the_same() {
 }
 
 #[tokio::test]
+async fn tags_of_an_address_mean_the_same_in_the_form() {
+    let Some(browser) = Browser::start().await else { return };
+    let backend = Backend::start().await;
+    let tags = [("my key", "v"), ("a=b", "c"), ("plain", "x\ty"), ("plain", "line\nline"), ("{k", "v"), ("plain", "a\\b \"c\"")];
+    for (id, (key, value)) in (1..).zip(tags) {
+        backend.send(vec![span("shop", id, 1, None, "order", 1000, 0..20).tag(key, value)]).await;
+    }
+    for (id, (key, value)) in (1..).zip(tags) {
+        let tags = json!({key: value}).to_string();
+        let encoded: String = url::form_urlencoded::byte_serialize(tags.as_bytes()).collect();
+        browser.goto(&backend.page(&format!("/search?tags={encoded}"))).await;
+        browser.until("document.querySelectorAll('.result').length === 1").await;
+        assert_eq!(browser.eval("document.querySelector('.result a').pathname").await, format!("/trace/{id:032x}"), "{tags}");
+        // What the form says is searched for again.
+        browser.eval("history.replaceState(null, '', '/search?service=none')").await;
+        browser.click("button.primary").await;
+        browser.until("location.search.includes('tags')").await;
+        let asked = browser.eval("new URLSearchParams(location.search).get('tags')").await;
+        assert_eq!(serde_json::from_str::<Value>(asked.as_str().unwrap()).unwrap(), json!({key: value}));
+    }
+    browser.fill("[name=tags]", "plain=\"x\\ty\"").await;
+    browser.click("button.primary").await;
+    browser.until("new URLSearchParams(location.search).get('tags') === JSON.stringify({plain: 'x\\ty'})").await;
+    browser.fill("[name=tags]", "plain=\"\\d\"").await;
+    browser.click("button.primary").await;
+    browser.until_text("#tags-error", "Not a text in quotes").await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
 async fn self_time_is_what_the_children_leave_however_they_overlap() {
     let Some(browser) = Browser::start().await else { return };
     let backend = Backend::start().await;

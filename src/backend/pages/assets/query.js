@@ -114,14 +114,22 @@ function parseJsonTags(text) {
   return Object.fromEntries(Object.entries(tags).map(([key, value]) => [key, String(value)]));
 }
 
+/** A value in quotes is a JSON text, with all its escapes. */
 function unquote(text) {
-  return text.startsWith('"') && text.endsWith('"') && text.length > 1 ? text.slice(1, -1).replace(/\\(.)/g, "$1") : text;
+  if (!text.startsWith('"')) return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error(`Not a text in quotes as JSON has it: ${text}`);
+  }
 }
 
-/** Tags of an address, which are JSON there, as a person would type them. */
+/** Tags of an address, which are JSON there, as a person would type them; as JSON where typing them would mean something else. */
 function tagsText(text) {
   try {
-    return Object.entries(parseTags(text)).map(([key, value]) => `${key}=${/[\s"]/.test(value) || !value ? JSON.stringify(value) : value}`).join(" ");
+    const tags = parseTags(text);
+    const typed = Object.entries(tags).map(([key, value]) => `${key}=${/[\s"]/.test(value) || !value ? JSON.stringify(value) : value}`).join(" ");
+    return JSON.stringify(parseTags(typed)) === JSON.stringify(tags) ? typed : text;
   } catch {
     return text;
   }
