@@ -84,6 +84,10 @@ async fn the_form_asks_for_service_operation_tags_and_duration() {
     browser.fill("[name=minDuration]", "soon").await;
     browser.click("button.primary").await;
     browser.until_text("#minDuration-error", "A number and a unit").await;
+    browser.fill("[name=minDuration]", "").await;
+    browser.fill("[name=limit]", "100001").await;
+    browser.click("button.primary").await;
+    browser.until_text("#limit-error", "from 1 to 100,000").await;
     assert_eq!(browser.url().await, asked, "a search that cannot be run is not run");
     browser.assert_clean().await;
 }
@@ -254,6 +258,8 @@ async fn spans_with_missing_parents_circles_and_shared_ids_are_all_shown() {
     marked.sort_unstable();
     // The backend has already made the backward span one without a duration.
     assert_eq!(marked, ["circle", "its own parent", "orphan", "twin"]);
+    let why = browser.eval("[...document.querySelectorAll('.span .badge.warning')].map((badge) => badge.title).join('\\n')").await;
+    assert_eq!(why.as_str().unwrap().matches("0063 is not").count(), 1, "an orphan is told once that it is one: {why}");
     browser.assert_clean().await;
 }
 
@@ -307,8 +313,16 @@ async fn a_trace_that_grows_is_shown_whole() {
     backend.send(spans).await;
     browser.goto(&backend.trace(1)).await;
     browser.until("document.querySelectorAll('.span').length === 2").await;
+    backend.log(1, 1, "early line").await;
+    browser.click(".span .operation").await;
+    browser.until_text(".details", "early line").await;
+    browser.click(".span .operation").await;
+    browser.eval("document.activeElement.blur()").await;
+    backend.log(1, 1, "late line").await;
     backend.send(late).await;
     browser.until("document.querySelectorAll('.span').length === 4").await;
+    browser.click(".span .operation").await;
+    browser.until_text(".details", "late line").await;
     browser.assert_clean().await;
 }
 
