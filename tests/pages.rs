@@ -84,6 +84,10 @@ async fn the_form_asks_for_service_operation_tags_and_duration() {
     browser.fill("[name=minDuration]", "soon").await;
     browser.click("button.primary").await;
     browser.until_text("#minDuration-error", "A number and a unit").await;
+    browser.fill("[name=minDuration]", "").await;
+    browser.fill("[name=limit]", "100001").await;
+    browser.click("button.primary").await;
+    browser.until_text("#limit-error", "from 1 to 100,000").await;
     assert_eq!(browser.url().await, asked, "a search that cannot be run is not run");
     browser.assert_clean().await;
 }
@@ -105,6 +109,36 @@ async fn an_address_that_jaeger_wrote_asks_for_the_same() {
     browser.click(".result a").await;
     browser.find(".span").await;
     assert_eq!(browser.url().await, backend.trace(1));
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn tags_of_an_address_mean_the_same_in_the_form() {
+    let Some(browser) = Browser::start().await else { return };
+    let backend = Backend::start().await;
+    let tags = [("my key", "v"), ("a=b", "c"), ("plain", "x\ty"), ("plain", "line\nline"), ("{k", "v"), ("plain", "a\\b \"c\"")];
+    for (id, (key, value)) in (1..).zip(tags) {
+        backend.send(vec![span("shop", id, 1, None, "order", 1000, 0..20).tag(key, value)]).await;
+    }
+    for (id, (key, value)) in (1..).zip(tags) {
+        let tags = json!({key: value}).to_string();
+        let encoded: String = url::form_urlencoded::byte_serialize(tags.as_bytes()).collect();
+        browser.goto(&backend.page(&format!("/search?tags={encoded}"))).await;
+        browser.until("document.querySelectorAll('.result').length === 1").await;
+        assert_eq!(browser.eval("document.querySelector('.result a').pathname").await, format!("/trace/{id:032x}"), "{tags}");
+        // What the form says is searched for again.
+        browser.eval("history.replaceState(null, '', '/search?service=none')").await;
+        browser.click("button.primary").await;
+        browser.until("location.search.includes('tags')").await;
+        let asked = browser.eval("new URLSearchParams(location.search).get('tags')").await;
+        assert_eq!(serde_json::from_str::<Value>(asked.as_str().unwrap()).unwrap(), json!({key: value}));
+    }
+    browser.fill("[name=tags]", "plain=\"x\\ty\"").await;
+    browser.click("button.primary").await;
+    browser.until("new URLSearchParams(location.search).get('tags') === JSON.stringify({plain: 'x\\ty'})").await;
+    browser.fill("[name=tags]", "plain=\"\\d\"").await;
+    browser.click("button.primary").await;
+    browser.until_text("#tags-error", "Not a text in quotes").await;
     browser.assert_clean().await;
 }
 
@@ -224,6 +258,8 @@ async fn spans_with_missing_parents_circles_and_shared_ids_are_all_shown() {
     marked.sort_unstable();
     // The backend has already made the backward span one without a duration.
     assert_eq!(marked, ["circle", "its own parent", "orphan", "twin"]);
+    let why = browser.eval("[...document.querySelectorAll('.span .badge.warning')].map((badge) => badge.title).join('\\n')").await;
+    assert_eq!(why.as_str().unwrap().matches("0063 is not").count(), 1, "an orphan is told once that it is one: {why}");
     browser.assert_clean().await;
 }
 
@@ -277,8 +313,16 @@ async fn a_trace_that_grows_is_shown_whole() {
     backend.send(spans).await;
     browser.goto(&backend.trace(1)).await;
     browser.until("document.querySelectorAll('.span').length === 2").await;
+    backend.log(1, 1, "early line").await;
+    browser.click(".span .operation").await;
+    browser.until_text(".details", "early line").await;
+    browser.click(".span .operation").await;
+    browser.eval("document.activeElement.blur()").await;
+    backend.log(1, 1, "late line").await;
     backend.send(late).await;
     browser.until("document.querySelectorAll('.span').length === 4").await;
+    browser.click(".span .operation").await;
+    browser.until_text(".details", "late line").await;
     browser.assert_clean().await;
 }
 

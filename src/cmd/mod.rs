@@ -26,6 +26,8 @@ use crate::telemetry::{LogSettings, Logs};
 
 /// More workers would only pass requests of a few microseconds to and fro between them.
 const MOST_WORKERS: usize = 4;
+/// Beside the workers, for what would hold them up: unzipping, long answers, files. The runtime's default is 512.
+const MOST_BLOCKING: usize = 8;
 
 /// Runs the command that was typed.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
@@ -52,12 +54,13 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
 fn server_runtime() -> anyhow::Result<Runtime> {
     let workers = std::thread::available_parallelism().map_or(2, NonZero::get).clamp(2, MOST_WORKERS);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(workers).enable_all().build().context("cannot start the runtime")
+    builder.worker_threads(workers).max_blocking_threads(MOST_BLOCKING).enable_all().build().context("cannot start the runtime")
 }
 
 /// For one service in its container, and for clients that make one call.
 fn small_runtime() -> anyhow::Result<Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the runtime")
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.max_blocking_threads(MOST_BLOCKING).enable_all().build().context("cannot start the runtime")
 }
 
 /// Connections count as open files, and many systems allow a process 1,024 or fewer until it asks for more.

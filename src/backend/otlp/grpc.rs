@@ -4,29 +4,35 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use http_body_util::{BodyExt as _, Full};
 use tokio::net::TcpListener;
-use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::server::NamedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
 use tracing::warn;
 
+use super::body::{Bodies, Unread, unzip};
 use super::{MAX_BODY, Signal};
 use crate::backend::store::Store;
 use crate::server::{DRAIN, Stop};
 
-/// Requests that one connection may have under way; each may hold [`MAX_BODY`].
+/// Requests that one connection may have under way, so that none takes all the turns.
 const AT_ONCE: usize = 4;
+/// Before each message: whether it is compressed, and its length in four bytes.
+const PREFIX: usize = 5;
 
 /// Serves both services until `stop`, then finishes what is running.
 pub(crate) async fn serve(listener: TcpListener, store: Store, stop: Stop) -> anyhow::Result<()> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let receiver = Receiver { store, bodies: Bodies::default() };
     let server = Server::builder()
         .concurrency_limit_per_connection(AT_ONCE)
-        .add_service(TraceService(store.clone()))
-        .add_service(LogsService(store))
+        .add_service(TraceService(receiver.clone()))
+        .add_service(LogsService(receiver))
         .serve_with_incoming_shutdown(incoming, stop.stopped());
     let drained = async {
         stop.stopped().await;
@@ -42,25 +48,25 @@ pub(crate) async fn serve(listener: TcpListener, store: Store, stop: Stop) -> an
 }
 
 #[derive(Clone, Debug)]
-struct TraceService(Store);
+struct TraceService(Receiver);
 
 impl NamedService for TraceService {
     const NAME: &'static str = "opentelemetry.proto.collector.trace.v1.TraceService";
 }
 
 #[derive(Clone, Debug)]
-struct LogsService(Store);
+struct LogsService(Receiver);
 
 impl NamedService for LogsService {
     const NAME: &'static str = "opentelemetry.proto.collector.logs.v1.LogsService";
 }
 
-type ResponseFuture = Pin<Box<dyn Future<Output = Result<http::Response<tonic::body::Body>, Infallible>> + Send>>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
 
 macro_rules! service {
     ($service:ty, $signal:expr) => {
-        impl tower::Service<http::Request<tonic::body::Body>> for $service {
-            type Response = http::Response<tonic::body::Body>;
+        impl tower::Service<http::Request<Body>> for $service {
+            type Response = http::Response<Body>;
             type Error = Infallible;
             type Future = ResponseFuture;
 
@@ -68,16 +74,9 @@ macro_rules! service {
                 Poll::Ready(Ok(()))
             }
 
-            fn call(&mut self, request: http::Request<tonic::body::Body>) -> ResponseFuture {
-                let export = Export { store: self.0.clone(), signal: $signal };
-                Box::pin(async move {
-                    if !request.uri().path().ends_with("/Export") {
-                        return Ok(Status::unimplemented("the only method is Export").into_http());
-                    }
-                    let mut grpc =
-                        Grpc::new(BytesCodec).accept_compressed(CompressionEncoding::Gzip).max_decoding_message_size(MAX_BODY);
-                    Ok(grpc.unary(export, request).await)
-                })
+            fn call(&mut self, request: http::Request<Body>) -> ResponseFuture {
+                let receiver = self.0.clone();
+                Box::pin(async move { Ok(receiver.answer($signal, request).await.unwrap_or_else(Status::into_http)) })
             }
         }
     };
@@ -86,63 +85,93 @@ macro_rules! service {
 service!(TraceService, Signal::Traces);
 service!(LogsService, Signal::Logs);
 
-struct Export {
+/// Reads requests itself, with the bounds that HTTP has: tonic's reader makes room for all that a message's prefix promises, for
+/// as long as its sender likes, once for every request of every connection.
+#[derive(Clone, Debug)]
+struct Receiver {
     store: Store,
-    signal: Signal,
+    bodies: Bodies,
 }
 
-impl UnaryService<Bytes> for Export {
-    type Response = Vec<u8>;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Vec<u8>>, Status>> + Send>>;
-
-    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
-        let (store, signal) = (self.store.clone(), self.signal);
-        let body = request.into_inner();
-        let work = move || match signal.ingest(&store, &body) {
-            Ok(accepted) => Ok(Response::new(super::response(&accepted))),
-            Err(malformed) => Err(Status::invalid_argument(malformed.to_string())),
+impl Receiver {
+    async fn answer(&self, signal: Signal, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
+        let (head, body) = request.into_parts();
+        if !head.uri.path().ends_with("/Export") {
+            return Err(Status::unimplemented("the only method is Export"));
+        }
+        let gzip = match head.headers.get("grpc-encoding").map(HeaderValue::as_bytes) {
+            None | Some(b"identity") => false,
+            Some(b"gzip") => true,
+            Some(other) => return Err(unknown_encoding(other)),
         };
-        Box::pin(async move {
-            // Batches come some hundred spans at a time; a large one is stored beside the other requests.
-            tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Status::internal("internal error")))
-        })
+        let body = self.bodies.read_up_to(PREFIX + MAX_BODY, body.into_data_stream()).await?;
+        let quick = body.is_small() && !gzip;
+        let permit = if gzip { Some(self.bodies.unzipping().await?) } else { None };
+        let store = self.store.clone();
+        let work = move || -> Result<http::Response<Body>, Status> {
+            let (compressed, message) = message(&body)?;
+            // Held until the work is done, even if nobody waits for it any more.
+            let _permit = permit;
+            let unzipped;
+            let message = match compressed {
+                true if !gzip => return Err(Status::internal("a compressed message without grpc-encoding")),
+                true => {
+                    unzipped = unzip(message)?;
+                    &unzipped
+                }
+                false => message,
+            };
+            let accepted = signal.ingest(&store, message).map_err(|malformed| Status::invalid_argument(malformed.to_string()))?;
+            Ok(reply(&super::response(&accepted)))
+        };
+        if quick {
+            return work();
+        }
+        // What takes long must not hold up the other requests.
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Status::internal("internal error")))
     }
 }
 
-/// Messages as they are on the wire.
-#[derive(Clone, Copy, Debug, Default)]
-struct BytesCodec;
-
-impl Codec for BytesCodec {
-    type Encode = Vec<u8>;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
+impl From<Unread> for Status {
+    fn from(unread: Unread) -> Self {
+        let message = unread.to_string();
+        match unread {
+            Unread::TooLarge => Status::out_of_range(message),
+            Unread::TooSlow => Status::deadline_exceeded(message),
+            // Exporters send again what was unavailable; what was exhausted they drop.
+            Unread::Busy => Status::unavailable(message),
+            Unread::Broken(_) | Unread::NotGzip(_) => Status::invalid_argument(message),
+        }
     }
 }
 
-impl Encoder for BytesCodec {
-    type Item = Vec<u8>;
-    type Error = Status;
+fn unknown_encoding(encoding: &[u8]) -> Status {
+    let message = format!("unsupported grpc-encoding: {}; supported: gzip", String::from_utf8_lossy(encoding));
+    let mut status = Status::unimplemented(message);
+    status.metadata_mut().insert("grpc-accept-encoding", tonic::metadata::MetadataValue::from_static("identity,gzip"));
+    status
+}
 
-    fn encode(&mut self, item: Vec<u8>, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        out.put_slice(&item);
-        Ok(())
+/// The one message of a body, and whether it is compressed.
+fn message(body: &[u8]) -> Result<(bool, &[u8]), Status> {
+    let (prefix, message) = body.split_first_chunk::<PREFIX>().ok_or_else(|| Status::internal("the request has no message"))?;
+    let [flag, length @ ..] = *prefix;
+    match (flag, u64::from(u32::from_be_bytes(length)).cmp(&(message.len() as u64))) {
+        (0 | 1, std::cmp::Ordering::Equal) => Ok((flag == 1, message)),
+        (0 | 1, std::cmp::Ordering::Greater) => Err(Status::internal("the request ends before its message")),
+        (0 | 1, std::cmp::Ordering::Less) => Err(Status::internal("the request has more than one message")),
+        _ => Err(Status::internal(format!("invalid compression flag: {flag}; valid are 0 and 1"))),
     }
 }
 
-impl Decoder for BytesCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(message.copy_to_bytes(message.remaining())))
-    }
+fn reply(message: &[u8]) -> http::Response<Body> {
+    let mut framed = vec![0];
+    framed.extend_from_slice(&(message.len() as u32).to_be_bytes());
+    framed.extend_from_slice(message);
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    let body = Full::new(Bytes::from(framed)).with_trailers(std::future::ready(Some(Ok(trailers))));
+    let mut response = http::Response::new(Body::new(body));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
 }

@@ -3,18 +3,16 @@
 //! Nothing of a request is stored unless all of it is well formed.
 
 use std::convert::Infallible;
-use std::io::Read as _;
 use std::sync::Arc;
 
 use bytes::Buf;
-use flate2::read::GzDecoder;
 use futures_util::Stream;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Method, Response, StatusCode};
 use warp::{Filter, Reply};
 
-use super::body::{Bodies, Unread};
-use super::{MAX_BODY, Signal, json};
+use super::body::{Bodies, Unread, unzip};
+use super::{Signal, json};
 use crate::backend::json as write;
 use crate::backend::store::{Accepted, Store};
 use crate::backend::wire::{Malformed, put_field, put_varint};
@@ -22,6 +20,9 @@ use crate::backend::wire::{Malformed, put_field, put_varint};
 const INVALID_ARGUMENT: u64 = 3;
 const DEADLINE_EXCEEDED: u64 = 4;
 const RESOURCE_EXHAUSTED: u64 = 8;
+const UNAVAILABLE: u64 = 14;
+/// Whoever came at a busy time may come again after so many seconds.
+const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("5");
 
 /// `POST /v1/traces` and `/v1/logs`.
 pub(crate) fn routes(store: Store) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone {
@@ -78,7 +79,8 @@ impl From<Unread> for Refusal {
         let (http, code) = match unread {
             Unread::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, RESOURCE_EXHAUSTED),
             Unread::TooSlow => (StatusCode::REQUEST_TIMEOUT, DEADLINE_EXCEEDED),
-            Unread::Broken(_) => (StatusCode::BAD_REQUEST, INVALID_ARGUMENT),
+            Unread::Busy => (StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE),
+            Unread::Broken(_) | Unread::NotGzip(_) => (StatusCode::BAD_REQUEST, INVALID_ARGUMENT),
         };
         Self { http, code, message: unread.to_string() }
     }
@@ -104,8 +106,11 @@ impl Receiver {
         // Half a millisecond of work is done here; what may take longer must not hold up other requests. A small gzip body
         // may grow a thousandfold.
         let quick = body.is_small() && !gzip;
+        let permit = if gzip { Some(self.bodies.unzipping().await?) } else { None };
         let store = self.store.clone();
         let work = move || -> Result<Accepted, Refusal> {
+            // Held until the work is done, even if nobody waits for it any more.
+            let _permit = permit;
             let unzipped;
             let bytes = match gzip {
                 true => {
@@ -127,16 +132,6 @@ impl Receiver {
             let message = "internal error".to_owned();
             Err(Refusal { http: StatusCode::INTERNAL_SERVER_ERROR, code: 13, message })
         })
-    }
-}
-
-fn unzip(compressed: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let mut bytes = Vec::new();
-    let read = GzDecoder::new(compressed).take(MAX_BODY as u64 + 1).read_to_end(&mut bytes);
-    match read {
-        Ok(_) if bytes.len() > MAX_BODY => Err(Unread::TooLarge.into()),
-        Ok(_) => Ok(bytes),
-        Err(error) => Err(Malformed(format!("cannot read the gzip body: {error}").into()).into()),
     }
 }
 
@@ -203,13 +198,17 @@ impl Encoding {
             Self::Protobuf => "application/x-protobuf",
             Self::Json => "application/json",
         };
-        plain(status, media, body)
+        let mut response = plain(status, media, body);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S);
+        }
+        response
     }
 }
 
 fn plain(status: StatusCode, media: &'static str, body: impl Into<bytes::Bytes>) -> warp::reply::Response {
     let mut response = Response::new(body.into().into());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(media));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
     response
 }

@@ -28,11 +28,9 @@ impl Params {
     }
 }
 
-/// A segment of a path.
+/// A segment of a path. In a path, unlike in a form, plus and ampersand are themselves.
 pub(super) fn decode(segment: &str) -> String {
-    // Form decoding would turn a plus into a space, which in a path it is not.
-    let segment = segment.replace('+', "%2B");
-    url::form_urlencoded::parse(format!("={segment}").as_bytes()).next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+    percent_encoding::percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }
 
 /// A trace id: up to 32 hexadecimal digits, or base64.
@@ -173,7 +171,9 @@ mod tests {
     }
 
     #[test]
-    fn a_plus_in_a_path_is_a_plus() {
+    fn what_means_something_in_a_form_is_itself_in_a_path() {
         assert_eq!(decode("a+b%20c"), "a+b c");
+        assert_eq!(decode("R&D=x"), "R&D=x");
+        assert_eq!(decode("%26%2f%e2%82%ac%zz%"), "&/€%zz%");
     }
 }

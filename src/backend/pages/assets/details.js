@@ -4,7 +4,8 @@ import * as api from "/assets/api.js";
 import { el } from "/assets/dom.js";
 import * as format from "/assets/format.js";
 
-const logsOfTrace = new Map();
+// By what was read of the trace, not by its ID: a trace that has grown has more lines too.
+const logsOfTrace = new WeakMap();
 
 export function details(traceId, trace, span) {
   const after = (time) => format.duration(Number(time - trace.start));
@@ -44,14 +45,14 @@ function pairs(list, empty = "none") {
   return el("dl", { class: "pairs" }, list.map(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, value))));
 }
 
-/** Logs come from a request of their own, one a trace, made when the first details open. */
+/** Logs come from a request of their own, one for each state of a trace, made when the first details open. */
 function logsSection(traceId, trace, span) {
   const body = el("div", {}, el("p", { class: "help" }, "Loading …"));
-  if (!logsOfTrace.has(traceId)) logsOfTrace.set(traceId, api.logs(traceId));
-  logsOfTrace.get(traceId).then(
+  if (!logsOfTrace.has(trace)) logsOfTrace.set(trace, api.logs(traceId));
+  logsOfTrace.get(trace).then(
     (lines) => body.replaceChildren(logLines(lines, trace, span)),
     (error) => {
-      logsOfTrace.delete(traceId);
+      logsOfTrace.delete(trace);
       body.replaceChildren(el("p", { class: "help" }, error.status === 404 ? "none" : `Could not be loaded: ${error.message}`));
     });
   return section("Logs", body);

@@ -112,6 +112,8 @@ function link(spans) {
     if (parent === span) span.warnings.push("names itself as its parent");
     else if (span.parentId) {
       span.orphan = true;
+      // Backends say the same in fewer words.
+      span.warnings = span.warnings.filter((text) => !text.startsWith(`parent span ID=${span.parentId} is not in the trace`));
       span.warnings.push(`its parent ${span.parentId} is not stored: not arrived yet, not sent, or of a service that does not pass the context on`);
     }
     roots.push(span);

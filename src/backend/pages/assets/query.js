@@ -5,6 +5,8 @@ import { isDuration } from "/assets/format.js";
 export const DEFAULTS = {
   service: "", operation: "", tags: "", lookback: "1h", from: "", to: "", minDuration: "", maxDuration: "", limit: "20", sort: "newest",
 };
+// The backend refuses to search deeper, and so does Jaeger.
+const MAX_LIMIT = 100_000;
 const MINUTE_MS = 60_000;
 const UNIT_MS = { s: 1000, m: MINUTE_MS, h: 60 * MINUTE_MS, d: 24 * 60 * MINUTE_MS, w: 7 * 24 * 60 * MINUTE_MS };
 
@@ -80,7 +82,7 @@ export function problems(query) {
   for (const name of ["minDuration", "maxDuration"]) {
     if (query[name] && !isDuration(query[name])) found[name] = "A number and a unit: 100ms, 1.2s, 500us.";
   }
-  if (!/^[1-9]\d{0,5}$/.test(query.limit)) found.limit = "A whole number, 1 or more.";
+  if (!/^[1-9]\d{0,5}$/.test(query.limit) || Number(query.limit) > MAX_LIMIT) found.limit = "A whole number from 1 to 100,000.";
   if (query.lookback === "custom") {
     const [from, to] = [Date.parse(query.from), Date.parse(query.to)];
     if (Number.isNaN(from) || Number.isNaN(to)) found.from = "Both times are needed.";
@@ -114,14 +116,22 @@ function parseJsonTags(text) {
   return Object.fromEntries(Object.entries(tags).map(([key, value]) => [key, String(value)]));
 }
 
+/** A value in quotes is a JSON text, with all its escapes. */
 function unquote(text) {
-  return text.startsWith('"') && text.endsWith('"') && text.length > 1 ? text.slice(1, -1).replace(/\\(.)/g, "$1") : text;
+  if (!text.startsWith('"')) return text;
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error(`Not a text in quotes as JSON has it: ${text}`);
+  }
 }
 
-/** Tags of an address, which are JSON there, as a person would type them. */
+/** Tags of an address, which are JSON there, as a person would type them; as JSON where typing them would mean something else. */
 function tagsText(text) {
   try {
-    return Object.entries(parseTags(text)).map(([key, value]) => `${key}=${/[\s"]/.test(value) || !value ? JSON.stringify(value) : value}`).join(" ");
+    const tags = parseTags(text);
+    const typed = Object.entries(tags).map(([key, value]) => `${key}=${/[\s"]/.test(value) || !value ? JSON.stringify(value) : value}`).join(" ");
+    return JSON.stringify(parseTags(typed)) === JSON.stringify(tags) ? typed : text;
   } catch {
     return text;
   }
