@@ -23,8 +23,6 @@ const PROTOBUF: &str = "application/x-protobuf";
 const JSON: &str = "application/json";
 /// As many large requests as are read at a time.
 const LARGE_AT_ONCE: usize = 4;
-/// Turns belong to the process, so tests that take them take turns themselves.
-static TURNS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// An `ExportTraceServiceRequest` of one field that nobody knows: valid, of any length, and nothing of it is stored.
 fn padding(length: usize) -> Vec<u8> {
@@ -89,14 +87,22 @@ fn stalled_post(backend: &Backend) -> JoinHandle<u16> {
     tokio::spawn(async move { request.await.unwrap().status().as_u16() })
 }
 
+/// Waits until the backend holds so many large requests.
+async fn until_large(backend: &Backend, count: usize) {
+    let began = Instant::now();
+    while backend.json("/status").await["large_requests"] != count {
+        assert!(began.elapsed() < Duration::from_secs(10), "{}", backend.json("/status").await);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 #[tokio::test]
 async fn half_sent_requests_of_both_protocols_share_one_bound_and_end() {
-    let _turn = TURNS.lock().await;
     let backend = Backend::start().await;
     let began = Instant::now();
     let stalled: Vec<_> =
         (0..LARGE_AT_ONCE).map(|_| tokio::spawn(grpc(backend.grpc.clone(), message(19 << 20, 2 << 20), true))).collect();
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    until_large(&backend, LARGE_AT_ONCE).await;
     // Small requests need no turn.
     assert_eq!(backend.post("/v1/traces", PROTOBUF, padding(100)).await.0, 200);
     assert_eq!(grpc(backend.grpc.clone(), message(100, 102), false).await, "0");
@@ -112,10 +118,9 @@ async fn half_sent_requests_of_both_protocols_share_one_bound_and_end() {
 
 #[tokio::test]
 async fn stalled_posts_time_out_and_who_waited_for_them_is_served() {
-    let _turn = TURNS.lock().await;
     let backend = Backend::start().await;
     let stalled: Vec<_> = (0..LARGE_AT_ONCE).map(|_| stalled_post(&backend)).collect();
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    until_large(&backend, LARGE_AT_ONCE).await;
     let length = 1 << 20;
     assert_eq!(grpc(backend.grpc.clone(), message(length, length + 4), false).await, "0");
     for stalled in stalled {
@@ -125,10 +130,9 @@ async fn stalled_posts_time_out_and_who_waited_for_them_is_served() {
 
 #[tokio::test]
 async fn small_gzip_bodies_are_served_while_large_ones_stall() {
-    let _turn = TURNS.lock().await;
     let backend = Backend::start().await;
     let stalled: Vec<_> = (0..LARGE_AT_ONCE).map(|_| stalled_post(&backend)).collect();
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    until_large(&backend, LARGE_AT_ONCE).await;
     let began = Instant::now();
     for _ in 0..4 {
         assert_eq!(post_gzip(&backend, PROTOBUF, gzip(&padding(1 << 20))).await, 200);

@@ -24,6 +24,7 @@ pub use store::{Accepted, Dependency, Stats, Store};
 pub use wire::Malformed;
 
 use crate::server::{self, Stop};
+use otlp::body::Bodies;
 
 /// The sockets of the backend, bound by whoever knows the flags.
 #[derive(Debug)]
@@ -35,9 +36,10 @@ pub struct Listeners {
 
 /// Serves all three until `stop`, then finishes what is running.
 pub async fn serve(listeners: Listeners, store: Store, stop: Stop) -> anyhow::Result<()> {
-    let query = server::serve(listeners.query, query::routes(store.clone()), stop.clone());
-    let http = server::serve(listeners.otlp_http, otlp::http::routes(store.clone()), stop.clone());
-    let grpc = otlp::grpc::serve(listeners.otlp_grpc, store, stop);
+    let bodies = Bodies::new();
+    let query = server::serve(listeners.query, query::routes(store.clone(), bodies.clone()), stop.clone());
+    let http = server::serve(listeners.otlp_http, otlp::http::routes(store.clone(), bodies.clone()), stop.clone());
+    let grpc = otlp::grpc::serve(listeners.otlp_grpc, store, bodies, stop);
     let ((), (), grpc) = tokio::join!(query, http, grpc);
     grpc.context("OTLP/gRPC server failed")
 }

@@ -3,12 +3,13 @@
 use std::fmt::Display;
 use std::io::Read as _;
 use std::ops::Deref;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Buf;
 use flate2::read::MultiGzDecoder;
 use futures_util::{Stream, StreamExt as _};
+use http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -29,7 +30,7 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// So much of a refused body is read and thrown away, so that its sender gets to see the answer.
 const MAX_DRAIN: usize = 256 << 20;
 
-/// Hands out the permits for large bodies.
+/// Hands out the permits for large bodies; clones share them, as a backend's servers share its memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Bodies {
     large: Arc<Semaphore>,
@@ -57,18 +58,27 @@ pub(crate) enum Unread {
     NotGzip(std::io::Error),
 }
 
-/// The permits that every server of the process shares, for they share its memory.
-impl Default for Bodies {
-    fn default() -> Self {
-        static SHARED: LazyLock<Bodies> = LazyLock::new(Bodies::new);
-        SHARED.clone()
+impl Unread {
+    /// What an HTTP server answers. Exporters repeat what was answered 503.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Unread::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Unread::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Unread::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Unread::Broken(_) | Unread::NotGzip(_) => StatusCode::BAD_REQUEST,
+        }
     }
 }
 
 impl Bodies {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let permits = |at_once| Arc::new(Semaphore::new(at_once));
         Self { large: permits(LARGE_AT_ONCE), unzipped: permits(UNZIPPED_AT_ONCE) }
+    }
+
+    /// Large bodies that are held now.
+    pub fn large(&self) -> usize {
+        LARGE_AT_ONCE - self.large.available_permits()
     }
 
     pub async fn read<B: Buf, E: Display>(&self, body: impl Stream<Item = Result<B, E>>) -> Result<Body, Unread> {

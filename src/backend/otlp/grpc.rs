@@ -26,9 +26,9 @@ const AT_ONCE: usize = 4;
 const PREFIX: usize = 5;
 
 /// Serves both services until `stop`, then finishes what is running.
-pub(crate) async fn serve(listener: TcpListener, store: Store, stop: Stop) -> anyhow::Result<()> {
+pub(crate) async fn serve(listener: TcpListener, store: Store, bodies: Bodies, stop: Stop) -> anyhow::Result<()> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let receiver = Receiver { store, bodies: Bodies::default() };
+    let receiver = Receiver { store, bodies };
     let server = Server::builder()
         .concurrency_limit_per_connection(AT_ONCE)
         .add_service(TraceService(receiver.clone()))

@@ -25,8 +25,8 @@ const UNAVAILABLE: u64 = 14;
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("5");
 
 /// `POST /v1/traces` and `/v1/logs`.
-pub(crate) fn routes(store: Store) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone {
-    let receiver = Arc::new(Receiver { store, bodies: Bodies::default() });
+pub(crate) fn routes(store: Store, bodies: Bodies) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone {
+    let receiver = Arc::new(Receiver { store, bodies });
     warp::any()
         .map(move || receiver.clone())
         .and(warp::path::full())
@@ -76,13 +76,13 @@ impl From<Malformed> for Refusal {
 
 impl From<Unread> for Refusal {
     fn from(unread: Unread) -> Self {
-        let (http, code) = match unread {
-            Unread::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, RESOURCE_EXHAUSTED),
-            Unread::TooSlow => (StatusCode::REQUEST_TIMEOUT, DEADLINE_EXCEEDED),
-            Unread::Busy => (StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE),
-            Unread::Broken(_) | Unread::NotGzip(_) => (StatusCode::BAD_REQUEST, INVALID_ARGUMENT),
+        let code = match unread {
+            Unread::TooLarge => RESOURCE_EXHAUSTED,
+            Unread::TooSlow => DEADLINE_EXCEEDED,
+            Unread::Busy => UNAVAILABLE,
+            Unread::Broken(_) | Unread::NotGzip(_) => INVALID_ARGUMENT,
         };
-        Self { http, code, message: unread.to_string() }
+        Self { http: unread.status(), code, message: unread.to_string() }
     }
 }
 

@@ -8,6 +8,7 @@ use warp::Reply as _;
 use warp::reply::Response as Body;
 
 use crate::backend::json as write;
+use crate::backend::otlp::body::Bodies;
 use crate::backend::store::{Store, TraceWriter};
 
 /// The store's lock is held for about this much of an answer at a time.
@@ -17,9 +18,10 @@ pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Body {
     with_type(status, "application/json", body)
 }
 
-/// That it runs, and the counters of the store.
-pub(super) fn status(store: &Store) -> Body {
-    json(StatusCode::OK, serde_json::json!({"status": "StatusOK", "store": store.stats()}).to_string())
+/// That it runs, the counters of the store, and how many large requests are being read.
+pub(super) fn status(store: &Store, bodies: &Bodies) -> Body {
+    let status = serde_json::json!({"status": "StatusOK", "store": store.stats(), "large_requests": bodies.large()});
+    json(StatusCode::OK, status.to_string())
 }
 
 fn with_type(status: StatusCode, media: &'static str, body: impl Into<Bytes>) -> Body {

@@ -12,7 +12,7 @@ use super::params::{self, Params};
 use super::v3::{depth, lower, upper};
 use crate::backend::attribute::list;
 use crate::backend::json;
-use crate::backend::otlp::body::{Bodies, Unread};
+use crate::backend::otlp::body::Bodies;
 use crate::backend::otlp::{self, MAX_BODY};
 use crate::backend::store::{Query, Sort, Store, Style, TraceWriter};
 
@@ -244,8 +244,7 @@ fn dependencies(store: &Store, params: &Params) -> Response {
 async fn transform<B: Buf>(body: impl Stream<Item = Result<B, warp::Error>>, bodies: &Bodies) -> Response {
     let bytes = match bodies.read(body).await {
         Ok(bytes) => bytes,
-        Err(Unread::TooLarge) => return legacy_error(StatusCode::PAYLOAD_TOO_LARGE, &Unread::TooLarge.to_string()),
-        Err(error) => return legacy_error(StatusCode::BAD_REQUEST, &error.to_string()),
+        Err(unread) => return legacy_error(unread.status(), &unread.to_string()),
     };
     blocking(move || {
         // A store of its own, large enough that nothing of one body is evicted.

@@ -6,7 +6,7 @@
 //!   Without it the traces that arrived last come first, as in Jaeger.
 //! - `GET /api/logs?traceID=…`: `{"data":[{timestamp, severity, service, body, attributes, trace_id, span_id}], …}` in time
 //!   order; timestamps are RFC 3339 with nanoseconds, body and attributes ordinary JSON.
-//! - `GET /status`: ready, and what the store holds and has let go: `{"status":"StatusOK","store":{…}}`.
+//! - `GET /status`: ready, and what the store holds and has let go: `{"status":"StatusOK","store":{…},"large_requests":n}`.
 //! - Expressions (`query.filter`) are newer than any release of Jaeger; they get a 400 instead of being ignored.
 
 mod answer;
@@ -31,9 +31,8 @@ use params::Params;
 const MAX_DEPTH: usize = 100_000;
 
 /// Everything on the query port.
-pub(crate) fn routes(store: Store) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone {
+pub(crate) fn routes(store: Store, bodies: Bodies) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone {
     let query = warp::query::raw().or_else(|_| async { Ok::<_, Infallible>((String::new(),)) });
-    let bodies = Bodies::default();
     let api = warp::path::full()
         .and(warp::method())
         .and(query)
@@ -46,7 +45,7 @@ pub(crate) fn routes(store: Store) -> impl Filter<Extract = (impl Reply,), Error
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             let params = Params::parse(&query);
             match (&method, path.as_slice()) {
-                (&Method::GET, ["status"]) => answer::status(&store),
+                (&Method::GET, ["status"]) => answer::status(&store, &bodies),
                 (&Method::GET, ["api", "v3", rest @ ..]) => v3::answer(store, rest, params).await,
                 (&Method::GET, ["api", "logs"]) => logs::answer(store, params).await,
                 (_, ["api", rest @ ..]) => legacy::answer(store, &method, rest, params, body, &bodies).await,
