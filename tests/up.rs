@@ -380,6 +380,10 @@ async fn a_backend_that_answers_500_or_never_costs_no_request() {
             assert!(sandbox.press(button).await["latency_ms"].as_f64().unwrap() < 5_000.0);
         }
         until_said(&sandbox, "telemetry is being lost").await;
+        let reason = if hangs { "did not answer within 300ms" } else { "500" };
+        let printed = sandbox.role.printed();
+        let line = printed.lines().find(|line| line.contains("telemetry is being lost")).unwrap();
+        assert!(line.contains(reason), "{line}");
     }
 }
 

@@ -49,6 +49,8 @@ struct Shared {
     capacity: usize,
     lost_spans: AtomicU64,
     lost_logs: AtomicU64,
+    /// Why an export failed, until somebody has said it.
+    failure: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +76,7 @@ impl Pipeline {
             capacity: settings.queue,
             lost_spans: AtomicU64::new(0),
             lost_logs: AtomicU64::new(0),
+            failure: Mutex::default(),
         }));
         tokio::spawn(export(pipeline.clone(), sinks, settings.delay));
         pipeline
@@ -149,6 +152,12 @@ impl Pipeline {
     }
 }
 
+impl Shared {
+    fn failure(&self) -> MutexGuard<'_, Option<String>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The task: takes what waits, exports it, says once when something is lost and once when all is well again.
 async fn export(pipeline: Pipeline, mut sinks: Sinks, delay: Duration) {
     let mut ticks = tokio::time::interval(delay);
@@ -171,29 +180,31 @@ async fn export(pipeline: Pipeline, mut sinks: Sinks, delay: Duration) {
         let round = export_all(&pipeline.0, &sinks, taken.spans, taken.logs);
         tokio::pin!(round);
         // A slow endpoint holds up the round but not the word about what is being lost meanwhile.
-        let failure = loop {
+        loop {
             tokio::select! {
-                failure = &mut round => break failure,
-                _ = ticks.tick() => outage.observe(pipeline.lost(), None),
+                () = &mut round => break,
+                _ = ticks.tick() => outage.observe(&pipeline),
             }
-        };
+        }
         for flush in taken.flushes {
             // Whoever asked may have stopped waiting.
             let _ = flush.send(());
         }
-        outage.observe(pipeline.lost(), failure);
+        outage.observe(&pipeline);
         if taken.closed {
             return;
         }
     }
 }
 
-/// Exports in slices, so that requests get their turn between them; returns why the first that failed did.
-async fn export_all(shared: &Shared, sinks: &Sinks, spans: Vec<(ResourceId, SpanData)>, logs: Vec<LogItem>) -> Option<String> {
-    let mut failure = None;
-    let mut count = |lost: &AtomicU64, failed: Failed| {
+/// Exports in slices, so that requests get their turn between them.
+async fn export_all(shared: &Shared, sinks: &Sinks, spans: Vec<(ResourceId, SpanData)>, logs: Vec<LogItem>) {
+    let count = |lost: &AtomicU64, failed: Failed| {
+        // The reason first: whoever sees the count finds it.
+        if let Some(reason) = failed.reason {
+            shared.failure().get_or_insert(reason);
+        }
         lost.fetch_add(failed.items, Relaxed);
-        failure = failure.take().or(failed.reason);
     };
     let mut spans = spans.into_iter();
     while spans.len() > 0 {
@@ -205,7 +216,6 @@ async fn export_all(shared: &Shared, sinks: &Sinks, spans: Vec<(ResourceId, Span
         count(&shared.lost_logs, sinks.export_logs(logs.by_ref().take(SLICE)).await);
         tokio::task::yield_now().await;
     }
-    failure
 }
 
 /// Turns a stream of losses into two log lines: one at the first, one when it is over.
@@ -221,19 +231,22 @@ impl Outage {
     /// So many rounds without a loss end an outage: an endpoint that fails every other time is one outage, not many.
     const QUIET_ROUNDS: u32 = 25;
 
-    fn observe(&mut self, lost: Lost, failure: Option<String>) {
+    fn observe(&mut self, pipeline: &Pipeline) {
+        let lost = pipeline.lost();
         if lost.total() > self.seen {
             self.seen = lost.total();
             self.quiet_rounds = 0;
             if !self.running {
                 self.running = true;
-                let reason = failure.as_deref().unwrap_or("the queue is full: its endpoint is too slow");
+                let failure = pipeline.0.failure().take();
+                let reason = failure.unwrap_or_else(|| "the queue is full: its endpoint is too slow".to_owned());
                 warn!(reason, "telemetry is being lost; requests go on, losses are counted");
             }
         } else if self.running {
             self.quiet_rounds += 1;
             if self.quiet_rounds >= Self::QUIET_ROUNDS {
                 let (spans, logs) = (lost.spans - self.before.spans, lost.logs - self.before.logs);
+                pipeline.0.failure().take();
                 info!(lost_spans = spans, lost_logs = logs, "telemetry arrives again");
                 *self = Self { seen: lost.total(), before: lost, ..Self::default() };
             }
