@@ -47,11 +47,6 @@ impl Caller {
         Self { client, instrument, limit }
     }
 
-    /// The same connections with the spans of another service.
-    pub fn with_instrument(&self, instrument: Instrument) -> Self {
-        Self { instrument, ..self.clone() }
-    }
-
     /// GETs `url` inside `parent`. An answer with any status is an answer.
     pub async fn get(&self, parent: &Context, url: &Url) -> Result<Called, CallError> {
         let cx = self.instrument.client_span(parent, &Method::GET, url);

@@ -126,10 +126,6 @@ impl Sandbox {
         &self.game
     }
 
-    pub fn telemetry(&self) -> &Telemetry {
-        &self.telemetry
-    }
-
     /// Stops in the order of the requests' way, so that what is running finds everything it still needs.
     pub async fn stop(mut self) {
         self.frontend.stop().await;

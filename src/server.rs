@@ -44,10 +44,6 @@ impl Stop {
         self.0.send_replace(true);
     }
 
-    pub fn is_stopped(&self) -> bool {
-        *self.0.borrow()
-    }
-
     /// Resolves once [`Stop::stop`] was called.
     pub fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut receiver = self.0.subscribe();

@@ -274,3 +274,30 @@ fn error(status: StatusCode, text: &str) -> Response {
 async fn sleep(delay: Duration) {
     async_io::Timer::after(delay).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mystery::Delay;
+    use crate::telemetry::{Exporter, TelemetrySettings};
+    use futures_util::FutureExt as _;
+
+    #[tokio::test]
+    async fn a_request_beyond_the_bound_is_told_to_come_again() {
+        let settings = TelemetrySettings { traces: Exporter::None, ..TelemetrySettings::default() };
+        let telemetry = Telemetry::start(&settings, None).unwrap();
+        let name = ServiceName { layer: 2, number: 0 };
+        let service = Service::new(name, false, &telemetry, crate::outbound::client().unwrap());
+        let delay = Delay { median_ms: 60_000.0, sigma: 0.0 };
+        let next = Arc::new([]);
+        service.assign(Assignment { service: name, delay, route: Route::Straight, next, fault: None }).unwrap();
+        let routes = service.routes();
+        let request = || Box::pin(warp::test::request().path("/").reply(&routes));
+        let mut running: Vec<_> = (0..MAX_IN_FLIGHT).map(|_| request()).collect();
+        assert!(running.iter_mut().all(|request| request.now_or_never().is_none()), "all of them are asleep");
+        let refused = request().await;
+        assert_eq!((refused.status(), &refused.headers()["retry-after"]), (StatusCode::SERVICE_UNAVAILABLE, &"1".parse().unwrap()));
+        running.pop();
+        assert!(request().now_or_never().is_none(), "one that ended makes room");
+    }
+}

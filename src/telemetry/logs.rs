@@ -57,7 +57,7 @@ impl Logs {
 }
 
 /// The subscriber that [`Logs::start`] installs, with a writer of the caller's choice.
-pub fn subscriber<W>(settings: &LogSettings, writer: W) -> anyhow::Result<impl Subscriber + Send + Sync + use<W>>
+fn subscriber<W>(settings: &LogSettings, writer: W) -> anyhow::Result<impl Subscriber + Send + Sync + use<W>>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -200,5 +200,56 @@ impl Visit for Fields {
 
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.others.push((field.name(), value.into()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(console: &str, write: impl FnOnce()) -> Vec<Value> {
+        let settings = LogSettings { console: console.to_owned(), export: "off".to_owned(), service: "dummy-1-17".to_owned() };
+        let lines = Lines::default();
+        let writer = lines.clone();
+        tracing::subscriber::with_default(subscriber(&settings, move || writer.clone()).unwrap(), write);
+        let lines = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_line_is_json_with_typed_fields_and_none_displaces_what_every_line_has() {
+        let lines = written("info", || tracing::info!(calls = 3, failed = true, service = "mine", "two\nlines"));
+        let [line] = &lines[..] else { panic!("{lines:?}") };
+        assert_eq!((&line["calls"], &line["failed"], &line["message"]), (&3.into(), &true.into(), &"two\nlines".into()));
+        assert_eq!((&line["level"], &line["service"]), (&"INFO".into(), &"dummy-1-17".into()));
+        assert!(line["timestamp"].as_str().unwrap().ends_with('Z'), "{line}");
+        assert!(line.get("trace_id").is_none(), "it belongs to no request");
+    }
+
+    #[test]
+    fn a_filter_counts_by_level_and_one_that_is_none_is_refused() {
+        let write = || {
+            tracing::info!("quiet");
+            tracing::warn!("loud");
+        };
+        assert_eq!(written("warn", write).len(), 1);
+        let settings = LogSettings { console: "nonsense=9".into(), export: "off".into(), service: String::new() };
+        let error = format!("{:#}", subscriber(&settings, std::io::sink).err().unwrap());
+        assert!(error.contains("nonsense=9"), "{error}");
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use opentelemetry::propagation::TextMapPropagator;
 
 pub use instrument::{ErrorType, Identity, Instrument, ServerSpan, trace_id, traceresponse};
-pub use logs::{LogSettings, Logs, subscriber};
+pub use logs::{LogSettings, Logs};
 pub use pipeline::Lost;
 pub use settings::{Exporter, Propagator, Protocol, TelemetrySettings};
 pub use sink::{Ingest, Signal};
