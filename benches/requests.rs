@@ -56,7 +56,7 @@ impl Chain {
     async fn start(settings: &TelemetrySettings, ingest: Option<Ingest>, delay: Delay) -> Self {
         let telemetry = Telemetry::start(settings, ingest).unwrap();
         let topology = Topology::new(3, 1, Route::Straight).unwrap();
-        let mystery = draw(1, Cause::None, topology, 0.0);
+        let mystery = draw(1, Cause::None, topology, 0.0).unwrap();
         let client = outbound::client().unwrap();
         let mut started = Vec::new();
         for name in topology.services() {
@@ -69,7 +69,7 @@ impl Chain {
         let port = |name: ServiceName| started[usize::from(name.layer)].1;
         let peers = Peers::new(topology, |name| format!("http://127.0.0.1:{}", port(name))).unwrap();
         for (service, _) in &started {
-            service.assign(Assignment { delay, ..mystery.assignment(service.name(), &peers) }).unwrap();
+            service.assign(Assignment { delay, ..mystery.assignment(service.name(), &peers, None) }).unwrap();
         }
         Self { telemetry, port: started[0].1 }
     }

@@ -182,7 +182,7 @@ impl Fleet {
     fn obey(&self, game: &Game) -> anyhow::Result<()> {
         let round = game.rounds().borrow().clone();
         for (name, service) in &self.services {
-            service.assign(round.mystery.assignment(*name, &self.peers))?;
+            service.assign(round.mystery.assignment(*name, &self.peers, round.redis.as_ref()))?;
         }
         Ok(())
     }

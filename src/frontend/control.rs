@@ -66,7 +66,7 @@ async fn assignment(game: &Game, peers: &Peers, stop: &Stop, service: &str, know
         () = stop.stopped() => {}
     }
     let round: Arc<Round> = Arc::clone(&game.rounds().borrow());
-    let assignment = round.mystery.assignment(service, peers);
+    let assignment = round.mystery.assignment(service, peers, round.redis.as_ref());
     Ok(json(&Current { version: &round.version, assignment }).into_response())
 }
 

@@ -48,7 +48,11 @@ impl Reject for ApiError {}
 impl From<GameError> for ApiError {
     fn from(error: GameError) -> Self {
         let status = match error {
-            GameError::TeamName | GameError::TooManyTeams | GameError::Service(_) | GameError::Seed(_) => StatusCode::BAD_REQUEST,
+            GameError::TeamName
+            | GameError::TooManyTeams
+            | GameError::Service(_)
+            | GameError::Seed(_)
+            | GameError::Impossible(_) => StatusCode::BAD_REQUEST,
             GameError::Store { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())

@@ -11,10 +11,11 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 use tokio::sync::{Mutex, watch};
 use tracing::{error, info};
+use url::Url;
 
 use super::hints;
 use super::state::{MAX_SEED, MAX_TEAMS, Pick, State, Store, Wish};
-use crate::mystery::{Answer, Cause, Guess, Mystery, Verdict, draw, grade};
+use crate::mystery::{Answer, Cause, Guess, Impossible, Mystery, Verdict, draw, grade};
 use crate::topology::{ServiceName, Topology};
 
 /// The team of whoever names none.
@@ -40,6 +41,8 @@ pub struct Round {
     /// Opaque, and never the same in two processes.
     pub version: String,
     pub mystery: Mystery,
+    /// Where the services find a Redis; without one, nobody has business with it.
+    pub redis: Option<Url>,
 }
 
 /// The game's state; clones are the same game.
@@ -69,6 +72,8 @@ pub enum GameError {
     Service(ServiceName),
     #[error("seed is {0}; it must be a whole number between 0 and {MAX_SEED}")]
     Seed(u64),
+    #[error(transparent)]
+    Impossible(#[from] Impossible),
     #[error("cannot keep the game's state in {path}: {source}; nothing was changed")]
     Store { path: PathBuf, source: std::io::Error },
 }
@@ -154,7 +159,7 @@ impl Game {
             store.save(&state).with_context(|| format!("cannot keep the game's state in {}", path.display()))?;
         }
         let process = rand::random();
-        let rounds = watch::Sender::new(Arc::new(round(&state, delay_scale, process)));
+        let rounds = watch::Sender::new(Arc::new(round(&state, delay_scale, process)?));
         Ok(Self(Arc::new(Inner { topology, delay_scale, store, state: Mutex::new(state), rounds, process })))
     }
 
@@ -252,13 +257,13 @@ impl Game {
             let mystery = Arc::clone(&game.0.rounds.borrow());
             let mut next = state.clone();
             let result = change(&mut next, &mystery.mystery)?;
+            let Inner { delay_scale, process, .. } = *game.0;
+            let started = if next.number == state.number { None } else { Some(round(&next, delay_scale, process)?) };
             game.keep(next.clone()).await?;
-            let started = next.number != state.number;
             *state = next;
-            if started {
+            if let Some(round) = started {
                 // While the lock is held: of two new mysteries the later one shall stay.
-                let Inner { delay_scale, process, .. } = *game.0;
-                game.0.rounds.send_replace(Arc::new(round(&state, delay_scale, process)));
+                game.0.rounds.send_replace(Arc::new(round));
             }
             Ok(result)
         });
@@ -298,11 +303,12 @@ fn go_on(mut state: State, topology: Topology, wish: Wish, store: Option<&Store>
     Ok(state)
 }
 
-fn round(state: &State, delay_scale: f64, process: u64) -> Round {
-    Round {
+fn round(state: &State, delay_scale: f64, process: u64) -> Result<Round, Impossible> {
+    Ok(Round {
         version: format!("{process:016x}-{}", state.number),
-        mystery: draw(state.seed, state.cause(), state.topology, delay_scale),
-    }
+        mystery: draw(state.seed, state.cause(), state.topology, delay_scale)?,
+        redis: None,
+    })
 }
 
 fn score(state: &State) -> Score {

@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn three_hints_narrow_it_down_without_naming_it() {
         for seed in 0..100 {
-            let mystery = draw(seed, Cause::Sleep, topology(), 1.0);
+            let mystery = draw(seed, Cause::Sleep, topology(), 1.0).unwrap();
             let culprit = mystery.culprit.unwrap();
             for number in 1..=2 {
                 let (text, services) = hint(&mystery, seed, number);
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_layer_of_one_service_has_one_candidate() {
-        let mystery = draw(1, Cause::Sleep, Topology::new(2, 1, Route::Straight).unwrap(), 1.0);
+        let mystery = draw(1, Cause::Sleep, Topology::new(2, 1, Route::Straight).unwrap(), 1.0).unwrap();
         assert_eq!(hint(&mystery, 1, 3).1, [mystery.culprit.unwrap()]);
     }
 

@@ -20,6 +20,14 @@ pub struct Assignment {
     pub next: Arc<[Peer]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
+    /// What it does to requests that another service has spoilt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spoiled: Option<Spoiled>,
+    /// What it writes to Redis on every request; absent where it has nothing to do with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisUse>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoy: Option<Decoy>,
 }
 
 /// A service that can be called.
@@ -30,12 +38,54 @@ pub struct Peer {
     pub url: Url,
 }
 
-/// What a service does wrong, unless its version is v2.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// What a service does wrong, unless its version is v2. Shares are parts of its requests, 0 to 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Fault {
     /// Sleeps this long on every request, beside its ordinary delay.
     Sleep { delay: Delay },
+    /// The same on a share of the requests.
+    RareSleep { delay: Delay, share: f64 },
+    /// Answers 500 on a share of the requests, after its ordinary delay and without calling anybody.
+    Failure { share: f64 },
+    /// Sleeps this long on the requests of one customer, then fails on a share of them.
+    Customer { customer: String, delay: Delay, share: f64 },
+    /// Marks what it passes on; services that have [`Assignment::spoiled`] suffer from the mark.
+    Spoil,
+    /// Works this long in a section that one request at a time may enter.
+    Contention { hold: Delay },
+    /// Writes its keys to Redis one by one.
+    KeyByKey,
+    /// This long passes between the start of a call to `callee` and its arrival there.
+    Network { callee: ServiceName, delay: Delay },
+    /// Calls others without the trace context.
+    LostContext,
+}
+
+/// How a service suffers from a request that another has spoilt.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Spoiled {
+    Slow { delay: Delay },
+    Fails,
+}
+
+/// A service's business with Redis: so many keys written on every request, in one pipeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RedisUse {
+    /// For example `redis://redis:6379`.
+    pub url: Url,
+    pub keys: u32,
+}
+
+/// What looks suspicious and is harmless.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Decoy {
+    /// Answers 503 with `retry-after: 0` on a share of the requests; its callers try again, and that goes well.
+    Refusal { share: f64 },
+    /// Goes on with something in the background on a share of the requests, after the answer.
+    Background { delay: Delay, share: f64 },
 }
 
 /// A log-normal distribution of delays, as service times are in practice: most near the median, a few far above it.

@@ -4,35 +4,15 @@
 //! its own [`Assignment`].
 
 mod assignment;
+mod cause;
+mod customers;
 mod draw;
 mod guess;
 mod peers;
 
-pub use assignment::{Assignment, Delay, Fault, Peer};
+pub use assignment::{Assignment, Decoy, Delay, Fault, Peer, RedisUse, Spoiled};
+pub use cause::{Cause, Impossible};
+pub use customers::Customers;
 pub use draw::{Mystery, draw};
 pub use guess::{Answer, Guess, Verdict, grade};
 pub use peers::{BadUrl, Peers};
-
-use std::fmt;
-
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
-
-/// The kind of fault that a mystery hides.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Cause {
-    /// one service sleeps long on every request
-    #[default]
-    Sleep,
-    /// nothing is wrong
-    None,
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The flag, the JSON and the text are one word, so take it from where it stands.
-        let value = self.to_possible_value().expect("no cause is hidden from the command line");
-        f.write_str(value.get_name())
-    }
-}

@@ -219,7 +219,7 @@ impl Release {
 fn delay(assignment: &Assignment, patched: bool) -> Duration {
     let mut rng = rand::rng();
     let ordinary = assignment.delay.sample(&mut rng);
-    match assignment.fault {
+    match &assignment.fault {
         Some(Fault::Sleep { delay }) if !patched => ordinary + delay.sample(&mut rng),
         _ => ordinary,
     }
@@ -290,7 +290,18 @@ mod tests {
         let service = Service::new(name, false, &telemetry, crate::outbound::client().unwrap());
         let delay = Delay { median_ms: 60_000.0, sigma: 0.0 };
         let next = Arc::new([]);
-        service.assign(Assignment { service: name, delay, route: Route::Straight, next, fault: None }).unwrap();
+        service
+            .assign(Assignment {
+                service: name,
+                delay,
+                route: Route::Straight,
+                next,
+                fault: None,
+                spoiled: None,
+                redis: None,
+                decoy: None,
+            })
+            .unwrap();
         let routes = service.routes();
         let request = || Box::pin(warp::test::request().path("/").reply(&routes));
         let mut running: Vec<_> = (0..MAX_IN_FLIGHT).map(|_| request()).collect();
