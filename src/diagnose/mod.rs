@@ -5,7 +5,9 @@
 //! `evidence` → `suspects` → `report`.
 
 pub mod critical_path;
+pub mod effect;
 pub mod model;
+pub mod repair;
 pub mod tree;
 
 use serde::Serialize;
