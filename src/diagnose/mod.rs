@@ -7,6 +7,7 @@
 pub mod critical_path;
 pub mod effect;
 pub mod model;
+pub mod profile;
 pub mod repair;
 pub mod tree;
 
