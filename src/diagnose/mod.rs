@@ -9,6 +9,7 @@ pub mod effect;
 pub mod model;
 pub mod profile;
 pub mod repair;
+pub mod report;
 pub mod tree;
 
 use serde::Serialize;
