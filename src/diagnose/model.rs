@@ -3,7 +3,7 @@
 //! Readers (`read`) push spans into a [`Builder`] in whatever order they come; [`Builder::finish`] groups them into traces, links
 //! parents, and leaves out what is no span, counting it by reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher as _;
 use std::ops::Range;
 
@@ -271,6 +271,18 @@ struct Answer {
     /// What was left out and noted before.
     counts: (BTreeMap<&'static str, u64>, BTreeMap<&'static str, u64>),
     seen: FxHashSet<u32>,
+    starts: Option<(u64, u64)>,
+}
+
+/// What an answer brought.
+#[derive(Clone, Debug, Default)]
+pub struct Answered {
+    /// How many traces, met before or not.
+    pub traces: usize,
+    /// Those that were not met before.
+    pub new: Vec<TraceId>,
+    /// The earliest and the latest start of a span, in nanoseconds since the epoch.
+    pub starts: Option<(u64, u64)>,
 }
 
 impl Builder {
@@ -345,6 +357,8 @@ impl Builder {
         let trace = self.trace(TraceId(number(trace_id)));
         if let Some(answer) = &mut self.answer {
             answer.seen.insert(trace);
+            let (earliest, latest) = answer.starts.unwrap_or((start, start));
+            answer.starts = Some((earliest.min(start), latest.max(start)));
             if (trace as usize) < answer.ids {
                 return;
             }
@@ -392,13 +406,27 @@ impl Builder {
             attributes: self.traces.attributes.len(),
             counts: (self.traces.left_out.clone(), self.traces.noted.clone()),
             seen: FxHashSet::default(),
+            starts: None,
         });
     }
 
-    /// Keeps what the answer brought, or forgets it as if it had not come; says how many traces it held and how many of them were new.
-    pub fn end_answer(&mut self, keep: bool) -> (usize, usize) {
-        let Some(answer) = self.answer.take() else { return (0, 0) };
-        let new = self.ids.len() - answer.ids;
+    /// How many traces the answer held so far, met before or not.
+    pub fn answer_size(&self) -> usize {
+        self.answer.as_ref().map_or(0, |answer| answer.seen.len())
+    }
+
+    /// The services of the spans without a parent that the answer brought.
+    pub fn answered_roots(&self) -> Vec<String> {
+        let first = self.answer.as_ref().map_or(self.pending.len(), |answer| answer.pending);
+        let roots = self.pending[first..].iter().filter(|pending| pending.parent == 0);
+        let services: BTreeSet<Text> = roots.map(|root| self.traces.service(&root.span)).collect();
+        services.into_iter().map(|service| self.traces.texts.get(service).to_owned()).collect()
+    }
+
+    /// Keeps what the answer brought, or forgets it as if it had not come.
+    pub fn end_answer(&mut self, keep: bool) -> Answered {
+        let Some(answer) = self.answer.take() else { return Answered::default() };
+        let new = self.ids[answer.ids..].to_vec();
         if !keep {
             for id in self.ids.drain(answer.ids..) {
                 self.numbers.remove(&id);
@@ -408,7 +436,12 @@ impl Builder {
             self.traces.attributes.truncate(answer.attributes);
             (self.traces.left_out, self.traces.noted) = answer.counts;
         }
-        (answer.seen.len(), new)
+        Answered { traces: answer.seen.len(), new, starts: answer.starts }
+    }
+
+    /// Did a span of this trace come?
+    pub fn knows(&self, trace: TraceId) -> bool {
+        self.numbers.contains_key(&trace)
     }
 
     fn trace(&mut self, id: TraceId) -> u32 {
