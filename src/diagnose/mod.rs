@@ -8,6 +8,7 @@ pub mod critical_path;
 pub mod effect;
 pub mod model;
 pub mod profile;
+pub mod read;
 pub mod repair;
 pub mod report;
 pub mod tree;

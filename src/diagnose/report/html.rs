@@ -21,6 +21,9 @@ const POLICY: &str =
 /// A frame narrower than this part of its graph has no room for a name.
 const THIN: f64 = 0.015;
 
+/// Where nothing stands out, the traces that take more than this times the median are shown apart.
+const SLOW: f64 = 3.0;
+
 impl Report<'_> {
     /// The diagnosis as a whole HTML document: the suspects, how long traces take with the first suspect's share, and where the time
     /// of critical paths goes.
@@ -52,7 +55,7 @@ impl Report<'_> {
                         } @else {
                             (self.suspects())
                             (latency(&outcomes, first))
-                            (self.paths(first))
+                            (self.paths(&outcomes, &now, first))
                         }
                     }
                     script { (PreEscaped(SCRIPT)) }
@@ -64,8 +67,7 @@ impl Report<'_> {
 
     fn summary(&self, title: &str, now: &Effect) -> Markup {
         let traces = self.traces;
-        let left_out = traces.left_out.iter().map(|(reason, count)| format!("Left out: {reason} ({count})"));
-        let notes: Vec<String> = left_out.chain(self.diagnosis.notes.iter().cloned()).collect();
+        let remarks = self.remarks();
         html! {
             div.head {
                 h1 { bdi { (title) } }
@@ -80,8 +82,8 @@ impl Report<'_> {
                         (figure("failing", &words::share(now.error_share.now)))
                     }
                 }
-                @if !notes.is_empty() {
-                    ul.notice { @for note in &notes { li { (note) } } }
+                @if !remarks.is_empty() {
+                    ul.notice { @for remark in &remarks { li { (remark) } } }
                 }
             }
         }
@@ -91,10 +93,7 @@ impl Report<'_> {
         let suspects = &self.diagnosis.suspects;
         html! {
             section {
-                h2 { @if suspects.is_empty() { (words::NOTHING) } @else { "Suspects" } }
-                @if suspects.is_empty() {
-                    p { (words::LOOKED_AT) }
-                }
+                @if suspects.is_empty() { p.looked-at { (words::LOOKED_AT) } } @else { h2 { "Suspects" } }
                 ol.suspects { @for (at, suspect) in suspects.iter().enumerate() { (self.card(at + 1, suspect)) } }
             }
         }
@@ -141,15 +140,23 @@ impl Report<'_> {
         }
     }
 
-    /// One graph where nothing stands out, else one of the traces that the first suspect concerns beside one of the others.
-    fn paths(&self, first: Option<&Suspect>) -> Markup {
-        let mut concerned = vec![false; self.traces.len()];
-        for charge in first.map_or(&[][..], |first| &first.charged) {
-            if let Some(concerned) = concerned.get_mut(charge.trace as usize) {
-                *concerned = true;
+    /// A graph of the traces that the first suspect concerns beside one of the others; where nothing stands out, of the slow ones beside
+    /// the others; one of all where either would be empty.
+    fn paths(&self, outcomes: &[Outcome], now: &Effect, first: Option<&Suspect>) -> Markup {
+        let slow = |outcome: &Outcome| outcome.duration as f64 / 1e6 > now.p50_ms.now * SLOW;
+        let (chosen, which, others) = match first {
+            Some(first) => {
+                let mut concerned = vec![false; self.traces.len()];
+                for charge in &first.charged {
+                    if let Some(concerned) = concerned.get_mut(charge.trace as usize) {
+                        *concerned = true;
+                    }
+                }
+                (concerned, " that the first suspect concerns", " that it does not concern")
             }
-        }
-        let [with, without] = self.profiles(|trace| concerned[trace]);
+            None => (outcomes.iter().map(slow).collect(), " that take over three times the median", " that take less"),
+        };
+        let [with, without] = self.profiles(|trace| chosen[trace]);
         let accused = first.and_then(|first| self.traces.texts.find(first.service.as_deref()?));
         let both = with.traces() > 0 && without.traces() > 0;
         html! {
@@ -160,11 +167,8 @@ impl Report<'_> {
                      it and what it called took; the boxes below it are what it waited for, and where there is none it was busy itself."
                     @if accused.is_some() { " The first suspect stands out." }
                 }
-                @if with.traces() > 0 {
-                    (self.graph(&with, if both { " that the first suspect concerns" } else { "" }, accused))
-                }
-                @if without.traces() > 0 {
-                    (self.graph(&without, if both { " that it does not concern" } else { "" }, accused))
+                @for (profile, which) in [(&with, which), (&without, others)] {
+                    @if profile.traces() > 0 { (self.graph(profile, if both { which } else { "" }, accused)) }
                 }
             }
         }

@@ -9,7 +9,7 @@ mod json;
 mod terminal;
 mod words;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::critical_path::{Rule, Walker};
 use super::effect::Outcome;
@@ -33,6 +33,19 @@ impl Report<'_> {
     fn link(&self, trace: TraceId) -> Option<String> {
         let base = self.links.filter(|base| base.starts_with("http://") || base.starts_with("https://"))?;
         Some(format!("{}/trace/{}", base.trim_end_matches('/'), id(trace)))
+    }
+
+    /// What was left out, what is odd and what was mended, a line each.
+    fn remarks(&self) -> Vec<String> {
+        let Traces { left_out, noted, unkept, .. } = self.traces;
+        let list = |label: &str, reasons: &BTreeMap<&'static str, u64>| {
+            let reasons: Vec<_> = reasons.iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
+            (!reasons.is_empty()).then(|| format!("{label}: {}", reasons.join(", ")))
+        };
+        let unkept = (!unkept.is_empty())
+            .then(|| format!("attributes not looked at, since their values hardly repeat: {}", unkept.join(", ")));
+        let read = [list("left out", left_out), list("noted", noted), unkept];
+        read.into_iter().flatten().chain(self.diagnosis.notes.iter().cloned()).collect()
     }
 
     /// Every trace as its main root saw it.
@@ -116,7 +129,10 @@ mod tests {
             }
         }
         builder.leave_out("span without an id");
-        builder.finish()
+        let mut traces = builder.finish();
+        traces.noted.insert("span with times in another unit than its format's", 7);
+        traces.unkept.extend(["request.id".to_owned(), "url.query".to_owned()]);
+        traces
     }
 
     fn diagnosis(traces: &Traces, cart: &str) -> Diagnosis {

@@ -53,12 +53,8 @@ impl Report<'_> {
             let [p50, p99] = [now.p50_ms.now, now.p99_ms.now].map(words::duration);
             writeln!(out, "p50 {p50}, p99 {p99}, {} fail", words::share(now.error_share.now))?;
         }
-        if !traces.left_out.is_empty() {
-            let reasons: Vec<_> = traces.left_out.iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
-            paragraph(out, &format!("left out: {}", reasons.join(", ")), "", "  ", width)?;
-        }
-        for note in &self.diagnosis.notes {
-            paragraph(out, note, "note: ", "  ", width)?;
+        for remark in self.remarks() {
+            paragraph(out, &remark, "", "  ", width)?;
         }
         Ok(())
     }
