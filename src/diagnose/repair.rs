@@ -329,6 +329,9 @@ fn shifted(mut span: Span, by: i128) -> Span {
 
 #[cfg(test)]
 mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
     use crate::diagnose::model::{Builder, NewSpan, Resource};
 
@@ -480,5 +483,33 @@ mod tests {
         repairs += Repairs { traces: 1, cut: 1, ..Repairs::default() };
         let expected = ["2 spans were moved: the clocks of their processes differ", "1 span was cut to fit its parent"];
         assert_eq!((repairs.traces, repairs.notes()), (4, expected.map(String::from).to_vec()));
+    }
+
+    #[test]
+    fn whatever_the_spans_they_fit_once_mended() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for _ in 0..3000 {
+            let count = rng.random_range(1..20_usize);
+            let names: Vec<String> = (1..=count).map(|at| format!("{at:x}")).collect();
+            let spans: Vec<Row<'_>> = (0..count)
+                .map(|at| {
+                    let parent = match at {
+                        0 => "",
+                        _ if rng.random_bool(0.1) => "lost",
+                        _ => names[rng.random_range(0..at)].as_str(),
+                    };
+                    let start = rng.random_range(0..300);
+                    (names[at].as_str(), parent, ["x", "y"][rng.random_range(0..2)], start, start + rng.random_range(0..300))
+                })
+                .collect();
+            let traces = traces_of(&[&spans], |_, _| {});
+            let clocks = Clocks::measure(&traces);
+            let mut mender = Mender::default();
+            let mended = mender.mend(traces.of(0), &clocks, &mut Repairs::default());
+            for span in mended {
+                let Parent::Span(parent) = span.parent else { continue };
+                assert!(fits(span, &mended[parent as usize]), "{spans:?}");
+            }
+        }
     }
 }
