@@ -6,6 +6,7 @@
 
 pub mod critical_path;
 pub mod effect;
+pub mod figures;
 pub mod model;
 pub mod profile;
 pub mod read;

@@ -17,6 +17,7 @@ use std::ops::AddAssign;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::figures;
 use super::model::{Kind, Parent, Span, Status, Traces};
 use super::tree::{Tree, main_root};
 
@@ -61,10 +62,8 @@ impl AddAssign for Repairs {
 impl Repairs {
     /// What a reader should know of it, a sentence each; nothing where nothing was mended.
     pub fn notes(&self) -> Vec<String> {
-        let note = |count: u64, one: &str, many: &str| match count {
-            0 => None,
-            1 => Some(format!("1 span {one}")),
-            count => Some(format!("{count} spans {many}")),
+        let note = |count: u64, one: &str, many: &str| {
+            (count > 0).then(|| format!("{} {}", figures::counted(count, "span"), if count == 1 { one } else { many }))
         };
         [
             note(
@@ -479,9 +478,9 @@ mod tests {
 
     #[test]
     fn the_reader_is_told_what_was_mended() {
-        let mut repairs = Repairs { traces: 3, moved: 2, ..Repairs::default() };
+        let mut repairs = Repairs { traces: 3, moved: 2000, ..Repairs::default() };
         repairs += Repairs { traces: 1, cut: 1, ..Repairs::default() };
-        let expected = ["2 spans were moved: the clocks of their processes differ", "1 span was cut to fit its parent"];
+        let expected = ["2,000 spans were moved: the clocks of their processes differ", "1 span was cut to fit its parent"];
         assert_eq!((repairs.traces, repairs.notes()), (4, expected.map(String::from).to_vec()));
     }
 

@@ -11,7 +11,7 @@ use super::{Report, id, words};
 use crate::diagnose::effect::Outcome;
 use crate::diagnose::model::Text;
 use crate::diagnose::profile::Profile;
-use crate::diagnose::{Charge, Effect, Suspect};
+use crate::diagnose::{Charge, Effect, Suspect, figures};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -19,7 +19,7 @@ const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /// A frame narrower than this part of its graph has no room for a name.
-const THIN: f64 = 0.015;
+const THIN: f64 = 0.02;
 
 /// Where nothing stands out, the traces that take more than this times the median are shown apart.
 const SLOW: f64 = 3.0;
@@ -73,13 +73,13 @@ impl Report<'_> {
                 h1 { bdi { (title) } }
                 p.quiet.source { "From " bdi { (self.source) } }
                 dl.figures {
-                    (figure("traces", &words::thousands(traces.len() as u64)))
-                    (figure("spans", &words::thousands(traces.span_count() as u64)))
-                    (figure("services", &words::thousands(self.services() as u64)))
+                    (figure("traces", &figures::thousands(traces.len() as u64)))
+                    (figure("spans", &figures::thousands(traces.span_count() as u64)))
+                    (figure("services", &figures::thousands(self.services() as u64)))
                     @if !traces.is_empty() {
-                        (figure("p50", &words::duration(now.p50_ms.now)))
-                        (figure("p99", &words::duration(now.p99_ms.now)))
-                        (figure("failing", &words::share(now.error_share.now)))
+                        (figure("p50", &figures::duration(now.p50_ms.now)))
+                        (figure("p99", &figures::duration(now.p99_ms.now)))
+                        (figure("failing", &figures::share(now.error_share.now)))
                     }
                 }
                 @if !remarks.is_empty() {
@@ -123,7 +123,7 @@ impl Report<'_> {
                             @for (what, now, fixed) in &changes {
                                 tr { th scope="row" { (what) } td { (now) } td.better { "→ " (fixed) } }
                             }
-                            tr { th scope="row" { "concerns" } td colspan="2" { (words::counted(suspect.effect.traces, "trace")) } }
+                            tr { th scope="row" { "concerns" } td colspan="2" { (figures::counted(suspect.effect.traces, "trace")) } }
                         }
                     }
                 }
@@ -178,11 +178,11 @@ impl Report<'_> {
         let boxes = flame::boxes(profile, self.traces);
         let rows = boxes.iter().map(|one| one.depth + 1).max().unwrap_or(0);
         let all: u64 = boxes.iter().filter(|one| one.depth == 0).map(|one| one.inclusive).sum();
-        let each = |ns: u64| words::duration(ns as f64 / 1e6 / profile.traces().max(1) as f64);
+        let each = |ns: u64| figures::duration(ns as f64 / 1e6 / profile.traces().max(1) as f64);
         html! {
             div.graph.panel {
                 header {
-                    h3 { (words::counted(profile.traces(), "trace")) (which) ": " (each(all)) " each on average" }
+                    h3 { (figures::counted(profile.traces(), "trace")) (which) ": " (each(all)) " each on average" }
                     button.whole type="button" hidden { "Whole graph" }
                 }
                 div.flame style={ "--rows:" (rows) } {
@@ -205,14 +205,14 @@ impl Report<'_> {
                     hue(name),
                 )
             }
-            What::Others(count) => (words::counted(count as u64, "other"), " together", 0),
+            What::Others(count) => (figures::counted(count as u64, "other"), " together", 0),
         };
         let title = format!(
             "{name}: {} a trace, {} of all, {} of it its own; {}",
             each(one.inclusive),
-            words::share(one.width),
+            figures::share(one.width),
             each(one.exclusive),
-            words::counted(one.spans, "span")
+            figures::counted(one.spans, "span")
         );
         let thin = if one.width < THIN { " thin" } else { "" };
         let place = format!("--l:{:.6};--w:{:.6};--depth:{};--hue:{hue}", one.left, one.width, one.depth);
@@ -242,7 +242,7 @@ fn latency(outcomes: &[Outcome], first: Option<&Suspect>) -> Markup {
                 div.plot {
                     @for column in &histogram.columns {
                         @let all = column.others + column.concerned;
-                        @let range = format!("{} to {}: {}", words::duration(column.from), words::duration(column.to), words::counted(all, "trace"));
+                        @let range = format!("{} to {}: {}", figures::duration(column.from), figures::duration(column.to), figures::counted(all, "trace"));
                         @let parts = if charged.is_empty() { String::new() } else { format!(", {} concerned; {} if fixed", column.concerned, column.fixed) };
                         div.column title={ (range) (parts) } {
                             @if column.concerned > 0 { i.concerned style=(height(column.concerned)) {} }
@@ -259,20 +259,20 @@ fn latency(outcomes: &[Outcome], first: Option<&Suspect>) -> Markup {
                     @for (place, ms) in &histogram.ticks {
                         @let minor = (ms.log10() - ms.log10().round()).abs() > 1e-9;
                         @let class = match () { () if *place < 0.04 => "first", () if *place > 0.96 => "last", () if minor => "minor", () => "" };
-                        span class=(class) style={ "--left:" (format!("{:.2}", place * 100.0)) "%" } { (words::duration(*ms)) }
+                        span class=(class) style={ "--left:" (format!("{:.2}", place * 100.0)) "%" } { (figures::duration(*ms)) }
                     }
                 }
                 ul.legend {
                     @if charged.is_empty() {
-                        li { span.key.others {} (words::counted(others, "trace")) }
+                        li { span.key.others {} (figures::counted(others, "trace")) }
                     } @else {
-                        li { span.key.concerned {} (words::counted(concerned, "trace")) " that the first suspect concerns" }
-                        li { span.key.others {} (words::counted(others, "other")) }
+                        li { span.key.concerned {} (figures::counted(concerned, "trace")) " that the first suspect concerns" }
+                        li { span.key.others {} (figures::counted(others, "other")) }
                         li { span.key.line {} "all of them, if fixed" }
                     }
                     @if let Some(p99) = p99 {
-                        li { span.key.mark-key.now {} "p99 " (words::duration(p99.now)) }
-                        li { span.key.mark-key.then {} "p99 if fixed " (words::duration(p99.fixed)) }
+                        li { span.key.mark-key.now {} "p99 " (figures::duration(p99.now)) }
+                        li { span.key.mark-key.then {} "p99 if fixed " (figures::duration(p99.fixed)) }
                     }
                 }
             }

@@ -14,9 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::critical_path::{Rule, Walker};
 use super::effect::Outcome;
 use super::model::{Status, TraceId, Traces};
+use super::profile::Profile;
 use super::repair::{Clocks, Mender, Repairs};
 use super::tree::main_root;
-use super::{Diagnosis, profile::Profile};
+use super::{Diagnosis, figures};
 
 /// A diagnosis and what it was made from.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +40,8 @@ impl Report<'_> {
     fn remarks(&self) -> Vec<String> {
         let Traces { left_out, noted, unkept, .. } = self.traces;
         let list = |label: &str, reasons: &BTreeMap<&'static str, u64>| {
-            let reasons: Vec<_> = reasons.iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
+            let reasons: Vec<_> =
+                reasons.iter().map(|(reason, count)| format!("{reason} ({})", figures::thousands(*count))).collect();
             (!reasons.is_empty()).then(|| format!("{label}: {}", reasons.join(", ")))
         };
         let unkept = (!unkept.is_empty())

@@ -12,7 +12,7 @@ for (const graph of document.querySelectorAll(".graph")) {
     flame.style.setProperty("--part", part);
     for (const { box, left, width } of frames) {
       box.classList.toggle("around", part < 1 && left <= from + 1e-9 && left + width >= from + part - 1e-9 && width > part + 1e-9);
-      box.classList.toggle("thin", width / part < 0.015);
+      box.classList.toggle("thin", width / part < 0.02);
     }
     whole.hidden = part === 1;
   };

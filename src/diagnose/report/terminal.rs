@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::{Report, id, words};
-use crate::diagnose::Suspect;
+use crate::diagnose::{Suspect, figures};
 
 const STRONG: Style = Style::new().bold();
 const QUIET: Style = Style::new().dimmed();
@@ -43,15 +43,15 @@ impl Report<'_> {
     fn head(&self, out: &mut impl Write, width: usize) -> io::Result<()> {
         let traces = self.traces;
         let read = [
-            words::counted(traces.len() as u64, "trace"),
-            words::counted(traces.span_count() as u64, "span"),
-            words::counted(self.services() as u64, "service"),
+            figures::counted(traces.len() as u64, "trace"),
+            figures::counted(traces.span_count() as u64, "span"),
+            figures::counted(self.services() as u64, "service"),
         ];
         paragraph(out, &format!("{} from {}", read.join(", "), self.source), "", "", width)?;
         if !traces.is_empty() {
             let now = words::now(&self.outcomes());
-            let [p50, p99] = [now.p50_ms.now, now.p99_ms.now].map(words::duration);
-            writeln!(out, "p50 {p50}, p99 {p99}, {} fail", words::share(now.error_share.now))?;
+            let [p50, p99] = [now.p50_ms.now, now.p99_ms.now].map(figures::duration);
+            writeln!(out, "p50 {p50}, p99 {p99}, {} fail", figures::share(now.error_share.now))?;
         }
         for remark in self.remarks() {
             paragraph(out, &remark, "", "  ", width)?;
