@@ -25,6 +25,7 @@ use url::Url;
 
 use crate::frontend::{GameSettings, Pick, Settings};
 use crate::mystery::Cause;
+use crate::redis::Redis;
 use crate::telemetry::{Exporter, Propagator, Protocol, TelemetrySettings};
 use crate::topology::{Route, ServiceName, Topology};
 
@@ -245,13 +246,15 @@ impl Config {
         self.jaeger.as_ref().map_or_else(|| "http://127.0.0.1:16686".to_owned(), base)
     }
 
-    pub fn game_settings(&self) -> anyhow::Result<GameSettings> {
+    /// What the game is played with, with this Redis.
+    pub fn game_settings(&self, redis: Redis) -> anyhow::Result<GameSettings> {
         Ok(GameSettings {
             topology: self.topology()?,
             mystery: self.mystery,
             seed: self.seed,
             delay_scale: self.delay_scale,
             state: self.state.clone(),
+            redis,
         })
     }
 

@@ -19,6 +19,7 @@ use crate::config::{Config, base};
 use crate::frontend::{Frontend, Game, Redeploy, RedeployHere};
 use crate::mystery::Peers;
 use crate::outbound;
+use crate::redis::Redis;
 use crate::server::{self, Stop};
 use crate::service::Service;
 use crate::telemetry::{Exporter, Ingest, Signal, Telemetry};
@@ -99,7 +100,7 @@ impl Sandbox {
 
         let mut services = Group::new();
         let fleet = Arc::new(Fleet::start(config, &telemetry, &client, &mut services)?);
-        let game = Game::open(&config.game_settings()?)?;
+        let game = Game::open(&config.game_settings(Redis::none())?)?;
         fleet.obey(&game)?;
         services.spawn(fleet.clone().follow(game.clone(), services.stop.clone()));
 

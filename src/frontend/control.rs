@@ -75,11 +75,12 @@ mod tests {
     use super::super::game::GameSettings;
     use super::*;
     use crate::mystery::Cause;
+    use crate::redis::Redis;
     use crate::topology::{Route, Topology};
 
     fn game() -> Game {
         let topology = Topology::new(3, 30, Route::Straight).unwrap();
-        Game::open(&GameSettings { topology, mystery: Cause::Sleep.into(), seed: None, delay_scale: 1.0, state: None }).unwrap()
+        Game::open(&GameSettings { topology, mystery: Cause::Sleep.into(), seed: None, delay_scale: 1.0, state: None, redis: Redis::none() }).unwrap()
     }
 
     async fn poll(game: &Game, path: &str) -> (StatusCode, serde_json::Value) {

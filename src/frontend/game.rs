@@ -16,6 +16,7 @@ use url::Url;
 use super::hints;
 use super::state::{MAX_SEED, MAX_TEAMS, Pick, State, Store, Wish};
 use crate::mystery::{Answer, Cause, Guess, Impossible, Mystery, Verdict, draw, grade};
+use crate::redis::Redis;
 use crate::topology::{ServiceName, Topology};
 
 /// The team of whoever names none.
@@ -33,6 +34,8 @@ pub struct GameSettings {
     pub delay_scale: f64,
     /// A directory; without one a restart forgets everything.
     pub state: Option<PathBuf>,
+    /// For mysteries that need one, started when the first of them is drawn.
+    pub redis: Redis,
 }
 
 /// The mystery that is running. A service learns its [`Assignment`](crate::mystery::Assignment) from it.
@@ -145,7 +148,7 @@ impl Game {
     /// The state cannot be read or written, is another process's, no game's, or one of another topology; the text names the file.
     /// The seed is too large.
     pub fn open(settings: &GameSettings) -> anyhow::Result<Self> {
-        let GameSettings { topology, mystery: pick, seed, delay_scale, ref state } = *settings;
+        let GameSettings { topology, mystery: pick, seed, delay_scale, ref state, redis: _ } = *settings;
         let wish = Wish { pick, seed: checked_seed(seed)? };
         let store = state.as_deref().map(Store::open).transpose()?;
         let saved = store.as_ref().map(Store::load).transpose()?.flatten();
@@ -357,7 +360,7 @@ mod tests {
 
     fn settings() -> GameSettings {
         let topology = Topology::new(3, 30, Route::Straight).unwrap();
-        GameSettings { topology, mystery: Cause::Sleep.into(), seed: Some(7), delay_scale: 1.0, state: None }
+        GameSettings { topology, mystery: Cause::Sleep.into(), seed: Some(7), delay_scale: 1.0, state: None, redis: Redis::none() }
     }
 
     fn culprit(game: &Game) -> ServiceName {
