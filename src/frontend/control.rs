@@ -80,7 +80,15 @@ mod tests {
 
     fn game() -> Game {
         let topology = Topology::new(3, 30, Route::Straight).unwrap();
-        Game::open(&GameSettings { topology, mystery: Cause::Sleep.into(), seed: None, delay_scale: 1.0, state: None, redis: Redis::none() }).unwrap()
+        Game::open(&GameSettings {
+            topology,
+            mystery: Cause::Sleep.into(),
+            seed: None,
+            delay_scale: 1.0,
+            state: None,
+            redis: Redis::none(),
+        })
+        .unwrap()
     }
 
     async fn poll(game: &Game, path: &str) -> (StatusCode, serde_json::Value) {
