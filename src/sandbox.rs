@@ -100,7 +100,7 @@ impl Sandbox {
 
         let mut services = Group::new();
         let fleet = Arc::new(Fleet::start(config, &telemetry, &client, &mut services)?);
-        let game = Game::open(&config.game_settings(Redis::none())?)?;
+        let game = Game::open(&config.game_settings(Redis::none())?).await?;
         fleet.obey(&game)?;
         services.spawn(fleet.clone().follow(game.clone(), services.stop.clone()));
 
