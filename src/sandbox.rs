@@ -102,7 +102,7 @@ impl Sandbox {
         let mut services = Group::new();
         let fleet = Arc::new(Fleet::start(config, &telemetry, &client, &mut services)?);
         let redis = config.redis.clone().map_or_else(Redis::found, Redis::at);
-        let game = Game::open(&config.game_settings(redis.clone())?)?;
+        let game = Game::open(&config.game_settings(redis.clone())?).await?;
         fleet.obey(&game)?;
         services.spawn(fleet.clone().follow(game.clone(), services.stop.clone()));
 

@@ -121,7 +121,7 @@ impl Sandbox {
         let telemetry = TelemetrySettings { traces: Exporter::None, ..TelemetrySettings::default() };
         let telemetry = Telemetry::start(&telemetry, None).unwrap();
         let client = outbound::client().unwrap();
-        let game = Game::open(&game).unwrap();
+        let game = Game::open(&game).await.unwrap();
         let frontend = Frontend::new(settings, game.clone(), &peers, redeploy, &telemetry, client.clone());
         let stop = Stop::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -273,7 +273,7 @@ mod tests {
         let telemetry = TelemetrySettings { traces: Exporter::None, ..TelemetrySettings::default() };
         let frontend = Frontend::new(
             Settings::default(),
-            Game::open(&game).unwrap(),
+            Game::open(&game).await.unwrap(),
             // Nobody listens there, which is a 502.
             &Peers::new(game.topology, |_| "http://127.0.0.1:9".to_owned()).unwrap(),
             Redeploy::Elsewhere(String::new()),
