@@ -141,7 +141,9 @@ async fn the_slow_service_is_found_by_self_time_and_the_guess_is_graded() {
     assert_eq!((&verdict["verdict"], &verdict["guesses"]), (&json!("right"), &json!(3)));
 
     let revealed = sandbox.reveal();
-    assert_eq!(revealed, json!({ "cause": "sleep", "service": culprit.service, "seed": 7 }));
+    let explanation = &verdict["explanation"];
+    assert!(explanation.as_str().unwrap().starts_with(&format!("{} slept about ", culprit.service)), "{explanation}");
+    assert_eq!(revealed, json!({ "cause": "sleep", "service": culprit.service, "seed": 7, "explanation": explanation }));
 }
 
 #[tokio::test]
@@ -546,7 +548,10 @@ async fn up_says_that_nobody_will_see_its_traces() {
 fn the_welcome_fits_in_eight_lines_and_names_both_addresses() {
     let mut up = Terminal::up(&["--layers", "2", "--width", "3"]);
     let welcome = up.welcome();
-    assert!(welcome.starts_with("6 services are up; one of them hides a sleep.\n"), "{welcome}");
+    assert!(
+        welcome.starts_with("6 services are up; the mystery is sleep (one service sleeps long on every request).\n"),
+        "{welcome}"
+    );
     assert!(welcome.contains("  page    http://127.0.0.1:") && welcome.contains("/search\n"), "{welcome}");
     assert!(welcome.contains(" load --frontend http://127.0.0.1:"), "{welcome}");
     up.interrupt();
