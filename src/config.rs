@@ -97,6 +97,8 @@ pub struct Config {
 
     /// Base URL of an OTLP endpoint; the standard variables count where absent.
     pub otlp: Option<Url>,
+    /// A Redis that runs already; `up` starts one by itself where it needs one and finds the program.
+    pub redis: Option<Url>,
     pub protocol: Protocol,
     pub exporter: Exporter,
     pub logs_exporter: Option<Exporter>,
@@ -145,6 +147,7 @@ impl Default for Config {
             jaeger: None,
             jaeger_links: None,
             otlp: None,
+            redis: None,
             protocol: telemetry.protocol,
             exporter: telemetry.traces,
             logs_exporter: None,
@@ -229,6 +232,11 @@ impl Config {
         http("control", &self.control)?;
         for (key, url) in [("jaeger", &self.jaeger), ("jaeger_links", &self.jaeger_links), ("otlp", &self.otlp)] {
             url.as_ref().map_or(Ok(()), |url| http(key, url))?;
+        }
+        if let Some(url) = &self.redis
+            && (url.scheme() != "redis" || !url.has_host())
+        {
+            bail!("redis is {url}; it must be a redis:// URL, for example redis://127.0.0.1:6379");
         }
         Ok(())
     }
@@ -623,6 +631,8 @@ mod tests {
             ("TRACELAB_DELAY_SCALE", "-1", "delay_scale"),
             ("TRACELAB_STORE_MB", "0", "store_mb"),
             ("TRACELAB_FRONTEND", "ftp://here", "frontend"),
+            ("TRACELAB_REDIS", "rediss://here", "redis is rediss://here"),
+            ("TRACELAB_REDIS", "127.0.0.1:6379", "redis"),
             ("TRACELAB_REPLACE__DUMMY-7-1", "http://127.0.0.1:9", "dummy-7-1"),
             ("TRACELAB_PROPAGATORS", "tracecontext,pigeon", "pigeon"),
         ] {
