@@ -150,7 +150,9 @@ async fn the_slow_service_is_found_by_self_time_and_the_guess_is_graded() {
     assert_eq!((&verdict["verdict"], &verdict["guesses"]), (&json!("right"), &json!(3)));
 
     let revealed = sandbox.reveal();
-    assert_eq!(revealed, json!({ "cause": "sleep", "service": culprit.service, "seed": 7 }));
+    let explanation = &verdict["explanation"];
+    assert!(explanation.as_str().unwrap().starts_with(&format!("{} slept about ", culprit.service)), "{explanation}");
+    assert_eq!(revealed, json!({ "cause": "sleep", "service": culprit.service, "seed": 7, "explanation": explanation }));
 }
 
 #[tokio::test]
@@ -474,10 +476,84 @@ async fn up_says_that_nobody_will_see_its_traces() {
 }
 
 #[test]
+fn a_mystery_that_cannot_be_had_is_bad_usage_that_names_what_it_needs() {
+    // Without any redis-server on the PATH.
+    let empty = tempfile::tempdir().unwrap();
+    for (flags, says) in [
+        (&["--mystery", "upstream"][..], "use --route random or --route all"),
+        (&["--mystery", "network", "--layers", "1"], "--layers is 1"),
+        (&["--mystery", "redis"], "name one with --redis redis://"),
+    ] {
+        let ports = ["--port", "0", "--jaeger-port", "0", "--otlp-http-port", "0", "--otlp-grpc-port", "0"];
+        let (mut command, _directory) = sandbox::tracelab(&[&["up"], &ports[..], flags].concat());
+        let output = command.env("PATH", empty.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{flags:?}");
+        assert!(stderr(&output).contains(says), "{flags:?}: {}", stderr(&output));
+    }
+}
+
+#[tokio::test]
+async fn random_without_a_redis_says_so_and_a_mystery_that_needs_one_is_refused() {
+    let empty = tempfile::tempdir().unwrap();
+    let flags = [&QUIET[..2], &["--mystery", "random", "--width", "2"]].concat();
+    let sandbox = Sandbox::up_with(&flags, &[("PATH", empty.path().to_str().unwrap())]);
+    until_said(&sandbox, "note: redis is left out").await;
+    let random = sandbox.run(&["mystery", "random"]);
+    assert!(stdout(&random).starts_with("mystery 2 has started: what is wrong, if anything,"), "{}", stdout(&random));
+    assert!(stderr(&random).contains("redis is left out"), "{}", stderr(&random));
+    let refused = sandbox.run(&["mystery", "redis"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("a mystery of cause redis needs a Redis"), "{}", stderr(&refused));
+    assert_eq!(sandbox.get("/api/score").await["mystery"], 2);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_redis_that_does_not_start_leaves_the_mystery_as_it_is() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("redis-server");
+    std::fs::write(&program, "#!/bin/sh\necho out of order; exit 1\n").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let sandbox = Sandbox::up_with(&[&QUIET[..2], &["--mystery", "sleep", "--width", "2"]].concat(), &[("PATH", &path)]);
+    let before = sandbox.reveal();
+    for cause in ["redis", "random"] {
+        let failed = sandbox.run(&["mystery", cause]);
+        assert_eq!(failed.status.code(), Some(3), "{}", stderr(&failed));
+        let text = stderr(&failed);
+        assert!(text.contains("out of order") && text.contains("the mystery stays as it is"), "{text}");
+    }
+    assert_eq!(sandbox.reveal(), before);
+}
+
+#[tokio::test]
+async fn a_pair_is_guessed_and_explained_on_the_command_line() {
+    let sandbox = Sandbox::up(&[&QUIET[..2], &["--mystery", "network", "--seed", "4", "--width", "3"]].concat());
+    let answer = sandbox.reveal();
+    let (caller, callee) = (answer["service"].as_str().unwrap(), answer["callee"].as_str().unwrap());
+    let half = sandbox.run(&["guess", "--service", caller, "--cause", "network"]);
+    assert_eq!((half.status.code(), stdout(&half).lines().count()), (Some(1), 1), "{}", stdout(&half));
+    assert!(stdout(&half).contains("name both ends, caller and callee"), "{}", stdout(&half));
+    let right = sandbox.run(&["guess", "--service", caller, "--callee", callee, "--cause", "network"]);
+    assert_eq!(right.status.code(), Some(0), "{}", stderr(&right));
+    assert!(stdout(&right).contains(&format!("passed between {caller} and {callee}")), "{}", stdout(&right));
+    let revealed = stdout(&sandbox.run(&["reveal"]));
+    assert!(revealed.starts_with(&format!("network in {caller}, on the way to {callee}\n")), "{revealed}");
+    assert!(
+        revealed.contains("passed between") && revealed.ends_with("the same again: --mystery network --seed 4\n"),
+        "{revealed}"
+    );
+}
+
+#[test]
 fn the_welcome_fits_in_eight_lines_and_names_both_addresses() {
     let mut up = Terminal::up(&["--layers", "2", "--width", "3"]);
     let welcome = up.welcome();
-    assert!(welcome.starts_with("6 services are up; one of them hides a sleep.\n"), "{welcome}");
+    assert!(
+        welcome.starts_with("6 services are up; the mystery is sleep (one service sleeps long on every request).\n"),
+        "{welcome}"
+    );
     assert!(welcome.contains("  page    http://127.0.0.1:") && welcome.contains("/search\n"), "{welcome}");
     assert!(welcome.contains(" load --frontend http://127.0.0.1:"), "{welcome}");
     up.interrupt();
