@@ -134,7 +134,7 @@ async fn a_guess_at_a_customer_chooses_among_them_and_calls_say_whose_they_are()
         true
     );
     browser.click("#buttons [data-button='7']").await;
-    browser.until_text("#last-calls .customer", "for customer-").await;
+    browser.until_text("#last-calls .customer", "customer-").await;
     browser.fill("#guess-service", &service).await;
     browser.click("#guess-submit").await;
     browser.until_text("#verdict[data-verdict=half]", "name the customer as well").await;

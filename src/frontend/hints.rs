@@ -77,7 +77,7 @@ fn look(cause: Cause) -> &'static str {
              have it in the same service. What goes on after the answer holds nobody up."
         }
         Cause::RareSleep => {
-            "Only one request in fifty of that service shows it: make ten thousand calls or more, then search for the longest \
+            "Only one request in fifty to the service in question shows it: make ten thousand calls or more, then search for the longest \
              traces and open several. The time that a span spends outside its children is its own: look for the service in \
              which several of the longest traces have most of that. What goes on after the answer holds nobody up."
         }

@@ -52,7 +52,7 @@ function show({ button, path, message, latency_ms: latency, trace_id: id, custom
 
 /** Who called, where the frontend says so. */
 function by(customer) {
-  return customer ? [' ', element('span', { class: 'customer' }, `for ${customer}`)] : [];
+  return customer ? [' · ', element('span', { class: 'customer' }, customer)] : [];
 }
 
 /** The services of a path, which breaks between them and not within. A fan-out may pass a thousand. */
