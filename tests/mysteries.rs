@@ -83,13 +83,13 @@ async fn trace(sandbox: &Sandbox, customer: &str, button: u16, count: usize) -> 
     (status, sandbox.spans(answer["trace_id"].as_str().unwrap(), count).await)
 }
 
-fn server<'a>(spans: &'a [Span], service: impl ToString) -> &'a Span {
+fn server(spans: &[Span], service: impl ToString) -> &Span {
     let service = service.to_string();
     let found = spans.iter().find(|span| span.service == service && span.kind() == 2);
     found.unwrap_or_else(|| panic!("no server span of {service} in {}", names(spans)))
 }
 
-fn client<'a>(spans: &'a [Span], service: impl ToString) -> &'a Span {
+fn client(spans: &[Span], service: impl ToString) -> &Span {
     let service = service.to_string();
     spans.iter().find(|span| span.service == service && span.kind() == 3).unwrap()
 }
