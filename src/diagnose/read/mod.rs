@@ -62,10 +62,19 @@ pub struct Outcome {
 /// # Errors
 /// It is not there, is a directory, or holds no traces.
 pub fn file(path: &Path, builder: &mut Builder) -> Result<Outcome, ReadError> {
+    file_through(path, builder, |file| file)
+}
+
+/// Reads a file through what `wrap` makes of it, for example a progress bar.
+///
+/// # Errors
+/// As [`file`].
+pub fn file_through<R: Read>(path: &Path, builder: &mut Builder, wrap: impl FnOnce(File) -> R) -> Result<Outcome, ReadError> {
+    // Opening a directory works, and reading it says only which number the error has.
     if path.is_dir() {
         return Err(io::Error::from(io::ErrorKind::IsADirectory).into());
     }
-    json(File::open(path)?, builder)
+    json(wrap(File::open(path)?), builder)
 }
 
 /// Reads traces in Jaeger's JSON; as [`json`], which finds out for itself which format it is.
@@ -266,3 +275,6 @@ struct Refusal {
     #[serde(alias = "msg", default)]
     message: String,
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,7 +58,18 @@ struct Span<'a> {
     #[serde(borrow, default)]
     attributes: Option<Vec<KeyValue<'a>>>,
     #[serde(borrow, default)]
+    links: Option<Vec<Link<'a>>>,
+    #[serde(borrow, default)]
     status: Option<NewStatus<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Link<'a> {
+    #[serde(borrow, default)]
+    trace_id: Str<'a>,
+    #[serde(borrow, default)]
+    span_id: Str<'a>,
 }
 
 #[derive(Deserialize)]
@@ -158,7 +169,15 @@ impl Reader<'_> {
             }
         });
         let Some((start, duration)) = self.nanoseconds(span.start_time_unix_nano, span.end_time_unix_nano) else { return };
-        let (trace_id, span_id, parent_id) = (id(&span.trace_id), id(&span.span_id), id(&span.parent_span_id));
+        // A link inside the trace is what Jaeger's JSON has as `FOLLOWS_FROM`; see there.
+        let parent = match &span.parent_span_id {
+            none if none.0.is_empty() => {
+                let mut links = span.links.iter().flatten();
+                links.find(|link| link.trace_id == span.trace_id).map_or(none, |link| &link.span_id)
+            }
+            parent => parent,
+        };
+        let (trace_id, span_id, parent_id) = (id(&span.trace_id), id(&span.span_id), id(parent));
         let new = NewSpan {
             trace_id: &trace_id,
             span_id: &span_id,
