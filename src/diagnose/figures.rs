@@ -3,7 +3,7 @@
 /// Three figures of milliseconds, in the unit that suits: 2.4 s, 310 ms, 85 µs.
 pub fn duration(ms: f64) -> String {
     let (value, unit) = match ms {
-        ms if ms == 0.0 => (0.0, "ms"),
+        0.0 => (0.0, "ms"),
         ms if ms.abs() >= 999.5 => (ms / 1000.0, "s"),
         ms if ms.abs() >= 0.9995 => (ms, "ms"),
         ms => (ms * 1000.0, "µs"),
