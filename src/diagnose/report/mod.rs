@@ -181,6 +181,7 @@ mod tests {
         forms(&Report {
             traces: &traces,
             diagnosis: &diagnosis,
+            rule: Rule::Crisp,
             source: "http://127.0.0.1:16686",
             links: Some("http://127.0.0.1:16686/"),
         })
@@ -255,6 +256,18 @@ mod tests {
             assert!(page.contains(said), "{said}");
         }
         assert!(page.contains(r#"href="http://127.0.0.1:16686/trace/00000000000000000000000000000001""#));
+    }
+
+    #[test]
+    fn a_suspect_that_only_fails_requests_moves_nothing_in_time() {
+        let traces = traces("cart");
+        let mut diagnosis = diagnosis(&traces, "cart");
+        let page = |diagnosis: &Diagnosis| {
+            Report { traces: &traces, diagnosis, rule: Rule::Crisp, source: "traces.json", links: None }.html()
+        };
+        assert!(page(&diagnosis).contains("p99 if fixed"));
+        diagnosis.suspects[0].charged.iter_mut().for_each(|charge| charge.excess = 0);
+        assert!(!page(&diagnosis).contains("p99 if fixed"));
     }
 
     #[test]
