@@ -17,11 +17,8 @@ use super::{Answer, Failure, Inner, Release, Service, message, read, sleep};
 use crate::caller::Way;
 use crate::mystery::{Assignment, Decoy, Fault, Peer, Spoiled};
 use crate::telemetry::{CUSTOMER, with_baggage};
-use crate::topology::{Route, ServiceName};
+use crate::topology::{FAN_OUT, Route, ServiceName};
 
-/// On route `all`, one request has at most this many calls running: a fan-out of a fan-out multiplies, and every call is a
-/// connection.
-const FAN_OUT: usize = 4;
 /// The baggage by which a spoilt request is known. It reaches no span, and its name says nothing.
 const MARK: (&str, &str) = ("variant", "b");
 /// What goes on in the background, as its span has it.
@@ -155,7 +152,7 @@ impl Work<'_> {
             let (caller, cx, way) = (release.caller.clone(), cx.clone(), way(self.fault, name));
             async move { read(name, caller.get_by(&cx, &url, way).await) }
         });
-        let mut answers = stream::iter(calls).buffered(FAN_OUT);
+        let mut answers = stream::iter(calls).buffered(FAN_OUT.into());
         while let Some(next) = answers.next().await {
             answer.include(next?);
         }
