@@ -64,17 +64,8 @@ pub fn draw(seed: u64, cause: Cause, topology: Topology, delay_scale: f64) -> Re
     let redis_users: BTreeSet<ServiceName> = services.sample(&mut rng, users).copied().collect();
     let redis_keys = rng.random_range(100..300);
 
-    let may_be: Vec<ServiceName> = services
-        .iter()
-        .copied()
-        .filter(|service| match cause {
-            Cause::Upstream | Cause::Network | Cause::LostContext => service.layer + 1 < topology.layers,
-            // Further on, a single press calls it so often that it queues without any load.
-            Cause::Contention => topology.route != Route::All || service.layer <= 1,
-            Cause::Redis => redis_users.contains(service),
-            _ => true,
-        })
-        .collect();
+    let may_be: Vec<ServiceName> =
+        services.iter().copied().filter(|service| may_be(*service, cause, topology, &redis_users)).collect();
     let someone = may_be[rng.random_range(0..may_be.len())];
     let strength = Delay { median_ms: rng.random_range(200.0..900.0), sigma: SLEEP_SIGMA };
     // Each service of the layer before calls it once.
@@ -109,6 +100,17 @@ pub fn draw(seed: u64, cause: Cause, topology: Topology, delay_scale: f64) -> Re
     };
     let culprit = fault.is_some().then_some(someone);
     Ok(Mystery { topology, cause, culprit, customers, fault, spoiled, delays, decoys, redis_users, redis_keys })
+}
+
+/// Whether a service may be the culprit.
+fn may_be(service: ServiceName, cause: Cause, topology: Topology, redis_users: &BTreeSet<ServiceName>) -> bool {
+    match cause {
+        Cause::Upstream | Cause::Network | Cause::LostContext => service.layer + 1 < topology.layers,
+        // Further on, a single press calls it so often that it queues without any load.
+        Cause::Contention => topology.route != Route::All || service.layer <= 1,
+        Cause::Redis => redis_users.contains(&service),
+        _ => true,
+    }
 }
 
 /// A delay that a press waits for `times` times, one after the other.
@@ -160,6 +162,11 @@ impl Mystery {
         Answer { cause: self.cause, service: self.culprit, callee, customer }
     }
 
+    /// Every service that the culprit was drawn from.
+    pub fn eligible(&self) -> impl Iterator<Item = ServiceName> {
+        self.topology.services().filter(|service| may_be(*service, self.cause, self.topology, &self.redis_users))
+    }
+
     /// What the culprit does wrong; nothing where nothing is wrong.
     pub fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref()
@@ -173,6 +180,26 @@ impl Mystery {
     /// The layer whose services suffer from what the culprit spoils, and whether they fail; nothing for other causes.
     pub fn suffering(&self) -> Option<(u16, Spoiled)> {
         self.spoiled
+    }
+
+    /// Whether its fault strikes requests that say so, where programs that may do anything stand in the place of `replaced`: it sits
+    /// in none of them, and some way leads past them to all that shows it.
+    pub fn can_be_found_beside(&self, replaced: &BTreeSet<ServiceName>) -> bool {
+        let Some(culprit) = self.culprit else { return true };
+        let Topology { layers, route, .. } = self.topology;
+        let answer = self.answer();
+        if replaced.contains(&culprit) || answer.callee.is_some_and(|callee| replaced.contains(&callee)) {
+            return false;
+        }
+        if route == Route::Straight {
+            return !replaced.iter().any(|service| service.number == culprit.number);
+        }
+        let last = match (&self.fault, self.spoiled) {
+            (Some(Fault::Network { .. } | Fault::LostContext), _) => culprit.layer + 1,
+            (_, Some((layer, _))) => layer,
+            _ => culprit.layer,
+        };
+        (0..layers.min(last + 1)).all(|layer| self.topology.layer(layer).any(|service| !replaced.contains(&service)))
     }
 
     /// The same mystery with a fault that is `factor` times as strong: delays, shares and keys. For measuring how weak a fault
@@ -382,6 +409,40 @@ mod tests {
             assert_eq!(mystery.suffering().unwrap().0, mystery.culprit.unwrap().layer + 1);
             assert!(draw(seed, Cause::Contention, topology, 1.0).unwrap().culprit.unwrap().layer <= 1);
         }
+    }
+
+    #[test]
+    fn an_answer_names_what_its_cause_says_it_names() {
+        for &cause in Cause::value_variants() {
+            let answer = serde_json::to_value(drawn(7, cause).answer()).unwrap();
+            let mut named: Vec<_> = answer.as_object().unwrap().keys().filter(|key| *key != "cause").collect();
+            let mut names: Vec<_> = cause.names().iter().map(ToString::to_string).collect();
+            named.sort();
+            names.sort();
+            assert_eq!(names.iter().collect::<Vec<_>>(), named, "{cause}");
+        }
+    }
+
+    #[test]
+    fn what_is_replaced_hides_the_faults_in_it_and_those_to_which_no_way_leads_past_it() {
+        let dummy = |layer, number| ServiceName { layer, number };
+        let open = |cause, route, replaced: &[ServiceName]| {
+            let topology = Topology::new(3, 2, route).unwrap();
+            let replaced = replaced.iter().copied().collect();
+            let open = (0..200).map(|seed| draw(seed, cause, topology, 1.0).unwrap());
+            let open = open.filter(|mystery| mystery.can_be_found_beside(&replaced));
+            open.flat_map(|mystery| [mystery.answer().service, mystery.answer().callee]).flatten().collect::<BTreeSet<_>>()
+        };
+        let chain = BTreeSet::from([dummy(0, 1), dummy(1, 1), dummy(2, 1)]);
+        assert_eq!(open(Cause::Sleep, Route::Straight, &[dummy(1, 0)]), chain);
+        let (others, layer) = (open(Cause::Sleep, Route::Random, &[dummy(1, 0)]), [dummy(1, 0), dummy(1, 1)]);
+        assert!(others.len() == 5 && !others.contains(&dummy(1, 0)));
+        let before = BTreeSet::from([dummy(0, 0), dummy(0, 1)]);
+        assert_eq!(open(Cause::Sleep, Route::All, &layer), before);
+        for cause in [Cause::Network, Cause::LostContext, Cause::Upstream] {
+            assert_eq!(open(cause, Route::All, &layer), BTreeSet::new(), "{cause}");
+        }
+        assert!(!open(Cause::Network, Route::Random, &[dummy(1, 0)]).contains(&dummy(1, 0)));
     }
 
     #[test]
