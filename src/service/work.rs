@@ -1,6 +1,6 @@
 //! What a service does with one request: it sleeps, waits its turn, writes to Redis and forwards, as its assignment says.
 //!
-//! What goes wrong with a request is drawn when it arrives. A fault changes times, statuses and where calls lead; spans and log
+//! What goes wrong inside is drawn when a request arrives, what goes wrong on the way to a callee when that is called. A fault changes times, statuses and where calls lead; spans and log
 //! lines of the same outcome look the same with and without it. Version v2 ignores the fault, not the decoys, and not what
 //! another service has spoilt: that is cured where it comes from.
 
@@ -13,8 +13,8 @@ use opentelemetry::baggage::{Baggage, BaggageExt as _};
 use rand::{Rng, RngExt as _};
 use tracing::{info, warn};
 
-use super::{Answer, Failure, Inner, Release, Service, message, read, sleep};
-use crate::caller::Way;
+use super::{Answer, Failure, Inner, Release, Service, message, read};
+use crate::caller::{Way, sleep};
 use crate::mystery::{Assignment, Decoy, Fault, Peer, Spoiled};
 use crate::telemetry::{CUSTOMER, with_baggage};
 use crate::topology::{FAN_OUT, Route, ServiceName};
