@@ -342,13 +342,13 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let mut command = std::process::Command::new("sh");
             command.args(["-c", KEEPER, "sh"]).args(program).current_dir(directory.path());
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+            (command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap(), directory)
         };
-        let mut ends = keep(&["true"]);
+        let (mut ends, _directory) = keep(&["true"]);
         let lifeline = ends.stdin.take();
         assert!(ends.wait_with_output().unwrap().status.success(), "nobody holds its stdout any more");
         drop(lifeline);
-        let mut stays = keep(&["sleep", "1000"]);
+        let (mut stays, _directory) = keep(&["sleep", "1000"]);
         drop(stays.stdin.take());
         // 128 and the number of SIGTERM.
         assert_eq!(stays.wait_with_output().unwrap().status.code(), Some(143));

@@ -13,6 +13,8 @@ pub(super) fn explain(mystery: &Mystery) -> String {
                 more than usual? Compare with a time when all was well before you look for a culprit."
             .to_owned();
     };
+    // One press then makes requests of both kinds, so that no trace is ordinary.
+    let met_often = mystery.topology.route == Route::All && service.layer > 0;
     match fault {
         Fault::Sleep { delay } => format!(
             "{service} slept about {} on every request. Every trace that passed it showed that as its own time, the part of its \
@@ -22,9 +24,9 @@ pub(super) fn explain(mystery: &Mystery) -> String {
             time(*delay)
         ),
         Fault::RareSleep { delay, share } => {
-            let traces = match mystery.topology.route {
-                Route::All => ". A press makes many requests, so that many a trace may have held one of them",
-                Route::Straight | Route::Random => "",
+            let traces = match met_often {
+                true => ". A press makes many requests, so that many a trace may have held one of them",
+                false => "",
             };
             format!(
                 "{service} slept about {} on about {} of its requests, and nothing in a request told whether it would. Its median was \
@@ -61,15 +63,15 @@ pub(super) fn explain(mystery: &Mystery) -> String {
                 Some((layer, Spoiled::Fails)) => (layer, "failed".to_owned()),
                 None => (service.layer + 1, "suffered".to_owned()),
             };
-            let (suffered, compare) = match mystery.topology.route {
-                Route::All => (
+            let (suffered, compare) = match met_often {
+                true => (
                     format!(
                         "Every trace with {service} in it had requests of both kinds beside it or beneath it, and those that suffered were \
                              the ones that {service} had made"
                     ),
                     "requests to a service with ordinary ones to the same service",
                 ),
-                Route::Straight | Route::Random => (
+                false => (
                     format!(
                         "The traces that suffered had nothing in common at the place where they suffered, only that they had passed \
                              {service} before"
@@ -181,6 +183,22 @@ mod tests {
         }
         assert_eq!(time(Delay { median_ms: 434.4, sigma: 0.0 }), "430 ms");
         assert_eq!(time(Delay { median_ms: 21.7, sigma: 0.0 }), "22 ms");
+    }
+
+    #[test]
+    fn where_one_trace_holds_requests_of_both_kinds_it_does_not_speak_of_ordinary_traces() {
+        let mut seen = [false; 2];
+        for cause in [Cause::Upstream, Cause::RareSleep] {
+            for (seed, route) in (0..20).flat_map(|seed| [(seed, Route::All), (seed, Route::Random)]) {
+                let mystery = draw(seed, cause, Topology::new(3, 6, route).unwrap(), 1.0).unwrap();
+                let both = route == Route::All && mystery.culprit.unwrap().layer > 0;
+                let text = explain(&mystery);
+                assert_eq!(text.contains("Every trace with") || text.contains("many a trace"), both, "{text}");
+                assert!(!(both && text.contains("traces with ordinary ones")), "{text}");
+                seen[usize::from(both)] = true;
+            }
+        }
+        assert_eq!(seen, [true; 2]);
     }
 
     #[test]
