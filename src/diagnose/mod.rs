@@ -4,6 +4,7 @@
 //! `read` (files) or `crate::jaeger` (a query API) → `model` → `repair` (clock skew, children that overflow) → `critical_path` →
 //! `evidence` → `suspects` → `report`.
 
+pub mod evidence;
 pub mod model;
 
 use serde::Serialize;
