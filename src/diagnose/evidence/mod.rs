@@ -13,7 +13,9 @@ mod visits;
 
 use rustc_hash::FxHashMap;
 
+use super::critical_path::Rule;
 use super::model::{Text, Traces};
+use super::repair::Repairs;
 pub use index::Index;
 
 /// In place of an index where there is none.
@@ -40,6 +42,8 @@ pub struct Evidence {
     pub by_place: Index,
     /// The gaps of each pair.
     pub by_pair: Index,
+    /// What had to be mended in the traces.
+    pub repairs: Repairs,
 }
 
 /// One request in one service. Times are nanoseconds.
@@ -96,8 +100,8 @@ pub struct Trace {
 }
 
 impl Evidence {
-    pub fn gather(traces: &Traces) -> Self {
-        let mut evidence = visits::gather(traces);
+    pub fn gather(traces: &Traces, rule: Rule) -> Self {
+        let mut evidence = visits::gather(traces, rule);
         failures::mark(traces, &mut evidence);
         let Self { visits, gaps, services, places, pairs, .. } = &evidence;
         let by_service = Index::new(services.len(), visits.iter().map(|visit| visit.service));

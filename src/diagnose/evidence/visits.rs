@@ -1,12 +1,13 @@
 //! Cuts traces into visits, and charges each moment of a critical path to a visit or to the gap between two.
 
-use super::path::Path;
+use super::path::Paths;
 use super::{Evidence, Gap, NONE, Numbers, Outcome, Trace, Visit};
+use crate::diagnose::critical_path::Rule;
 use crate::diagnose::model::{Kind, Parent, Span, Text, Traces};
 
 /// All but who failed and the indexes.
-pub(super) fn gather(traces: &Traces) -> Evidence {
-    let mut gatherer = Gatherer { evidence: Evidence::default(), ..Gatherer::default() };
+pub(super) fn gather(traces: &Traces, rule: Rule) -> Evidence {
+    let mut gatherer = Gatherer { paths: Paths::new(traces, rule), ..Gatherer::default() };
     let service_names: Vec<Text> = traces.resources.iter().map(|resource| resource.service).collect();
     gatherer.resources =
         service_names.into_iter().map(|name| gatherer.numbers.services.of(name, &mut gatherer.evidence.services)).collect();
@@ -14,7 +15,7 @@ pub(super) fn gather(traces: &Traces) -> Evidence {
     for trace in 0..traces.len() {
         gatherer.trace(trace as u32, traces.range(trace).start as u32, traces.of(trace));
     }
-    gatherer.evidence
+    Evidence { repairs: gatherer.paths.repairs, ..gatherer.evidence }
 }
 
 #[derive(Default)]
@@ -23,7 +24,9 @@ struct Gatherer {
     numbers: AllNumbers,
     /// The service of each resource.
     resources: Vec<u32>,
-    path: Path,
+    paths: Paths,
+    /// Of the spans of the trace at hand: time on the critical path.
+    times: Vec<u64>,
     /// Of the spans of the trace at hand: the visit, and what else is to know before time can be charged.
     visit: Vec<u32>,
     children: Vec<Children>,
@@ -55,7 +58,8 @@ impl Gatherer {
             self.place(trace, first, spans, at);
         }
         self.count_children(spans);
-        self.path.walk(spans);
+        self.times.clear();
+        self.times.extend_from_slice(self.paths.times(spans));
         for at in 0..spans.len() {
             self.charge(first, spans, at);
         }
@@ -122,7 +126,7 @@ impl Gatherer {
 
     /// Charges a span's time on the critical path.
     fn charge(&mut self, first: u32, spans: &[Span], at: usize) {
-        let (time, index) = (self.path.time[at], self.visit[at]);
+        let (time, index) = (self.times[at], self.visit[at]);
         let children = self.children[at];
         let visits = &mut self.evidence.visits;
         let inner = visits[index as usize].span != first + at as u32;
