@@ -30,22 +30,27 @@ pub struct ManyCalls {
 
 /// Services that make many calls of one visit, those that lose most time first.
 pub fn find(traces: &Traces, evidence: &Evidence) -> Vec<ManyCalls> {
-    let usual: Vec<Usual> = (0..evidence.services.len() as u32).filter_map(|service| Usual::of(traces, evidence, service)).collect();
-    let mut found: Vec<ManyCalls> = usual.iter().filter(|one| one.calls >= MANY).filter_map(|one| {
-        let others = usual.iter().filter(|other| other.service != one.service && other.system == one.system);
-        let mut others: Vec<f64> = others.map(|other| other.calls).collect();
-        let others = median(&mut others);
-        (one.share >= MATTERS && one.calls > 3.0 * others).then_some(ManyCalls {
-            service: one.service,
-            calls: one.calls,
-            time: one.time,
-            others,
-            share: one.share,
-            operation: one.operation,
-            system: one.system,
-            visits: one.visits,
+    let usual: Vec<Usual> =
+        (0..evidence.services.len() as u32).filter_map(|service| Usual::of(traces, evidence, service)).collect();
+    let mut found: Vec<ManyCalls> = usual
+        .iter()
+        .filter(|one| one.calls >= MANY)
+        .filter_map(|one| {
+            let others = usual.iter().filter(|other| other.service != one.service && other.system == one.system);
+            let mut others: Vec<f64> = others.map(|other| other.calls).collect();
+            let others = median(&mut others);
+            (one.share >= MATTERS && one.calls > 3.0 * others).then_some(ManyCalls {
+                service: one.service,
+                calls: one.calls,
+                time: one.time,
+                others,
+                share: one.share,
+                operation: one.operation,
+                system: one.system,
+                visits: one.visits,
+            })
         })
-    }).collect();
+        .collect();
     found.sort_by(|a, b| b.share.total_cmp(&a.share).then(a.service.cmp(&b.service)));
     found
 }

@@ -16,7 +16,13 @@ pub struct Strength {
 
 impl Strength {
     pub fn of(found: &Explanation) -> Self {
-        Self { evidence: found.evidence, rival: found.rival, share: found.share, struck: found.strikes.len() as f64, ..Self::default() }
+        Self {
+            evidence: found.evidence,
+            rival: found.rival,
+            share: found.share,
+            struck: found.strikes.len() as f64,
+            ..Self::default()
+        }
     }
     pub fn of_many_calls(many: &ManyCalls) -> Self {
         Self { evidence: 1e3 * many.share, rival: 0.0, share: 1.0, struck: many.visits as f64, ..Self::default() }

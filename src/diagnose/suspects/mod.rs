@@ -92,7 +92,8 @@ impl Case<'_> {
             self.add_failure(found, &mut findings);
         }
         findings.extend(explain::gaps(evidence, &strikes.gaps).into_iter().map(|found| self.gap(found)));
-        findings.sort_by(|a, b| b.confidence().total_cmp(&a.confidence()).then(b.strength.evidence.total_cmp(&a.strength.evidence)));
+        findings
+            .sort_by(|a, b| b.confidence().total_cmp(&a.confidence()).then(b.strength.evidence.total_cmp(&a.strength.evidence)));
         findings
     }
 
@@ -148,7 +149,9 @@ impl Case<'_> {
         let cause = if system == Some("redis") { SuspectCause::Redis } else { SuspectCause::ManyCalls };
         let visits = self.evidence.visits_of(many.service);
         let kept = |visit: &super::evidence::Visit| visit.calls_out - visit.calls_out / u64::from(visit.calls.max(1));
-        let charged = visits.map(|visit| Charge { trace: visit.trace, excess: kept(visit), failed: false }).filter(|charge| charge.excess > 0);
+        let charged = visits
+            .map(|visit| Charge { trace: visit.trace, excess: kept(visit), failed: false })
+            .filter(|charge| charge.excess > 0);
         Finding {
             cause,
             service: Some(many.service),

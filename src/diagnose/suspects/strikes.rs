@@ -3,8 +3,10 @@
 use super::typical::{Typicals, learn};
 use crate::diagnose::evidence::{Evidence, Outcome};
 
-/// Less than this share of its trace's time matters to nobody.
+/// Less than this share of its trace's time matters to nobody, …
 const MATTERS: f64 = 0.04;
+/// … nor does less than so many times what a service usually takes: such stalls come and go with the machine.
+const SERVICES: f64 = 2.5;
 
 /// Something that needs explaining.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,7 +57,9 @@ fn on_path(times: impl Iterator<Item = u64>) -> Vec<f64> {
 /// The strikes by given typical times.
 pub fn compare(evidence: &Evidence, own: Typicals, between: Typicals) -> Strikes {
     let mut strikes = Strikes::default();
-    let matters = |trace: u32, excess: u64| excess as f64 >= MATTERS * evidence.traces[trace as usize].duration as f64;
+    let matters = |trace: u32, excess: u64| {
+        excess as f64 >= (MATTERS * evidence.traces[trace as usize].duration as f64).max(SERVICES * own.peers)
+    };
     for (row, visit) in evidence.visits.iter().enumerate() {
         let row = row as u32;
         let typical = &own.of[visit.place as usize];

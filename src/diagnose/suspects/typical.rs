@@ -116,7 +116,8 @@ mod tests {
         let mut groups = peers(2_000);
         let copy = groups.clone();
         let found = learn(&mut groups, 1e5);
-        let slow: usize = copy.iter().zip(&found.of).map(|(times, typical)| times.iter().filter(|time| **time > typical.slow_from).count()).sum();
+        let slow: usize =
+            copy.iter().zip(&found.of).map(|(times, typical)| times.iter().filter(|time| **time > typical.slow_from).count()).sum();
         assert!(slow < 20, "{slow} of 60000 are slow");
         assert!(found.of.iter().all(|typical| !typical.shifted));
         assert!((0.9e6..1.1e6).contains(&found.of[0].time), "{:?}", found.of[0]);

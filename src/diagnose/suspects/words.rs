@@ -29,7 +29,8 @@ fn percent(part: u64, all: u64) -> String {
 pub fn how_slow(service: u32, found: &Explanation, evidence: &Evidence, strikes: &Strikes) -> String {
     let mut times: Vec<f64> = found.strikes.iter().map(|strike| evidence.visits[strike.visit as usize].own as f64).collect();
     let count = times.len();
-    let usual = found.strikes.first().map_or(0.0, |strike| strikes.own.of[evidence.visits[strike.visit as usize].place as usize].time);
+    let usual =
+        found.strikes.first().map_or(0.0, |strike| strikes.own.of[evidence.visits[strike.visit as usize].place as usize].time);
     let _ = service;
     format!(
         "{count} of {} requests took {} of own time at the median; {} would be typical, and the services' median is {}",
@@ -89,7 +90,12 @@ pub fn passed(found: &Explanation, evidence: &Evidence) -> String {
     let mut services: Vec<u32> = found.strikes.iter().map(|strike| evidence.visits[strike.visit as usize].service).collect();
     services.sort_unstable();
     services.dedup();
-    format!("{} of {} requests that came through it went wrong later, in {} services", found.strikes.len(), found.exposed, services.len())
+    format!(
+        "{} of {} requests that came through it went wrong later, in {} services",
+        found.strikes.len(),
+        found.exposed,
+        services.len()
+    )
 }
 
 pub fn resource(found: &Explanation, evidence: &Evidence) -> String {
