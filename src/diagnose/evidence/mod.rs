@@ -4,7 +4,8 @@
 //! the next service. Suspects are services, so visits are what is counted and compared; which span inside a visit took the time is
 //! for a reader of the trace. A **gap** is what a call to another service took beside the callee's own visit.
 //!
-//! Only time on the trace's critical path counts. What is slow, typical or suspicious is for `suspects` to say.
+//! Beside what a visit took stands how much of it was on the critical path of its trace: the first tells how the service fares, the
+//! second what that costs. What is slow, typical or suspicious is for `suspects` to say.
 
 mod failures;
 mod index;
@@ -56,8 +57,10 @@ pub struct Visit {
     pub parent: u32,
     pub service: u32,
     pub place: u32,
-    /// Time on the critical path in none of its calls.
+    /// Time in none of its calls, as far as its caller waited for it.
     pub own: u64,
+    /// Of that, on the critical path.
+    pub on_path: u64,
     /// Time on the critical path in calls to what sends no spans, such as a database.
     pub calls_out: u64,
     /// How many such calls it made, whether on the critical path or not.
@@ -65,6 +68,23 @@ pub struct Visit {
     /// The one of them made most often ([`NONE`]: it made none): a client span of it.
     pub call: u32,
     pub outcome: Outcome,
+}
+
+impl Visit {
+    /// One of which nothing is known yet.
+    const NEW: Self = Self {
+        trace: 0,
+        span: 0,
+        parent: NONE,
+        service: 0,
+        place: 0,
+        own: 0,
+        on_path: 0,
+        calls_out: 0,
+        calls: 0,
+        call: NONE,
+        outcome: Outcome::Fine,
+    };
 }
 
 /// How a visit ended, as far as the whole trace is concerned.
@@ -86,8 +106,10 @@ pub struct Gap {
     pub caller: u32,
     pub callee: u32,
     pub pair: u32,
-    /// Nanoseconds on the critical path that passed in the call but not in the callee.
+    /// Nanoseconds that passed in the call but not in the callee.
     pub time: u64,
+    /// Of that, on the critical path.
+    pub on_path: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]

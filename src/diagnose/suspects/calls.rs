@@ -71,7 +71,9 @@ impl Usual {
         let visits = || evidence.visits_of(service);
         let mut calls: Vec<f64> = visits().map(|visit| f64::from(visit.calls)).collect();
         let mut times: Vec<f64> = visits().map(|visit| visit.calls_out as f64).collect();
-        let of_traces: u64 = visits().map(|visit| evidence.traces[visit.trace as usize].duration).sum();
+        let mut in_traces: Vec<u32> = visits().map(|visit| visit.trace).collect();
+        in_traces.dedup();
+        let of_traces: u64 = in_traces.iter().map(|trace| evidence.traces[*trace as usize].duration).sum();
         let share = times.iter().sum::<f64>() / (of_traces as f64).max(1.0);
         let call = &traces.spans()[example.call as usize];
         Some(Self {

@@ -83,9 +83,10 @@ impl Case<'_> {
         let mut findings: Vec<Finding> = Vec::new();
         let mut lost = lost_context::find(traces, evidence);
         lost.truncate(EXAMPLES);
+        // Calls that are answered in traces of their own are not calls to a database.
+        let many = calls::find(traces, evidence).into_iter().filter(|many| lost.iter().all(|lost| lost.service != many.service));
+        findings.extend(many.take(EXAMPLES).map(|many| self.many_calls(many)));
         findings.extend(lost.into_iter().map(|lost| self.lost_context(lost)));
-        let many = calls::find(traces, evidence);
-        findings.extend(many.into_iter().take(EXAMPLES).map(|many| self.many_calls(many)));
         findings.extend(explain::visits(traces, evidence, &strikes.slow).into_iter().map(|found| self.slow(found)));
         let failed = explain::visits(traces, evidence, &strikes.failed);
         for found in failed {
@@ -130,6 +131,9 @@ impl Case<'_> {
         });
         match same {
             Some(other) => {
+                if other.attribute.is_none() && finding.attribute.is_some() {
+                    (other.cause, other.attribute) = (finding.cause, finding.attribute);
+                }
                 other.sentences.append(&mut finding.sentences);
                 other.charged = merge(std::mem::take(&mut other.charged), finding.charged);
             }
@@ -201,7 +205,7 @@ impl Case<'_> {
         }
         let charged = found.strikes.iter().map(|strike| {
             let visit = &self.evidence.visits[strike.visit as usize];
-            Charge { trace: visit.trace, excess: strike.excess, failed: strike.excess == 0 && visit.outcome == Outcome::Origin }
+            Charge { trace: visit.trace, excess: strike.cost, failed: strike.excess == 0 && visit.outcome == Outcome::Origin }
         });
         let charged = merge(charged.collect(), Vec::new());
         Finding { cause, service, callee, attribute, strength: Strength::of(found), sentences, charged, examples: Vec::new() }

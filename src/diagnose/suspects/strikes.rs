@@ -17,6 +17,8 @@ pub struct Strike {
     pub row: u32,
     /// Nanoseconds beyond the typical; 0 of a failure.
     pub excess: u64,
+    /// Of those, on the critical path.
+    pub cost: u64,
 }
 
 /// All strikes, and what was taken for typical to find them.
@@ -43,14 +45,26 @@ pub fn least(evidence: &Evidence) -> f64 {
 pub fn find(evidence: &Evidence) -> Strikes {
     let least = least(evidence);
     let own_times = |place| evidence.by_place.of(place).iter().map(|visit| evidence.visits[*visit as usize].own);
-    let mut own: Vec<Vec<f64>> = (0..evidence.places.len() as u32).map(|place| on_path(own_times(place))).collect();
+    let mut own: Vec<Vec<f64>> = (0..evidence.places.len() as u32).map(|place| waited_for(own_times(place))).collect();
     let mut between: Vec<Vec<f64>> =
-        (0..evidence.pairs.len() as u32).map(|pair| on_path(evidence.gaps_of(pair).map(|gap| gap.time))).collect();
-    compare(evidence, learn(&mut own, least), learn(&mut between, least))
+        (0..evidence.pairs.len() as u32).map(|pair| waited_for(evidence.gaps_of(pair).map(|gap| gap.time))).collect();
+    let own = learn(&mut own, &kinds(evidence), least);
+    let between = learn(&mut between, &vec![0; evidence.pairs.len()], least);
+    compare(evidence, own, between)
 }
 
-/// What was not on the critical path says nothing about how long it would have taken.
-fn on_path(times: impl Iterator<Item = u64>) -> Vec<f64> {
+/// Places are alike that make about as many calls: waiting for them costs own time too.
+fn kinds(evidence: &Evidence) -> Vec<u8> {
+    let mut calls = vec![0_u64; evidence.places.len()];
+    for gap in &evidence.gaps {
+        calls[evidence.visits[gap.caller as usize].place as usize] += 1;
+    }
+    let of_a_visit = |(place, calls): (usize, &u64)| calls.div_ceil(evidence.by_place.of(place as u32).len().max(1) as u64);
+    calls.iter().enumerate().map(of_a_visit).map(|calls| (u64::BITS - calls.leading_zeros()) as u8).collect()
+}
+
+/// Of what nobody waited for there is no time.
+fn waited_for(times: impl Iterator<Item = u64>) -> Vec<f64> {
     times.filter(|time| *time > 0).map(|time| time as f64).collect()
 }
 
@@ -65,10 +79,10 @@ pub fn compare(evidence: &Evidence, own: Typicals, between: Typicals) -> Strikes
         let typical = &own.of[visit.place as usize];
         let excess = visit.own.saturating_sub(typical.time as u64);
         if visit.own as f64 > typical.slow_from && matters(visit.trace, excess) {
-            strikes.slow.push(Strike { visit: row, row, excess });
+            strikes.slow.push(Strike { visit: row, row, excess, cost: excess.min(visit.on_path) });
         }
         if visit.outcome == Outcome::Origin {
-            strikes.failed.push(Strike { visit: row, row, excess: 0 });
+            strikes.failed.push(Strike { visit: row, row, excess: 0, cost: 0 });
         }
     }
     for (row, gap) in evidence.gaps.iter().enumerate() {
@@ -76,7 +90,7 @@ pub fn compare(evidence: &Evidence, own: Typicals, between: Typicals) -> Strikes
         let excess = gap.time.saturating_sub(typical.time as u64);
         let trace = evidence.visits[gap.caller as usize].trace;
         if gap.time as f64 > typical.slow_from && matters(trace, excess) {
-            strikes.gaps.push(Strike { visit: gap.caller, row: row as u32, excess });
+            strikes.gaps.push(Strike { visit: gap.caller, row: row as u32, excess, cost: excess.min(gap.on_path) });
         }
     }
     Strikes { own, between, ..strikes }
