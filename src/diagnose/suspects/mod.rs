@@ -5,6 +5,7 @@
 //! before), `busy` (contention), `calls` (many small ones) and `lost_context` asks on its own. `confidence` says how sure that is,
 //! `words` says it to a person.
 
+mod baseline;
 mod busy;
 mod calls;
 mod confidence;
@@ -22,6 +23,7 @@ use super::effect::{self, effect};
 use super::evidence::{Evidence, Outcome};
 use super::model::{TraceId, Traces};
 use super::{Attribute, Charge, Diagnosis, Options, Suspect, SuspectCause};
+use baseline::Cell;
 use confidence::Strength;
 use explain::{Explanation, Subject};
 use features::{Feature, Found};
@@ -33,16 +35,23 @@ const EXAMPLES: usize = 3;
 const LEAST_CONFIDENCE: f64 = 0.3;
 /// Struck on this share of its visits, a service is slow on all of them rather than on some.
 const ALWAYS: f64 = 0.5;
+/// Nats; failures that the baseline explains nearly as well are not new.
+const NEW: f64 = 5.0;
 /// Attributes that name whom a request is for.
 const CUSTOMER_KEYS: [&str; 5] = ["customer.id", "enduser.id", "user.id", "tenant.id", "session.id"];
 
 /// See [`super::diagnose`].
-pub fn diagnose(traces: &Traces, _baseline: Option<&Traces>, options: &Options) -> Diagnosis {
+pub fn diagnose(traces: &Traces, baseline: Option<&Traces>, options: &Options) -> Diagnosis {
     let evidence = Evidence::gather(traces, options.rule);
-    let case = Case { traces, evidence: &evidence, strikes: strikes::find(&evidence) };
-    let mut findings = case.findings();
+    let before = baseline.map(|traces| (traces, Evidence::gather(traces, options.rule)));
+    let before = before.as_ref().map(|(traces, evidence)| Before::new(traces, evidence));
+    let case = Case::new(traces, &evidence, before.as_ref());
+    let mut findings = case.findings(before.as_ref());
     findings.retain(|finding| finding.confidence() >= LEAST_CONFIDENCE);
-    let ranking = case.ranking(&findings);
+    let ranking = match &before {
+        None => case.ranking(&findings),
+        Some(before) => case.ranking_since(before),
+    };
     let outcomes: Vec<effect::Outcome> =
         evidence.traces.iter().map(|trace| effect::Outcome { duration: trace.duration, failed: trace.failed }).collect();
     let suspects = findings.into_iter().map(|finding| case.suspect(finding, &outcomes)).collect();
@@ -54,6 +63,24 @@ struct Case<'a> {
     traces: &'a Traces,
     evidence: &'a Evidence,
     strikes: Strikes,
+}
+
+/// What the baseline says.
+struct Before<'a> {
+    cells: FxHashMap<Cell<'a>, Vec<f64>>,
+    /// Failures that began in each service, and its visits, by name.
+    failures: FxHashMap<&'a str, (u64, u64)>,
+}
+
+impl<'a> Before<'a> {
+    fn new(traces: &'a Traces, evidence: &Evidence) -> Self {
+        let failures = (0..evidence.services.len() as u32).map(|service| {
+            let failed = evidence.visits_of(service).filter(|visit| visit.outcome == Outcome::Origin).count();
+            let name = traces.texts.get(evidence.services[service as usize]);
+            (name, (failed as u64, evidence.visits_of(service).len() as u64))
+        });
+        Self { cells: baseline::cells(traces, evidence), failures: failures.collect() }
+    }
 }
 
 /// A suspect in the making.
@@ -76,9 +103,24 @@ impl Finding {
     }
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
+    fn new(traces: &'a Traces, evidence: &'a Evidence, before: Option<&Before<'_>>) -> Self {
+        let strikes = match before {
+            None => strikes::find(evidence),
+            Some(before) => {
+                let name = |service: u32| traces.texts.get(evidence.services[service as usize]);
+                let of = |cell: Cell<'_>| before.cells.get(&cell).cloned().unwrap_or_default();
+                let own =
+                    evidence.places.iter().map(|(service, operation)| of(Cell::Own(name(*service), traces.texts.get(*operation))));
+                let between = evidence.pairs.iter().map(|(caller, callee)| of(Cell::Gap(name(*caller), name(*callee))));
+                strikes::find_since(evidence, &strikes::Past { own: own.collect(), between: between.collect() })
+            }
+        };
+        Self { traces, evidence, strikes }
+    }
+
     /// Everything that may be wrong, the most certain first.
-    fn findings(&self) -> Vec<Finding> {
+    fn findings(&self, before: Option<&Before<'_>>) -> Vec<Finding> {
         let Self { traces, evidence, strikes } = self;
         let mut findings: Vec<Finding> = Vec::new();
         let mut lost = lost_context::find(traces, evidence);
@@ -89,7 +131,7 @@ impl Case<'_> {
         findings.extend(lost.into_iter().map(|lost| self.lost_context(lost)));
         findings.extend(explain::visits(traces, evidence, &strikes.slow).into_iter().map(|found| self.slow(found)));
         let failed = explain::visits(traces, evidence, &strikes.failed);
-        for found in failed {
+        for found in failed.into_iter().filter(|found| self.is_new(found, before)) {
             self.add_failure(found, &mut findings);
         }
         findings.extend(explain::gaps(evidence, &strikes.gaps).into_iter().map(|found| self.gap(found)));
@@ -115,6 +157,14 @@ impl Case<'_> {
         }
         finding.strength.share_struck = share;
         finding
+    }
+
+    /// Whether more fails than did before.
+    fn is_new(&self, found: &Explanation, before: Option<&Before<'_>>) -> bool {
+        let (Some(before), Subject::Service(service)) = (before, found.subject) else { return true };
+        let (failed, all) = before.failures.get(self.name(service)).copied().unwrap_or_default();
+        let usual = (failed as f64 + 0.5) / (all as f64 + 1.0);
+        stats::evidence(found.strikes.len() as u64, found.exposed, usual) >= NEW
     }
 
     /// What fails; a service that is slow as well is one suspect, not two.
@@ -284,6 +334,16 @@ impl Case<'_> {
         }
         let mut ranking: Vec<(String, f64)> =
             scores.into_iter().enumerate().map(|(service, score)| (self.name(service as u32).to_owned(), score)).collect();
+        ranking.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        ranking
+    }
+
+    /// Every service by how much worse it has become.
+    fn ranking_since(&self, before: &Before<'_>) -> Vec<(String, f64)> {
+        let scores = baseline::scores(&baseline::cells(self.traces, self.evidence), &before.cells, strikes::least(self.evidence));
+        let services = (0..self.evidence.services.len() as u32).map(|service| self.name(service));
+        let mut ranking: Vec<(String, f64)> =
+            services.map(|name| (name.to_owned(), scores.get(name).copied().unwrap_or(0.0))).collect();
         ranking.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         ranking
     }

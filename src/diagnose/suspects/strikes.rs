@@ -1,6 +1,6 @@
 //! The visits and gaps that took far longer than is typical, or that failed: what has to be explained.
 
-use super::typical::{Typicals, learn};
+use super::typical::{Typicals, learn_since};
 use crate::diagnose::evidence::{Evidence, Outcome};
 
 /// Less than this share of its trace's time matters to nobody, …
@@ -42,14 +42,27 @@ pub fn least(evidence: &Evidence) -> f64 {
     (super::stats::median(&mut durations) / 100.0).max(1_000.0)
 }
 
+/// The strikes by what is typical here and now.
 pub fn find(evidence: &Evidence) -> Strikes {
+    find_since(evidence, &Past::default())
+}
+
+/// The times of every place and pair in a baseline, as far as they occur there.
+#[derive(Debug, Default)]
+pub struct Past {
+    pub own: Vec<Vec<f64>>,
+    pub between: Vec<Vec<f64>>,
+}
+
+/// The strikes by what was typical before.
+pub fn find_since(evidence: &Evidence, past: &Past) -> Strikes {
     let least = least(evidence);
     let own_times = |place| evidence.by_place.of(place).iter().map(|visit| evidence.visits[*visit as usize].own);
     let mut own: Vec<Vec<f64>> = (0..evidence.places.len() as u32).map(|place| waited_for(own_times(place))).collect();
     let mut between: Vec<Vec<f64>> =
         (0..evidence.pairs.len() as u32).map(|pair| waited_for(evidence.gaps_of(pair).map(|gap| gap.time))).collect();
-    let own = learn(&mut own, &kinds(evidence), least);
-    let between = learn(&mut between, &vec![0; evidence.pairs.len()], least);
+    let own = learn_since(&mut own, &past.own, &kinds(evidence), least);
+    let between = learn_since(&mut between, &past.between, &vec![0; evidence.pairs.len()], least);
     compare(evidence, own, between)
 }
 

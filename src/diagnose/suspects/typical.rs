@@ -14,6 +14,10 @@ const SHIFTED: f64 = 3.2;
 const SLOW: f64 = 4.0;
 /// Fewer groups of a kind than this are no measure for each other.
 const ALIKE: usize = 8;
+/// So many times in a baseline say what a place usually takes.
+const PAST: usize = 8;
+/// The median of a place changes by about ±35 % from one day to the next.
+const DRIFT: f64 = 0.3;
 /// Scatter within a place and between places is not believed to be less: ±25 %, ±60 %.
 const LEAST_WITHIN: f64 = 0.25;
 const LEAST_BETWEEN: f64 = 0.47;
@@ -41,10 +45,16 @@ pub struct Typicals {
 /// Learns from the times of every group. `kinds` says which groups are alike; few of a kind are compared with all. `least` is in
 /// nanoseconds: differences below it do not matter to anybody.
 pub fn learn(groups: &mut [Vec<f64>], kinds: &[u8], least: f64) -> Typicals {
+    learn_since(groups, &[], kinds, least)
+}
+
+/// The same where the times of each group in a baseline are known, or not: then the group's own past takes its peers' place.
+pub fn learn_since(groups: &mut [Vec<f64>], before: &[Vec<f64>], kinds: &[u8], least: f64) -> Typicals {
     let least = least.max(1.0);
     let log = |time: f64| (time + least).ln();
     let back = |log: f64| (log.exp() - least).max(0.0);
     let seen: Vec<Seen> = groups.iter_mut().map(|times| Seen::new(times, log)).collect();
+    let past = |group: usize| before.get(group).filter(|times| times.len() >= PAST).map(|times| Seen::new(&mut times.clone(), log));
     let mut spreads: Vec<f64> = seen.iter().filter(|seen| seen.count >= 8.0).map(|seen| seen.spread).collect();
     let within = median(&mut spreads).max(LEAST_WITHIN);
     let peers = |kind: Option<u8>| {
@@ -61,8 +71,9 @@ pub fn learn(groups: &mut [Vec<f64>], kinds: &[u8], least: f64) -> Typicals {
             (centre, between)
         });
     }
-    let of = seen.iter().zip(kinds).map(|(seen, kind)| {
-        let (centre, between) = of_kind[kind];
+    let of = seen.iter().zip(kinds).enumerate().map(|(group, (seen, kind))| {
+        let past = past(group);
+        let (centre, between) = past.as_ref().map_or(of_kind[kind], |past| (past.median, DRIFT));
         // The median of a few values errs by more than their mean would: hence 1.57.
         let error = 1.57 * within * within / seen.count.max(1.0);
         let above_peers = if seen.count == 0.0 { 0.0 } else { (seen.median - centre) / (between * between + error).sqrt() };
@@ -74,7 +85,7 @@ pub fn learn(groups: &mut [Vec<f64>], kinds: &[u8], least: f64) -> Typicals {
         let own = between * between / (between * between + error);
         let typical = own * seen.usual(within) + (1.0 - own) * centre;
         // A place may scatter more than others do, but not without bounds: a fault would hide in its own scatter.
-        let spread = seen.spread.clamp(within, 1.5 * within);
+        let spread = past.map_or(seen.spread.clamp(within, 1.5 * within), |past| past.tail.max(within));
         let slow_from = back(typical + SLOW * (spread * spread + own * error).sqrt());
         Typical { time: back(typical), slow_from, above_peers, shifted }
     });
@@ -89,6 +100,8 @@ struct Seen {
     low: f64,
     /// Standard deviation, as the quicker half has it.
     spread: f64,
+    /// The same, as the slowest have it.
+    tail: f64,
 }
 
 impl Seen {
@@ -96,10 +109,11 @@ impl Seen {
         for time in times.iter_mut() {
             *time = log(*time);
         }
-        let [least, low, middle] = [0.1, 0.3, 0.45].map(|share| quantile(times, share));
+        let [least, low, middle, high] = [0.1, 0.3, 0.45, 0.98].map(|share| quantile(times, share));
         let median = median(times);
-        // Of a normal distribution 10 % and 45 % are 1.156 standard deviations apart.
-        Self { count: times.len() as f64, median, low, spread: (middle - least) / 1.156 }
+        // Of a normal distribution 10 % and 45 % are 1.156 standard deviations apart, 50 % and 98 % are 2.054.
+        let (spread, tail) = ((middle - least) / 1.156, (high - median) / 2.054);
+        Self { count: times.len() as f64, median, low, spread, tail }
     }
 
     /// The median as it would be without the slow ones among them.
