@@ -24,17 +24,19 @@ use super::evidence::{Evidence, NONE, Outcome};
 use super::model::{TraceId, Traces};
 use super::{Attribute, Charge, Diagnosis, Options, Suspect, SuspectCause};
 use baseline::Cell;
-pub use confidence::Strength;
+pub use confidence::{Class, Strength};
 use explain::{Explanation, Subject};
 use features::{Feature, Found};
 use strikes::{Strike, Strikes};
 
 /// So many example traces are shown.
 const EXAMPLES: usize = 3;
-/// More likely wrong than this is not worth a reader's time.
-const LEAST_CONFIDENCE: f64 = 0.3;
+/// What is more likely wrong than right is not worth a reader's time.
+const LEAST_CONFIDENCE: f64 = 0.5;
 /// Struck on this share of its visits, a service is slow on all of them rather than on some.
 const ALWAYS: f64 = 0.5;
+/// So many times the evidence is the better explanation.
+const MUCH: f64 = 5.0;
 /// Nats; failures that the baseline explains nearly as well are not new.
 const NEW: f64 = 5.0;
 
@@ -157,7 +159,7 @@ impl<'a> Case<'a> {
 
     /// What is slow: always, for some, when busy, after somebody else, or now and then.
     fn slow(&self, found: Explanation) -> Finding {
-        let mut finding = self.place(&found, SuspectCause::RareSleep);
+        let mut finding = self.place(&found, SuspectCause::RareSleep, Class::Rarely);
         let Subject::Service(service) = found.subject else { return finding };
         finding.sentences.push(self.how_slow(service, &found));
         let share = found.strikes.len() as f64 / found.exposed.max(1) as f64;
@@ -166,9 +168,11 @@ impl<'a> Case<'a> {
             self.tell(&mut finding, telling, service);
         } else if let Some(queue) = busy::queue(self.traces, self.evidence, service).filter(|_| share >= ALWAYS / 2.0) {
             finding.cause = SuspectCause::Contention;
+            finding.strength.class = Class::Busy;
             finding.sentences.push(words::queue(&queue));
         } else if share_where(&telling).unwrap_or(share) >= ALWAYS {
             finding.cause = SuspectCause::Sleep;
+            finding.strength.class = Class::Always;
         }
         if let Some(telling) = telling.filter(|telling| matches!(telling.feature, Feature::Place(_))) {
             self.tell(&mut finding, telling, service);
@@ -186,7 +190,7 @@ impl<'a> Case<'a> {
 
     /// What fails; a service that is slow as well is one suspect, not two.
     fn add_failure(&self, found: Explanation, findings: &mut Vec<Finding>) {
-        let mut finding = self.place(&found, SuspectCause::Failure);
+        let mut finding = self.place(&found, SuspectCause::Failure, Class::Failure);
         if let Subject::Service(service) = found.subject {
             finding.sentences.push(words::failures(found.strikes.len() as u64, found.exposed, self.evidence));
             if let Some(telling) = self.telling(service, &found.strikes) {
@@ -197,9 +201,11 @@ impl<'a> Case<'a> {
             other.service == finding.service && other.service.is_some() && !matches!(other.cause, SuspectCause::LostContext)
         });
         match same {
+            // A few slow requests of a service that fails often are no reason to speak of slowness.
+            Some(other) if finding.strength.evidence > MUCH * other.strength.evidence => *other = finding,
             Some(other) => {
                 if other.attribute.is_none() && finding.attribute.is_some() {
-                    (other.cause, other.attribute) = (finding.cause, finding.attribute);
+                    (other.cause, other.attribute, other.strength) = (finding.cause, finding.attribute, finding.strength);
                 }
                 other.sentences.append(&mut finding.sentences);
                 other.charged = merge(std::mem::take(&mut other.charged), finding.charged);
@@ -209,7 +215,7 @@ impl<'a> Case<'a> {
     }
 
     fn gap(&self, found: Explanation) -> Finding {
-        let mut finding = self.place(&found, SuspectCause::Network);
+        let mut finding = self.place(&found, SuspectCause::Network, Class::Gap);
         finding.sentences.push(words::gap(&found, self.evidence, &self.strikes));
         finding
     }
@@ -248,19 +254,19 @@ impl<'a> Case<'a> {
     }
 
     /// Where it is, whatever it is.
-    fn place(&self, found: &Explanation, cause: SuspectCause) -> Finding {
+    fn place(&self, found: &Explanation, cause: SuspectCause, class: Class) -> Finding {
         let (mut service, mut callee, mut attribute) = (None, None, None);
-        let mut cause = cause;
+        let (mut cause, mut class) = (cause, class);
         let mut sentences = Vec::new();
         match found.subject {
             Subject::Service(one) | Subject::Around(one) => service = Some(one),
             Subject::Passed(one) => {
                 service = Some(one);
-                cause = SuspectCause::Upstream;
+                (cause, class) = (SuspectCause::Upstream, Class::Common);
                 sentences.push(words::passed(found, self.evidence));
             }
             Subject::Resource(key, value) => {
-                cause = SuspectCause::Attribute;
+                (cause, class) = (SuspectCause::Attribute, Class::Common);
                 attribute = Some(self.attribute(key, value));
                 sentences.push(words::resource(found, self.evidence));
             }
@@ -279,7 +285,7 @@ impl<'a> Case<'a> {
             service,
             callee,
             attribute,
-            strength: Strength::of(found, self.strikes.own.peers),
+            strength: Strength::of(class, found, self.strikes.own.peers),
             sentences,
             charged,
             examples: Vec::new(),
@@ -305,10 +311,12 @@ impl<'a> Case<'a> {
                 let customer = features::is_customer(&attribute.key);
                 finding.cause = if customer { SuspectCause::Customer } else { SuspectCause::Attribute };
                 finding.attribute = Some(attribute);
+                finding.strength.class = Class::Told;
             }
             Feature::Passed(before) => {
                 finding.sentences.push(words::passed_before(&found, self.name(service), self.name(before)));
                 finding.cause = SuspectCause::Upstream;
+                finding.strength.class = Class::Passed;
                 finding.service = Some(before);
             }
         }

@@ -2,7 +2,8 @@
 //!
 //! Times are compared by their logarithm, since delays are: twice as long is as remarkable at 1 ms as at 100 ms. What a place usually
 //! takes is learnt from its own quicker half and from its peers, the more from itself the more often it was seen. A place that is
-//! far above all its peers is **shifted**: there the peers say what would be typical, for its own times only say what is.
+//! far above all its peers is **shifted**: there the peers say what would be typical, for its own times only say what is. What does
+//! next to nothing by itself is nobody's peer.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,9 @@ const SHIFTED: f64 = 3.2;
 /// A time is slow where it is this many standard deviations above the typical one.
 const SLOW: f64 = 4.0;
 /// Fewer groups of a kind than this are no measure for each other.
-const ALIKE: usize = 8;
+const ALIKE: f64 = 8.0;
+/// Of fewer others there is no standard deviation.
+const FEW: f64 = 5.0;
 /// So many times in a baseline say what a place usually takes.
 const PAST: usize = 8;
 /// The median of a place changes by about ±35 % from one day to the next.
@@ -57,23 +60,23 @@ pub fn learn_since(groups: &mut [Vec<f64>], before: &[Vec<f64>], kinds: &[u8], l
     let past = |group: usize| before.get(group).filter(|times| times.len() >= PAST).map(|times| Seen::new(&mut times.clone(), log));
     let mut spreads: Vec<f64> = seen.iter().filter(|seen| seen.count >= 8.0).map(|seen| seen.spread).collect();
     let within = median(&mut spreads).max(LEAST_WITHIN);
+    let idle = log(least);
+    let most_work = 2 * seen.iter().filter(|seen| seen.median > idle).count() > seen.len();
+    let works = |seen: &Seen| seen.count >= 1.0 && (seen.median > idle || !most_work);
     let peers = |kind: Option<u8>| {
-        let alike = seen.iter().zip(kinds).filter(|(seen, of)| seen.count >= 1.0 && kind.is_none_or(|kind| kind == **of));
-        let mut medians: Vec<f64> = alike.map(|(seen, _)| seen.median).collect();
-        let (centre, scatter) = centre_and_scatter(&mut medians);
-        (medians.len(), centre, scatter.max(LEAST_BETWEEN))
+        let alike = seen.iter().zip(kinds).filter(|(seen, of)| works(seen) && kind.is_none_or(|kind| kind == **of));
+        Peers::new(&mut alike.map(|(seen, _)| seen.median).collect::<Vec<f64>>())
     };
     let all = peers(None);
-    let mut of_kind: BTreeMap<u8, (f64, f64)> = BTreeMap::new();
+    let mut of_kind: BTreeMap<u8, Peers> = BTreeMap::new();
     for kind in kinds {
-        of_kind.entry(*kind).or_insert_with(|| {
-            let (_, centre, between) = Some(peers(Some(*kind))).filter(|(count, ..)| *count >= ALIKE).unwrap_or(all);
-            (centre, between)
-        });
+        of_kind.entry(*kind).or_insert_with(|| Some(peers(Some(*kind))).filter(|peers| peers.count >= ALIKE).unwrap_or(all));
     }
     let of = seen.iter().zip(kinds).enumerate().map(|(group, (seen, kind))| {
         let past = past(group);
-        let (centre, between) = past.as_ref().map_or(of_kind[kind], |past| (past.median, DRIFT));
+        let peers = of_kind[kind];
+        let (centre, between) =
+            past.as_ref().map_or((peers.centre, peers.scatter_without(seen.median)), |past| (past.median, DRIFT));
         // The median of a few values errs by more than their mean would: hence 1.57.
         let error = 1.57 * within * within / seen.count.max(1.0);
         let above_peers = if seen.count == 0.0 { 0.0 } else { (seen.median - centre) / (between * between + error).sqrt() };
@@ -89,7 +92,38 @@ pub fn learn_since(groups: &mut [Vec<f64>], before: &[Vec<f64>], kinds: &[u8], l
         let slow_from = back(typical + SLOW * (spread * spread + own * error).sqrt());
         Typical { time: back(typical), slow_from, above_peers, shifted }
     });
-    Typicals { of: of.collect(), peers: back(all.1) }
+    Typicals { of: of.collect(), peers: back(all.centre) }
+}
+
+/// Medians of groups that are alike, as logarithms.
+#[derive(Clone, Copy, Debug)]
+struct Peers {
+    count: f64,
+    centre: f64,
+    scatter: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Peers {
+    fn new(medians: &mut [f64]) -> Self {
+        let (centre, scatter) = centre_and_scatter(medians);
+        let squares = medians.iter().map(|median| (median - centre) * (median - centre)).sum();
+        let sum = medians.iter().map(|median| median - centre).sum();
+        Self { count: medians.len() as f64, centre, scatter, sum, squares }
+    }
+
+    /// How much the others scatter. Of a few the median distance says little, and the standard deviation is only misled by the one
+    /// that is left out here.
+    fn scatter_without(&self, median: f64) -> f64 {
+        let others = self.count - 1.0;
+        if others < FEW {
+            return self.scatter.max(LEAST_BETWEEN);
+        }
+        let (sum, squares) = (self.sum - (median - self.centre), self.squares - (median - self.centre).powi(2));
+        let variance = (squares - sum * sum / others) / (others - 1.0);
+        variance.max(0.0).sqrt().min(self.scatter).max(LEAST_BETWEEN)
+    }
 }
 
 /// What the times of one group look like, as logarithms.
