@@ -166,7 +166,7 @@ impl<'a> Case<'a> {
         let telling = self.telling(service, &found.strikes);
         if let Some(telling) = telling.filter(|telling| !matches!(telling.feature, Feature::Place(_))) {
             self.tell(&mut finding, telling, service);
-        } else if let Some(queue) = busy::queue(self.traces, self.evidence, service).filter(|_| share >= ALWAYS / 2.0) {
+        } else if let Some(queue) = self.queue(service, &found.strikes).filter(|_| share >= ALWAYS / 2.0) {
             finding.cause = SuspectCause::Contention;
             finding.strength.class = Class::Busy;
             finding.sentences.push(words::queue(&queue));
@@ -257,16 +257,17 @@ impl<'a> Case<'a> {
     fn place(&self, found: &Explanation, cause: SuspectCause, class: Class) -> Finding {
         let (mut service, mut callee, mut attribute) = (None, None, None);
         let (mut cause, mut class) = (cause, class);
+        let common = if class == Class::Failure { Class::CommonFailure } else { Class::Common };
         let mut sentences = Vec::new();
         match found.subject {
             Subject::Service(one) | Subject::Around(one) => service = Some(one),
             Subject::Passed(one) => {
                 service = Some(one);
-                (cause, class) = (SuspectCause::Upstream, Class::Common);
+                (cause, class) = (SuspectCause::Upstream, common);
                 sentences.push(words::passed(found, self.evidence));
             }
             Subject::Resource(key, value) => {
-                (cause, class) = (SuspectCause::Attribute, Class::Common);
+                (cause, class) = (SuspectCause::Attribute, common);
                 attribute = Some(self.attribute(key, value));
                 sentences.push(words::resource(found, self.evidence));
             }
@@ -293,8 +294,11 @@ impl<'a> Case<'a> {
     }
 
     fn telling(&self, service: u32, strikes: &[Strike]) -> Option<Found> {
-        let struck: FxHashSet<u32> = strikes.iter().map(|strike| strike.visit).collect();
-        features::telling(self.traces, self.evidence, service, &struck)
+        features::telling(self.traces, self.evidence, service, &visits(strikes))
+    }
+
+    fn queue(&self, service: u32, strikes: &[Strike]) -> Option<busy::Queue> {
+        busy::queue(self.traces, self.evidence, service, &visits(strikes))
     }
 
     /// Narrows a finding to what tells its struck visits from the others.
@@ -384,6 +388,10 @@ impl<'a> Case<'a> {
         ranking.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         ranking
     }
+}
+
+fn visits(strikes: &[Strike]) -> FxHashSet<u32> {
+    strikes.iter().map(|strike| strike.visit).collect()
 }
 
 /// The share that is struck of those that have a feature.
