@@ -7,9 +7,12 @@
 pub mod critical_path;
 pub mod effect;
 pub mod evidence;
+pub mod figures;
 pub mod model;
 pub mod profile;
+pub mod read;
 pub mod repair;
+pub mod report;
 pub mod suspects;
 pub mod tree;
 

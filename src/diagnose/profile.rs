@@ -122,8 +122,10 @@ mod tests {
 
     const US: u64 = 1000;
 
-    /// Traces of spans: id, parent, service, operation, start and end in microseconds.
-    fn profile(all: &[&[(&str, &str, &str, &str, u64, u64)]]) -> (Profile, Traces) {
+    /// A span: id, parent, service, operation, start and end in microseconds.
+    type Row<'a> = (&'a str, &'a str, &'a str, &'a str, u64, u64);
+
+    fn profile(all: &[&[Row<'_>]]) -> (Profile, Traces) {
         let mut builder = Builder::default();
         for (trace, spans) in all.iter().enumerate() {
             for (span_id, parent_id, service, operation, start, end) in *spans {
