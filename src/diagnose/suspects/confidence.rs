@@ -113,7 +113,7 @@ mod tests {
             Strength { evidence: 1.0, ..STRONG },
             Strength { share: 0.2, ..STRONG },
             Strength { size: 0.5, ..STRONG },
-            Strength { class: Class::Rarely, size: 1.0, ..STRONG },
+            Strength { class: Class::Rarely, evidence: 5.0, size: 1.0, ..STRONG },
         ];
         for weaker in weaker {
             assert!(weaker.confidence() < STRONG.confidence(), "{weaker:?}");

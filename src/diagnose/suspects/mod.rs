@@ -21,6 +21,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::effect::{self, effect};
 use super::evidence::{Evidence, NONE, Outcome};
+use super::figures::counted;
 use super::model::{TraceId, Traces};
 use super::{Attribute, Charge, Diagnosis, Options, Suspect, SuspectCause};
 use baseline::Cell;
@@ -29,6 +30,8 @@ use explain::{Explanation, Subject};
 use features::{Feature, Found};
 use strikes::{Strike, Strikes};
 
+/// Fewer traces than this are hardly a sample.
+const FEW_TRACES: u64 = 20;
 /// So many example traces are shown.
 const EXAMPLES: usize = 3;
 /// What is more likely wrong than right is not worth a reader's time.
@@ -55,7 +58,27 @@ pub fn diagnose(traces: &Traces, baseline: Option<&Traces>, options: &Options) -
     let outcomes: Vec<effect::Outcome> =
         evidence.traces.iter().map(|trace| effect::Outcome { duration: trace.duration, failed: trace.failed }).collect();
     let suspects = findings.into_iter().map(|finding| case.suspect(finding, &outcomes)).collect();
-    Diagnosis { suspects, ranking, notes: evidence.repairs.notes() }
+    let mut notes = evidence.repairs.notes();
+    notes.extend(thin(traces, &evidence));
+    if let Some(before) = &before {
+        notes.extend(before.strangers(&case));
+    }
+    Diagnosis { suspects, ranking, notes }
+}
+
+/// What a reader should know where there is too little to compare.
+fn thin(traces: &Traces, evidence: &Evidence) -> Option<String> {
+    let count = traces.len() as u64;
+    match (count, evidence.services.len()) {
+        (0, _) => Some("there is no trace to diagnose".to_owned()),
+        (..FEW_TRACES, _) => {
+            let verb = if count == 1 { "is" } else { "are" };
+            Some(format!("{} {verb} too few to compare; some dozens say more", counted(count, "trace")))
+        }
+        (_, 1) => Some("all spans are of one service, so its times have no others to compare them with".to_owned()),
+        _ if evidence.traces.iter().all(|trace| trace.duration == 0) => Some("no trace took any time".to_owned()),
+        _ => None,
+    }
 }
 
 /// Every suspect however unlikely, with what its confidence is reckoned from: for fitting that.
@@ -91,6 +114,13 @@ impl<'a> Before<'a> {
             (name, (failed as u64, evidence.visits_of(service).len() as u64))
         });
         Self { cells: baseline::cells(traces, evidence), failures: failures.collect() }
+    }
+
+    /// What to say of services that the baseline does not know.
+    fn strangers(&self, case: &Case<'_>) -> Option<String> {
+        let services = 0..case.evidence.services.len() as u32;
+        let unknown = services.filter(|service| !self.failures.contains_key(case.name(*service))).count() as u64;
+        (unknown > 0).then(|| format!("{} not in the baseline, judged by the others", counted(unknown, "service")))
     }
 }
 
@@ -137,8 +167,20 @@ impl<'a> Case<'a> {
         let mut lost = lost_context::find(traces, evidence);
         lost.truncate(EXAMPLES);
         // Calls that are answered in traces of their own are not calls to a database.
-        let many = calls::find(traces, evidence).into_iter().filter(|many| lost.iter().all(|lost| lost.service != many.service));
-        findings.extend(many.take(EXAMPLES).map(|many| self.many_calls(many)));
+        let mut many = calls::find(traces, evidence);
+        many.retain(|many| lost.iter().all(|lost| lost.service != many.service));
+        many.truncate(EXAMPLES);
+        // Either takes time, which then is no fault of its own.
+        let slow: Vec<Strike> = strikes
+            .slow
+            .iter()
+            .filter(|strike| {
+                let service = evidence.visits[strike.visit as usize].service;
+                many.iter().all(|many| many.service != service) && lost.iter().all(|lost| lost.service != service)
+            })
+            .copied()
+            .collect();
+        findings.extend(many.into_iter().map(|many| self.many_calls(many)));
         // Where a trace begins for want of a context, a refusal that its caller gets over looks like a failure of everything.
         let loose = |strike: &&Strike| {
             let visit = &evidence.visits[strike.visit as usize];
@@ -146,7 +188,7 @@ impl<'a> Case<'a> {
         };
         let failed: Vec<Strike> = strikes.failed.iter().filter(|strike| !loose(strike)).copied().collect();
         findings.extend(lost.into_iter().map(|lost| self.lost_context(lost)));
-        findings.extend(explain::visits(traces, evidence, &strikes.slow).into_iter().map(|found| self.slow(found)));
+        findings.extend(explain::visits(traces, evidence, &slow).into_iter().map(|found| self.slow(found)));
         let failed = explain::visits(traces, evidence, &failed);
         for found in failed.into_iter().filter(|found| self.is_new(found, before)) {
             self.add_failure(found, &mut findings);
@@ -161,7 +203,8 @@ impl<'a> Case<'a> {
     fn slow(&self, found: Explanation) -> Finding {
         let mut finding = self.place(&found, SuspectCause::RareSleep, Class::Rarely);
         let Subject::Service(service) = found.subject else { return finding };
-        finding.sentences.push(self.how_slow(service, &found));
+        finding.sentences.push(words::how_slow(&found, self.evidence, &self.strikes));
+        finding.sentences.extend(words::waits_for(&found, self.evidence, self.traces));
         let share = found.strikes.len() as f64 / found.exposed.max(1) as f64;
         let telling = self.telling(service, &found.strikes);
         if let Some(telling) = telling.filter(|telling| !matches!(telling.feature, Feature::Place(_))) {
@@ -331,10 +374,6 @@ impl<'a> Case<'a> {
         Attribute { key: text(key), value: text(value) }
     }
 
-    fn how_slow(&self, service: u32, found: &Explanation) -> String {
-        words::how_slow(service, found, self.evidence, &self.strikes)
-    }
-
     fn name(&self, service: u32) -> &str {
         self.traces.texts.get(self.evidence.services[service as usize])
     }
@@ -419,3 +458,6 @@ fn clearest(charges: &[Charge]) -> Vec<u32> {
     charges.sort_by_key(|charge| (std::cmp::Reverse((charge.excess, charge.failed)), charge.trace));
     charges.into_iter().take(EXAMPLES).map(|charge| charge.trace).collect()
 }
+
+#[cfg(test)]
+mod tests;

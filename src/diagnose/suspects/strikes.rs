@@ -1,7 +1,7 @@
 //! The visits and gaps that took far longer than is typical, or that failed: what has to be explained.
 
 use super::stats::median;
-use super::typical::{Typicals, learn_since};
+use super::typical::{Typicals, learn};
 use crate::diagnose::evidence::{Evidence, Outcome};
 use crate::diagnose::model::Traces;
 
@@ -66,8 +66,8 @@ pub fn find_since(traces: &Traces, evidence: &Evidence, past: &Past) -> Strikes 
     let mut own: Vec<Vec<f64>> = (0..evidence.places.len() as u32).map(|place| waited_for(own_times(place))).collect();
     let mut between: Vec<Vec<f64>> =
         (0..evidence.pairs.len() as u32).map(|pair| waited_for(evidence.gaps_of(pair).map(|gap| gap.time))).collect();
-    let own = learn_since(&mut own, &past.own, &kinds(evidence), least);
-    let between = learn_since(&mut between, &past.between, &vec![0; evidence.pairs.len()], least);
+    let own = learn(&mut own, &past.own, &kinds(evidence), least);
+    let between = learn(&mut between, &past.between, &vec![0; evidence.pairs.len()], least);
     compare(traces, evidence, own, between)
 }
 

