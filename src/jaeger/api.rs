@@ -179,7 +179,7 @@ fn is_busy(status: StatusCode) -> bool {
 
 fn answer(status: StatusCode, body: Vec<u8>) -> Answer {
     let errors = serde_json::from_slice::<Errors>(&body).ok();
-    let said = errors.as_ref().and_then(|errors| errors.error.as_ref().or(errors.errors.as_ref()?.first()));
+    let said = errors.as_ref().and_then(|Errors { error, errors }| error.as_ref().or_else(|| errors.as_ref()?.first()));
     match (status, said) {
         // The legacy API answers 200 and says below what went wrong; traces may have come all the same.
         (StatusCode::OK, _) => Answer::Traces(body),

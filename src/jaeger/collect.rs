@@ -176,12 +176,14 @@ impl<P: FnMut(&Progress)> Collector<'_, P> {
             }
             return Ok(());
         }
-        let before = self.builder.met();
+        let (before, depth) = (self.builder.met(), self.depth);
         if self.collected.api == Api::V3 {
             // A storage that needs a service refuses, or finds nothing.
-            let without = self.pass(None).await?;
-            if matches!(without, Pass::Done) && self.builder.met() > before {
-                return Ok(());
+            match self.pass(None).await? {
+                Pass::Done if self.builder.met() > before => return Ok(()),
+                Pass::Done => {}
+                // The service was what it missed, not a smaller depth.
+                Pass::Refused(_) => (self.depth, self.refusals, self.garbage) = (depth, 0, 0),
             }
         }
         self.by_service().await
@@ -243,14 +245,12 @@ impl<P: FnMut(&Progress)> Collector<'_, P> {
 
     /// Reads the whole window, of one service or without.
     async fn pass(&mut self, service: Option<&str>) -> Result<Pass, JaegerError> {
-        if !self.answered {
-            self.depth = self.client.settings.depth.clamp(1, self.wanted.limit.max(1));
-            self.refusals = 0;
-        }
+        // What is asked for at the same time may be older than what a limit is for.
+        let at_once = if self.wanted.limit <= self.depth.saturating_mul(4) { 1 } else { self.client.settings.at_once.max(1) };
         let whole = self.window();
         let (mut waiting, mut asked, mut covered) = (vec![whole], JoinSet::new(), 0);
         loop {
-            while asked.len() < self.client.settings.at_once.max(1) {
+            while asked.len() < at_once {
                 if self.enough() {
                     self.collected.limited |= !waiting.is_empty();
                     waiting.clear();

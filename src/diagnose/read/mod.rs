@@ -108,15 +108,9 @@ pub fn json(mut input: impl Read, builder: &mut Builder) -> Result<Outcome, Read
 fn plain(input: impl Read, builder: &mut Builder) -> Result<Outcome, ReadError> {
     let mut stream = Stream::new(input);
     // A byte order mark, as Windows likes to write it.
-    if stream.look(3).is_ok_and(|bytes| bytes == b"\xef\xbb\xbf") {
-        stream.advance(3);
-    }
-    match stream.peek() {
+    match stream.skip_text("\u{feff}").and_then(|_| stream.peek()) {
         Ok(Some(b'{' | b'[')) => {}
-        Ok(Some(_)) => {
-            let start = stream.look(20).map(String::from_utf8_lossy).unwrap_or_default();
-            return Err(ReadError::NotJson(format!("it begins with {start:?}")));
-        }
+        Ok(Some(_)) => return Err(ReadError::NotJson(format!("it begins with {:?}", stream.next_text(20)))),
         Ok(None) => return Err(ReadError::Empty),
         Err(Broken::Input { error, .. }) => return Err(error.into()),
         Err(broken) => return Err(ReadError::NotJson(broken.to_string())),
