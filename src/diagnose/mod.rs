@@ -4,8 +4,15 @@
 //! `read` (files) or `crate::jaeger` (a query API) → `model` → `repair` (clock skew, children that overflow) → `critical_path` →
 //! `evidence` → `suspects` → `report`.
 
+pub mod critical_path;
+pub mod effect;
+pub mod figures;
 pub mod model;
+pub mod profile;
 pub mod read;
+pub mod repair;
+pub mod report;
+pub mod tree;
 
 use serde::Serialize;
 
