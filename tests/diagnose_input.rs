@@ -101,7 +101,7 @@ async fn one_trace_is_enough_to_be_read() {
     assert_eq!(said.code, 0, "{}", said.stderr);
     assert_eq!(said.json()["read"], json!({ "traces": 1, "spans": 3, "left_out": {} }));
     assert!(said.json()["suspects"].is_array());
-    assert!(said.stderr.contains("read 1 traces with 3 spans from -"), "{}", said.stderr);
+    assert!(said.stderr.contains("read 1 trace with 3 spans from -"), "{}", said.stderr);
 }
 
 #[tokio::test]

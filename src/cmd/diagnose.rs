@@ -1,6 +1,5 @@
 //! `tracelab diagnose`: reads traces from a Jaeger query API or from files, and says what stands out.
 
-use std::collections::BTreeMap;
 use std::io::stdin;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,27 +7,18 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use serde::Serialize;
 
 use super::say;
 use crate::cli;
-use crate::config::Config;
+use crate::config::{Config, base};
 use crate::diagnose::model::{Builder, Traces};
-use crate::diagnose::read;
+use crate::diagnose::report::Report;
+use crate::diagnose::{self, Diagnosis, Options, figures, read};
 use crate::exit::{Failure, chain, failure};
 use crate::jaeger::{Client, Collected, Progress, Wanted};
 
 /// Names of services in a message: enough to see what kind of names they are.
 const SOME_SERVICES: usize = 12;
-
-/// What the diagnosis rests on; a part of `diagnose --json`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct WhatWasRead {
-    pub traces: usize,
-    pub spans: usize,
-    /// What was not taken, and how often, by reason.
-    pub left_out: BTreeMap<&'static str, u64>,
-}
 
 /// Where traces come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,17 +40,22 @@ pub async fn run(config: Config, flags: cli::Diagnose) -> anyhow::Result<()> {
         check_writable(path)?;
     }
     let input = Input { jaeger: config.jaeger_url(), limit: usize::try_from(flags.limit).unwrap_or(usize::MAX), now };
-    let (traces, empty) = input.read(&source).await?;
-    let read = WhatWasRead::of(&traces);
+    let Read { traces, from, empty } = input.read(&source).await?;
+    // A report on a terminal begins with the same.
+    if flags.json || traces.is_empty() {
+        tell(&from, &traces);
+    }
     if traces.is_empty() {
         if flags.json {
-            say(&serde_json::json!({ "read": read, "suspects": [] }).to_string());
+            let (diagnosis, links) = (Diagnosis::default(), None);
+            say(&Report { traces: &traces, diagnosis: &diagnosis, source: &from, links }.json());
         }
         return Err(failure(Failure::No, empty));
     }
-    let _baseline = match &baseline {
+    let baseline = match &baseline {
         Some(source) => {
-            let (traces, empty) = input.read(source).await.context("cannot read the baseline")?;
+            let Read { traces, from, empty } = input.read(source).await.context("cannot read the baseline")?;
+            tell(&format!("{from}, to compare with"), &traces);
             if traces.is_empty() {
                 return Err(failure(Failure::No, format!("nothing to compare with: {empty}")));
             }
@@ -68,14 +63,23 @@ pub async fn run(config: Config, flags: cli::Diagnose) -> anyhow::Result<()> {
         }
         None => None,
     };
-    say(&serde_json::json!({ "read": read, "suspects": [] }).to_string());
-    Ok(())
-}
-
-impl WhatWasRead {
-    pub fn of(traces: &Traces) -> Self {
-        Self { traces: traces.len(), spans: traces.span_count(), left_out: traces.left_out.clone() }
+    let diagnosis = diagnose::diagnose(&traces, baseline.as_ref(), &Options::default());
+    // What is read from a file may be in no Jaeger at all.
+    let jaeger = config.jaeger.as_ref().map(base).or_else(|| matches!(source, Source::Window { .. }).then(|| input.jaeger.clone()));
+    let links = config.jaeger_links.as_ref().map(base).or(jaeger);
+    let report = Report { traces: &traces, diagnosis: &diagnosis, source: &from, links: links.as_deref() };
+    if let Some(path) = &flags.html {
+        std::fs::write(path, report.html()).with_context(|| format!("cannot write the report to {}", path.display()))?;
+        eprintln!("the report for the browser is in {}", path.display());
     }
+    if flags.json {
+        say(&report.json());
+    } else {
+        let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
+        // Whoever reads it may stop early: that is no error of ours.
+        let _ = report.terminal(&mut anstream::stdout().lock(), width);
+    }
+    Ok(())
 }
 
 fn source(flags: &cli::Diagnose, now: Timestamp) -> anyhow::Result<Source> {
@@ -126,11 +130,19 @@ struct Input {
     now: Timestamp,
 }
 
+/// What was read.
+struct Read {
+    traces: Traces,
+    /// Where, for a person.
+    from: String,
+    /// What to say where there is no trace.
+    empty: String,
+}
+
 impl Input {
-    /// The traces, and what to say where there are none. What was read, what not and why is said on stderr.
-    async fn read(&self, source: &Source) -> anyhow::Result<(Traces, String)> {
+    async fn read(&self, source: &Source) -> anyhow::Result<Read> {
         let mut builder = Builder::until(u64::try_from(self.now.as_nanosecond()).unwrap_or_default());
-        let (from, empty) = match source {
+        let (from, mut empty) = match source {
             Source::Files(paths) => {
                 for path in paths {
                     self.file(path, &mut builder)?;
@@ -140,13 +152,15 @@ impl Input {
             }
             Source::Window { start, end, services } => {
                 let collected = self.window(*start, *end, services, &mut builder).await?;
-                (self.jaeger.clone(), self.nothing_there(&collected, *start, *end, services))
+                let with = if services.is_empty() { String::new() } else { format!(" with {}", services.join(", ")) };
+                (format!("{}, {start:.0} to {end:.0}{with}", self.jaeger), self.nothing_there(&collected, *start, *end, services))
             }
         };
         let traces = builder.finish();
-        report(&from, &traces);
-        let reasons = reasons(&traces);
-        Ok((traces, if reasons.is_empty() { empty } else { format!("{empty} that could be used (left out: {reasons})") }))
+        if !traces.left_out.is_empty() {
+            empty = format!("{empty} that could be used (left out: {})", reasons(&traces));
+        }
+        Ok(Read { traces, from, empty })
     }
 
     fn file(&self, path: &Path, builder: &mut Builder) -> anyhow::Result<()> {
@@ -214,8 +228,10 @@ impl Input {
     }
 }
 
-fn report(from: &str, traces: &Traces) {
-    eprintln!("read {} traces with {} spans from {from}", traces.len(), traces.span_count());
+/// Says on stderr what was read, what was not, and why.
+fn tell(from: &str, traces: &Traces) {
+    let (read, spans) = (figures::counted(traces.len() as u64, "trace"), figures::counted(traces.span_count() as u64, "span"));
+    eprintln!("read {read} with {spans} from {from}");
     if !traces.left_out.is_empty() {
         eprintln!("left out: {}", reasons(traces));
     }
