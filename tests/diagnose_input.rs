@@ -217,7 +217,8 @@ async fn where_a_jaeger_holds_nothing_it_is_said_where_to_look() {
 
 #[tokio::test]
 async fn a_jaeger_that_fails_is_unreachable_and_named() {
-    let cases: [(fn() -> Reply, &str); 5] = [
+    type Case = (fn() -> Reply, &'static str);
+    let cases: [Case; 5] = [
         (Reply::not_found, "is no Jaeger query API"),
         (|| Reply::Answer(500, b"boom".to_vec()), "500"),
         (|| Reply::json("<html>welcome</html>"), "is no Jaeger query API"),
@@ -234,9 +235,9 @@ async fn a_jaeger_that_fails_is_unreachable_and_named() {
 
 #[tokio::test]
 async fn windows_and_baselines_that_make_no_sense_are_bad_usage() {
-    let (start, end) = ("2026-11-01T12:00:00Z", "2026-11-01T11:00:00Z");
-    let cases: [(&[&str], &str); 9] = [
-        (&["--start", start, "--end", end], "the start must be before the end"),
+    type Case = (&'static [&'static str], &'static str);
+    let cases: [Case; 9] = [
+        (&["--start", "2026-11-01T12:00:00Z", "--end", "2026-11-01T11:00:00Z"], "the start must be before the end"),
         (&["--start", "2999-01-01T00:00:00Z"], "the start must be before the end"),
         (&["--lookback", "0s"], "more than nothing"),
         (&["--lookback", "soon"], "it should look like 15m"),

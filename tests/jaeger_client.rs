@@ -375,7 +375,8 @@ async fn what_is_no_jaeger_or_a_broken_one_is_said() {
     fn or_services(path: &str, reply: Reply) -> Reply {
         if path == "/api/v3/services" { Reply::json(r#"{"services":["x"]}"#) } else { reply }
     }
-    let cases: [(fn(&str) -> Reply, &str, &str); 11] = [
+    type Case = (fn(&str) -> Reply, &'static str, &'static str);
+    let cases: [Case; 11] = [
         (|_| Reply::not_found(), "NotJaeger", "/api/v3/services is not found, /api/services is not found"),
         (|_| Reply::json("<!doctype html>"), "NotJaeger", "answered with \"<!doctype html>\""),
         (|_| Reply::json("{}"), "NotJaeger", "answered with \"{}\""),

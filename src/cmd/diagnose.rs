@@ -35,7 +35,7 @@ enum Source {
 pub async fn run(config: Config, flags: cli::Diagnose) -> anyhow::Result<()> {
     let now = Timestamp::now();
     let source = source(&flags, now)?;
-    let baseline = flags.baseline.as_deref().map(baseline).transpose()?;
+    let baseline = flags.baseline.as_deref().map(|text| baseline(text, &flags.service)).transpose()?;
     if let Some(path) = &flags.html {
         check_writable(path)?;
     }
@@ -102,10 +102,10 @@ fn window(start: Timestamp, end: Timestamp, services: Vec<String>) -> anyhow::Re
 }
 
 /// A file where there is one of that name, else two times.
-fn baseline(text: &str) -> anyhow::Result<Source> {
+fn baseline(text: &str, services: &[String]) -> anyhow::Result<Source> {
     let times = text.split_once("..").map(|(start, end)| (start.trim().parse(), end.trim().parse()));
     match times {
-        Some((Ok(start), Ok(end))) => window(start, end, Vec::new()).context("--baseline"),
+        Some((Ok(start), Ok(end))) => window(start, end, services.to_vec()).context("--baseline"),
         Some(_) if !Path::new(text).exists() => bail!(
             "--baseline {text:?} is neither a file nor two times; it should look like 2026-11-01T12:00:00Z..2026-11-01T12:30:00Z"
         ),
@@ -217,7 +217,8 @@ impl Input {
         if known.is_empty() {
             return format!("the Jaeger at {base} holds no traces at all; is --jaeger the one that they are sent to?");
         }
-        let mut names = known.iter().take(SOME_SERVICES).map(String::as_str).collect::<Vec<_>>().join(", ");
+        // Names come from whoever sent spans: no terminal is to obey them.
+        let mut names = known.iter().take(SOME_SERVICES).map(|name| name.escape_debug().to_string()).collect::<Vec<_>>().join(", ");
         if known.len() > SOME_SERVICES {
             names += &format!(" and {} more", known.len() - SOME_SERVICES);
         }
@@ -239,7 +240,7 @@ fn tell(from: &str, traces: &Traces) {
         eprintln!("note: {times} × {what}");
     }
     if !traces.unkept.is_empty() {
-        eprintln!("note: not compared, since their values hardly repeat: {}", traces.unkept.join(", "));
+        eprintln!("note: not compared, since their values hardly repeat: {}", traces.unkept.join(", ").escape_debug());
     }
 }
 

@@ -30,6 +30,9 @@ const LEAST_DEPTH: usize = 10;
 /// Slices that are late in a row, before the server is taken to be stuck.
 const LATE: u32 = 5;
 
+/// The legacy API answers with what it has, and says beside it what it could not load.
+const COMPLAINT: &str = "answer that came with an error beside its traces";
+
 /// What is wanted.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -193,6 +196,7 @@ impl<P: FnMut(&Progress)> Collector<'_, P> {
         let mut read = BTreeSet::new();
         for service in self.collected.services.clone() {
             if self.enough() {
+                self.collected.limited = true;
                 break;
             }
             if read.contains(&service) {
@@ -321,7 +325,11 @@ impl<P: FnMut(&Progress)> Collector<'_, P> {
     fn take(&mut self, slice: Slice, search: &Search, body: &[u8]) -> Result<Step, JaegerError> {
         self.builder.begin_answer();
         let failed = match read::json(body, self.builder) {
-            Ok(outcome) => outcome.broken.or(outcome.refusal.filter(|_| self.builder.answer_size() == 0)),
+            Ok(outcome) if outcome.broken.is_none() && outcome.refusal.is_some() && self.builder.answer_size() > 0 => {
+                self.builder.note(COMPLAINT);
+                None
+            }
+            Ok(outcome) => outcome.broken.or(outcome.refusal.map(|refusal| format!("{refusal:?}"))),
             Err(error) => Some(format!("{error}; it begins with {}", start_of(body))),
         };
         if let Some(reason) = failed {

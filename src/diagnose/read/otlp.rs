@@ -134,9 +134,7 @@ impl Reader<'_> {
     }
 
     fn otlp_span<R: Read>(&mut self, stream: &mut Stream<R>) -> Result<(), Broken> {
-        let mut span = None;
-        let read = stream.element::<Spans>(|found| span = Some(self.push_otlp(&found)))?;
-        if !read {
+        if !stream.element::<Spans>(|span| self.push_otlp(&span))? {
             self.builder.leave_out(super::UNREADABLE);
         }
         Ok(())
