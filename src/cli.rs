@@ -301,10 +301,10 @@ pub struct Diagnose {
     #[arg(long, value_name = "PATH")]
     #[serde(skip)]
     pub file: Vec<PathBuf>,
-    /// Compare with better times: a file, or START..END to read from --jaeger
+    /// Compare with better times: a file (repeatable), or START..END to read from --jaeger
     #[arg(long, value_name = "FILE|START..END")]
     #[serde(skip)]
-    pub baseline: Option<String>,
+    pub baseline: Vec<String>,
     /// Where links to traces lead [default: --jaeger]
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -19,7 +19,8 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tracelab::diagnose::model::Builder;
-use tracelab::diagnose::read;
+use tracelab::diagnose::report::Report;
+use tracelab::diagnose::{Options, diagnose, read};
 
 struct Said {
     code: i32,
@@ -38,7 +39,7 @@ impl Said {
 }
 
 /// Runs `tracelab diagnose --json` with `input` on its stdin, where no configuration reaches it.
-async fn diagnose(arguments: &[&str], input: &[u8]) -> Said {
+async fn command(arguments: &[&str], input: &[u8]) -> Said {
     let folder = TempDir::new().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_tracelab"));
     command.arg("diagnose").arg("--json").args(arguments).current_dir(folder.path()).env_clear();
@@ -97,7 +98,7 @@ fn write(folder: &TempDir, name: &str, bytes: &[u8]) -> String {
 
 #[tokio::test]
 async fn one_trace_is_enough_to_be_read() {
-    let said = diagnose(&["--file", "-"], traces(1).as_bytes()).await;
+    let said = command(&["--file", "-"], traces(1).as_bytes()).await;
     assert_eq!(said.code, 0, "{}", said.stderr);
     assert_eq!(said.json()["read"], json!({ "traces": 1, "spans": 3, "left_out": {} }));
     assert!(said.json()["suspects"].is_array());
@@ -108,7 +109,7 @@ async fn one_trace_is_enough_to_be_read() {
 async fn files_are_read_together_and_a_trace_in_two_of_them_counts_once() {
     let folder = TempDir::new().unwrap();
     let (plain, gzip) = (write(&folder, "a.json", traces(5).as_bytes()), write(&folder, "b", &zipped(traces(7).as_bytes())));
-    let said = diagnose(&["--file", &plain, "--file", &gzip], b"").await;
+    let said = command(&["--file", &plain, "--file", &gzip], b"").await;
     assert_eq!(said.json()["read"], json!({ "traces": 7, "spans": 21, "left_out": { "duplicate span": 15 } }));
 }
 
@@ -116,13 +117,13 @@ async fn files_are_read_together_and_a_trace_in_two_of_them_counts_once() {
 async fn of_a_file_that_was_cut_off_what_was_whole_is_used() {
     let (text, folder) = (traces(20), TempDir::new().unwrap());
     let cut = write(&folder, "cut.json", &text.as_bytes()[..text.len() - text.len() / 40]);
-    let said = diagnose(&["--file", &cut], b"").await;
+    let said = command(&["--file", &cut], b"").await;
     assert_eq!((said.code, &said.json()["read"]["traces"]), (0, &json!(19)), "{}", said.stderr);
     assert!(said.stderr.contains("it ends early, after") && said.stderr.contains("what came before is used"), "{}", said.stderr);
     assert_eq!(said.left_out()["rest of an input that breaks off"], 1);
     let all = zipped(traces(2_000).as_bytes());
     let cut = write(&folder, "cut.gz", &all[..all.len() / 2]);
-    let said = diagnose(&["--file", &cut], b"").await;
+    let said = command(&["--file", &cut], b"").await;
     let read = said.json()["read"]["traces"].as_u64().unwrap();
     assert!(said.code == 0 && (100..1_900).contains(&read) && said.stderr.contains("ends early"), "{read} {}", said.stderr);
 }
@@ -147,7 +148,7 @@ async fn spans_that_make_no_sense_are_left_out_and_counted() {
         json!(7),
     ];
     let text = json!({ "data": [trace(1, &spans)] }).to_string();
-    let said = diagnose(&["--file", "-"], text.as_bytes()).await;
+    let said = command(&["--file", "-"], text.as_bytes()).await;
     assert_eq!(said.code, 0, "{}", said.stderr);
     let left_out = json!({
         "duplicate span": 1, "parent that is its own ancestor": 1, "span of the future": 1, "span that cannot be read": 1,
@@ -173,7 +174,7 @@ async fn what_is_no_file_of_traces_is_bad_usage() {
         (folder.path().join("missing").to_str().unwrap().to_owned(), "No such file"),
     ];
     for (path, text) in cases {
-        let said = diagnose(&["--file", &path], b"").await;
+        let said = command(&["--file", &path], b"").await;
         assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{path}: {}", said.stderr);
         assert!(
             said.stderr.contains(text) && said.stderr.contains(&format!("cannot read traces from {path}")),
@@ -185,11 +186,11 @@ async fn what_is_no_file_of_traces_is_bad_usage() {
 
 #[tokio::test]
 async fn no_trace_at_all_is_the_answer_no() {
-    let said = diagnose(&["--file", "-"], br#"{"data":[],"errors":null}"#).await;
+    let said = command(&["--file", "-"], br#"{"data":[],"errors":null}"#).await;
     assert_eq!((said.code, said.json()), (1, json!({ "read": { "traces": 0, "spans": 0, "left_out": {} }, "suspects": [] })));
     assert!(said.stderr.contains("there is no trace in -"), "{}", said.stderr);
     let negative = json!({ "data": [trace(1, &[span(1, 1, 0, 0, -1)])] }).to_string();
-    let said = diagnose(&["--file", "-"], negative.as_bytes()).await;
+    let said = command(&["--file", "-"], negative.as_bytes()).await;
     assert!(said.code == 1 && said.stderr.contains("1 × span with a negative duration"), "{}", said.stderr);
 }
 
@@ -203,15 +204,15 @@ async fn where_a_jaeger_holds_nothing_it_is_said_where_to_look() {
         }
     })
     .await;
-    let said = diagnose(&["--jaeger", &server.url, "--lookback", "15m"], b"").await;
+    let said = command(&["--jaeger", &server.url, "--lookback", "15m"], b"").await;
     assert_eq!((said.code, said.json()["read"]["traces"].clone()), (1, json!(0)));
     for text in [&*server.url, "try a longer --lookback", "shop, till"] {
         assert!(said.stderr.contains(text), "{}", said.stderr);
     }
-    let said = diagnose(&["--jaeger", &server.url, "--service", "shopp"], b"").await;
+    let said = command(&["--jaeger", &server.url, "--service", "shopp"], b"").await;
     assert!(said.code == 1 && said.stderr.contains("knows no service shopp; it knows shop, till"), "{}", said.stderr);
     let server = Fake::start(|_| async { Reply::json(r#"{"services":[]}"#) }).await;
-    let said = diagnose(&["--jaeger", &server.url, "--lookback", "1d"], b"").await;
+    let said = command(&["--jaeger", &server.url, "--lookback", "1d"], b"").await;
     assert!(said.code == 3 || said.stderr.contains("holds no traces at all"), "{}", said.stderr);
 }
 
@@ -227,7 +228,7 @@ async fn a_jaeger_that_fails_is_unreachable_and_named() {
     ];
     for (reply, text) in cases {
         let server = Fake::start(move |_| async move { reply() }).await;
-        let said = diagnose(&["--jaeger", &server.url], b"").await;
+        let said = command(&["--jaeger", &server.url], b"").await;
         assert_eq!((said.code, said.stdout.as_str()), (3, ""), "{}", said.stderr);
         assert!(said.stderr.contains(text) && said.stderr.contains(&server.url), "{}", said.stderr);
     }
@@ -243,12 +244,12 @@ async fn windows_and_baselines_that_make_no_sense_are_bad_usage() {
         (&["--lookback", "soon"], "it should look like 15m"),
         (&["--limit", "0"], "0 is not in"),
         (&["--file", "-", "--service", "shop"], "cannot be used with"),
-        (&["--baseline", "yesterday..today"], "neither a file nor two times"),
+        (&["--baseline", "yesterday..today"], "neither a file nor, alone, two times"),
         (&["--baseline", "2026-11-01T12:00:00Z..2026-11-01T11:00:00Z"], "the start must be before the end"),
         (&["--html", "/nonexistent/report.html"], "cannot be written"),
     ];
     for (arguments, text) in cases {
-        let said = diagnose(arguments, b"").await;
+        let said = command(arguments, b"").await;
         assert!(
             said.code == 2 && said.stderr.contains(text) && said.stdout.is_empty(),
             "{arguments:?}: {} {}",
@@ -262,12 +263,12 @@ async fn windows_and_baselines_that_make_no_sense_are_bad_usage() {
 async fn a_baseline_is_read_as_strictly() {
     let folder = TempDir::new().unwrap();
     let (good, page) = (write(&folder, "good", traces(3).as_bytes()), write(&folder, "page", b"<html>"));
-    let said = diagnose(&["--file", "-", "--baseline", &good], traces(3).as_bytes()).await;
-    assert!(said.code == 0 && said.stderr.contains(&good), "{}", said.stderr);
-    let said = diagnose(&["--file", "-", "--baseline", &page], traces(3).as_bytes()).await;
+    let said = command(&["--file", "-", "--baseline", &good, "--baseline", &good], traces(3).as_bytes()).await;
+    assert!(said.code == 0 && said.stderr.contains(&format!("read 3 traces with 9 spans from {good}, {good}")), "{}", said.stderr);
+    let said = command(&["--file", "-", "--baseline", &page], traces(3).as_bytes()).await;
     assert!(said.code == 2 && said.stderr.contains("cannot read the baseline") && said.stderr.contains(&page), "{}", said.stderr);
     let empty = write(&folder, "none", br#"{"data":[]}"#);
-    let said = diagnose(&["--file", "-", "--baseline", &empty], traces(3).as_bytes()).await;
+    let said = command(&["--file", "-", "--baseline", &empty], traces(3).as_bytes()).await;
     assert!(said.code == 1 && said.stderr.contains("nothing to compare with"), "{}", said.stderr);
 }
 
@@ -304,6 +305,14 @@ fn mutated_files_are_refused_or_read_and_never_panic() {
             assert!(span.end >= span.start && (span.resource as usize) < traces.resources.len());
             let texts = traces.attributes(span).iter().flat_map(|(key, value)| [*key, *value]);
             texts.chain([span.operation, traces.service(span)]).for_each(|text| assert!(traces.texts.get(text).len() < 10_000));
+        }
+        if round % 10 == 0 {
+            let diagnosis = diagnose(&traces, Some(&traces), &Options::default());
+            let (rule, source) = (Options::default().rule, "a mutant");
+            let report = Report { traces: &traces, diagnosis: &diagnosis, rule, source, links: Some("http://127.0.0.1:16686") };
+            serde_json::from_str::<Value>(&report.json()).unwrap();
+            assert!(report.html().contains("a mutant"));
+            report.terminal(&mut std::io::sink(), 80).unwrap();
         }
     }
     assert!(taken > 1_000 && refused > 100, "{taken} taken, {refused} refused");

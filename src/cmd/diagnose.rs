@@ -33,9 +33,9 @@ enum Source {
 }
 
 pub async fn run(config: Config, flags: cli::Diagnose) -> anyhow::Result<()> {
-    let now = Timestamp::now();
+    let (now, options) = (Timestamp::now(), Options::default());
     let source = source(&flags, now)?;
-    let baseline = flags.baseline.as_deref().map(|text| baseline(text, &flags.service)).transpose()?;
+    let baseline = baseline(&flags.baseline, &flags.service)?;
     if let Some(path) = &flags.html {
         check_writable(path)?;
     }
@@ -47,8 +47,8 @@ pub async fn run(config: Config, flags: cli::Diagnose) -> anyhow::Result<()> {
     }
     if traces.is_empty() {
         if flags.json {
-            let (diagnosis, links) = (Diagnosis::default(), None);
-            say(&Report { traces: &traces, diagnosis: &diagnosis, source: &from, links }.json());
+            let (diagnosis, rule, links) = (Diagnosis::default(), options.rule, None);
+            say(&Report { traces: &traces, diagnosis: &diagnosis, rule, source: &from, links }.json());
         }
         return Err(failure(Failure::No, empty));
     }
@@ -63,11 +63,12 @@ pub async fn run(config: Config, flags: cli::Diagnose) -> anyhow::Result<()> {
         }
         None => None,
     };
-    let diagnosis = diagnose::diagnose(&traces, baseline.as_ref(), &Options::default());
+    let diagnosis = diagnose::diagnose(&traces, baseline.as_ref(), &options);
     // What is read from a file may be in no Jaeger at all.
     let jaeger = config.jaeger.as_ref().map(base).or_else(|| matches!(source, Source::Window { .. }).then(|| input.jaeger.clone()));
     let links = config.jaeger_links.as_ref().map(base).or(jaeger);
-    let report = Report { traces: &traces, diagnosis: &diagnosis, source: &from, links: links.as_deref() };
+    let (rule, links) = (options.rule, links.as_deref());
+    let report = Report { traces: &traces, diagnosis: &diagnosis, rule, source: &from, links };
     if let Some(path) = &flags.html {
         std::fs::write(path, report.html()).with_context(|| format!("cannot write the report to {}", path.display()))?;
         eprintln!("the report for the browser is in {}", path.display());
@@ -101,16 +102,21 @@ fn window(start: Timestamp, end: Timestamp, services: Vec<String>) -> anyhow::Re
     Ok(Source::Window { start, end, services })
 }
 
-/// A file where there is one of that name, else two times.
-fn baseline(text: &str, services: &[String]) -> anyhow::Result<Source> {
-    let times = text.split_once("..").map(|(start, end)| (start.trim().parse(), end.trim().parse()));
-    match times {
-        Some((Ok(start), Ok(end))) => window(start, end, services.to_vec()).context("--baseline"),
-        Some(_) if !Path::new(text).exists() => bail!(
-            "--baseline {text:?} is neither a file nor two times; it should look like 2026-11-01T12:00:00Z..2026-11-01T12:30:00Z"
-        ),
-        _ => Ok(Source::Files(vec![text.into()])),
+/// Two times, or files.
+fn baseline(texts: &[String], services: &[String]) -> anyhow::Result<Option<Source>> {
+    if let [text] = texts
+        && let Some((start, end)) = text.split_once("..")
+        && let (Ok(start), Ok(end)) = (start.trim().parse(), end.trim().parse())
+    {
+        return window(start, end, services.to_vec()).context("--baseline").map(Some);
     }
+    if let Some(text) = texts.iter().find(|text| text.contains("..") && !Path::new(text).exists()) {
+        bail!(
+            "--baseline {text:?} is neither a file nor, alone, two times; \
+             they should look like 2026-11-01T12:00:00Z..2026-11-01T12:30:00Z"
+        );
+    }
+    Ok((!texts.is_empty()).then(|| Source::Files(texts.iter().map(PathBuf::from).collect())))
 }
 
 /// Found out before a long reading, not after it.

@@ -290,6 +290,12 @@ impl<P: FnMut(&Progress)> Collector<'_, P> {
         match answer {
             Answer::Traces(body) => return self.take(slice, search, &body),
             Answer::Nothing => {}
+            Answer::TooLarge if search.depth > self.depth => return Ok(Step::Again),
+            // Traces are larger here than was thought: fewer at once, or each slice would be fetched in vain.
+            Answer::TooLarge if self.depth > LEAST_DEPTH => {
+                self.depth = (self.depth / 4).max(LEAST_DEPTH);
+                return Ok(Step::Again);
+            }
             Answer::TooLarge if slice.width() > 1 => return Ok(Step::Divide(4)),
             Answer::TooLarge => self.collected.crowded += 1,
             Answer::TooSlow => {

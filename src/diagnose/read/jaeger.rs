@@ -123,8 +123,11 @@ impl Reader<'_> {
         if !whole {
             return self.cut_off(range.start);
         }
-        let nameless = self.nameless();
-        self.builder.assign(range, |place| open.processes.get(place as usize).copied().flatten().unwrap_or(nameless));
+        let found = |place: u32| open.processes.get(place as usize).copied().flatten();
+        // Only where a span names none of them, or a service would be made up.
+        let missing = self.builder.assigned(range.clone()).any(|place| found(place).is_none());
+        let nameless = missing.then(|| self.nameless());
+        self.builder.assign(range, |place| found(place).or(nameless).unwrap_or_default());
     }
 
     fn put(&mut self, open: &mut Open, place: u32, resource: Option<u32>) {

@@ -68,7 +68,7 @@ pub fn file(path: &Path, builder: &mut Builder) -> Result<Outcome, ReadError> {
 /// Reads a file through what `wrap` makes of it, for example a progress bar.
 ///
 /// # Errors
-/// As [`file`].
+/// As [`file()`].
 pub fn file_through<R: Read>(path: &Path, builder: &mut Builder, wrap: impl FnOnce(File) -> R) -> Result<Outcome, ReadError> {
     // Opening a directory works, and reading it says only which number the error has.
     if path.is_dir() {

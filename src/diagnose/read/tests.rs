@@ -85,8 +85,10 @@ fn both_formats_say_the_same() {
          [\"host.name=laptop\"] [\"http.response.status_code=200\", \"gold=true\", \"share=0.5\"]",
         "4bf92f3577b34da6a3ce929d0e0e0001 bb Span(0) 1793534400001000000..1793534400003000000 Unspecified Error till café [] []",
     ];
-    assert_eq!(told(&whole(JAEGER.as_bytes())), expected);
-    assert_eq!(told(&whole(OTLP.as_bytes())), expected);
+    for text in [JAEGER, OTLP] {
+        let traces = whole(text.as_bytes());
+        assert_eq!((told(&traces), traces.resources.len()), (expected.map(str::to_owned).to_vec(), 2));
+    }
 }
 
 #[test]
@@ -181,6 +183,14 @@ fn a_link_inside_the_trace_is_a_parent_where_there_is_no_other() {
 }
 
 #[test]
+fn a_span_without_a_service_has_one_without_a_name() {
+    for text in [jaeger(&span("a", "")).replace("\"p\":{", "\"q\":{"), OTLP.replace("service.name", "name")] {
+        let traces = whole(text.as_bytes());
+        assert_eq!(traces.texts.get(traces.service(&traces.spans()[0])), NAMELESS);
+    }
+}
+
+#[test]
 fn a_failure_shows_in_many_ways() {
     let tags = |tags: &str| span("a", &format!(r#","tags":[{tags}]"#));
     let cases = [
@@ -229,6 +239,16 @@ fn keys_whose_values_hardly_repeat_are_given_up_for_all_spans() {
         assert_eq!((traces.texts.get(key), traces.texts.get(value)), ("customer", &*((span.id - 1) % 900).to_string()));
     }
     assert!(traces.texts.len() < 2_100, "{} texts", traces.texts.len());
+}
+
+#[test]
+fn a_key_that_is_given_up_is_given_up_for_resources_too() {
+    let process = |at: u32| format!(r#""tags":[{{"key":"instance","value":"i-{at}"}},{{"key":"zone","value":"z"}}]"#);
+    let trace = |at: u32| jaeger(&span("a", "")).replace(r#""1""#, &format!("\"{at:x}\"")).replace(r#""tags":[]"#, &process(at));
+    let text: String = (1..2_000).map(|at| trace(at) + "\n").collect();
+    let traces = whole(text.as_bytes());
+    assert_eq!((traces.len(), traces.unkept.as_slice()), (1_999, ["instance".to_owned()].as_slice()));
+    assert!(traces.resources.iter().all(|resource| resource.attributes.len() == 1));
 }
 
 #[test]
