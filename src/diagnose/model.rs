@@ -298,10 +298,6 @@ impl Builder {
         Self { latest_start: now.saturating_add(AHEAD), ..Self::default() }
     }
 
-    pub fn texts(&mut self) -> &mut Texts {
-        &mut self.traces.texts
-    }
-
     pub fn text(&mut self, text: &str) -> Text {
         self.traces.texts.intern(text)
     }

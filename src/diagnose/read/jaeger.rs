@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::io::Read;
 use std::ops::Range;
 
+use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
 use super::stream::{Broken, Element, Stream};
@@ -89,6 +90,26 @@ pub(super) struct Open {
     range: Option<Range<usize>>,
     /// The resource of each process, as far as they came.
     processes: Vec<Option<u32>>,
+    /// What the spans call them: the same name is another process in each trace.
+    names: FxHashMap<Box<str>, u32>,
+}
+
+impl Open {
+    /// The place of the process with this name.
+    fn named(&mut self, name: &str) -> u32 {
+        if let Some(place) = self.names.get(name) {
+            return *place;
+        }
+        let place = self.put(None);
+        self.names.insert(name.into(), place);
+        place
+    }
+
+    /// A place of its own.
+    fn put(&mut self, resource: Option<u32>) -> u32 {
+        self.processes.push(resource);
+        u32::try_from(self.processes.len() - 1).expect("fewer than four thousand million processes")
+    }
 }
 
 impl Reader<'_> {
@@ -108,11 +129,8 @@ impl Reader<'_> {
     /// The value of `processes`.
     pub(super) fn processes<R: Read>(&mut self, stream: &mut Stream<R>, open: &mut Open) -> Result<(), Broken> {
         stream.object::<String>(|stream, name| {
-            let place = self.process(&name);
-            let mut resource = None;
-            stream.element::<Processes>(|process| resource = Some(self.process_resource(&process)))?;
-            self.put(open, place, resource);
-            Ok(())
+            let place = open.named(&name) as usize;
+            stream.element::<Processes>(|process| open.processes[place] = Some(self.process_resource(&process))).map(drop)
         })
     }
 
@@ -128,24 +146,6 @@ impl Reader<'_> {
         let missing = self.builder.assigned(range.clone()).any(|place| found(place).is_none());
         let nameless = missing.then(|| self.nameless());
         self.builder.assign(range, |place| found(place).or(nameless).unwrap_or_default());
-    }
-
-    fn put(&mut self, open: &mut Open, place: u32, resource: Option<u32>) {
-        let place = place as usize;
-        if open.processes.len() <= place {
-            open.processes.resize(place + 1, None);
-        }
-        open.processes[place] = resource;
-    }
-
-    /// A number for the name of a process, which is another process in each trace.
-    fn process(&mut self, name: &str) -> u32 {
-        if let Some(place) = self.processes.get(name) {
-            return *place;
-        }
-        let place = u32::try_from(self.processes.len()).unwrap_or(u32::MAX);
-        self.processes.insert(name.into(), place);
-        place
     }
 
     fn process_resource(&mut self, process: &Process<'_>) -> u32 {
@@ -164,12 +164,8 @@ impl Reader<'_> {
 
     fn push_jaeger(&mut self, span: &Span<'_>, open: &mut Open) {
         let place = match &span.process {
-            Some(process) => {
-                let (place, resource) = (self.process(&format!("of span {}", span.span_id.0)), self.process_resource(process));
-                self.put(open, place, Some(resource));
-                place
-            }
-            None => self.process(&span.process_id.0),
+            Some(process) => open.put(Some(self.process_resource(process))),
+            None => open.named(&span.process_id.0),
         };
         self.attributes.clear();
         let (mut kind, mut stated, mut http_status) = (Kind::Unspecified, Status::Unset, None);

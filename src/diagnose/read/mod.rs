@@ -14,7 +14,6 @@ use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
-use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
 use super::model::{Builder, Kind, Resource, Status, Text};
@@ -77,22 +76,6 @@ pub fn file_through<R: Read>(path: &Path, builder: &mut Builder, wrap: impl FnOn
     json(wrap(File::open(path)?), builder)
 }
 
-/// Reads traces in Jaeger's JSON; as [`json`], which finds out for itself which format it is.
-///
-/// # Errors
-/// It holds no traces.
-pub fn jaeger_json(input: impl Read, builder: &mut Builder) -> Result<Outcome, ReadError> {
-    json(input, builder)
-}
-
-/// Reads traces in OTLP JSON; as [`json`], which finds out for itself which format it is.
-///
-/// # Errors
-/// It holds no traces.
-pub fn otlp_json(input: impl Read, builder: &mut Builder) -> Result<Outcome, ReadError> {
-    json(input, builder)
-}
-
 /// Reads traces in either format, gzip or not.
 ///
 /// # Errors
@@ -150,7 +133,6 @@ struct Reader<'b> {
     /// Of the span at hand; kept for its memory.
     attributes: Vec<(Text, Text)>,
     scratch: String,
-    processes: FxHashMap<Box<str>, u32>,
     /// Something in the input was a place where traces stand.
     recognized: bool,
     refusal: Option<String>,
@@ -158,8 +140,7 @@ struct Reader<'b> {
 
 impl<'b> Reader<'b> {
     fn new(builder: &'b mut Builder) -> Self {
-        let (attributes, scratch, processes) = Default::default();
-        Self { builder, attributes, scratch, processes, recognized: false, refusal: None }
+        Self { builder, attributes: Vec::new(), scratch: String::new(), recognized: false, refusal: None }
     }
 
     /// All documents, one after the other.

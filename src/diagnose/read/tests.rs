@@ -241,6 +241,18 @@ fn keys_whose_values_hardly_repeat_are_given_up_for_all_spans() {
     assert!(traces.texts.len() < 2_100, "{} texts", traces.texts.len());
 }
 
+/// As Zipkin's instrumentation shares ids, and as storages write spans one by one.
+#[test]
+fn a_span_may_bring_its_process_and_share_its_id() {
+    let end = |kind: &str, service: &str| {
+        let more = format!(r#","process":{{"serviceName":"{service}"}},"tags":[{{"key":"span.kind","value":"{kind}"}}]"#);
+        span("a", &more).replace(r#""processID":"p","#, "")
+    };
+    let traces = whole(jaeger(&[end("client", "shop"), end("server", "till")].join(",")).as_bytes());
+    let services: Vec<_> = traces.of(0).iter().map(|span| (span.kind, traces.texts.get(traces.service(span)))).collect();
+    assert_eq!(services, [(Kind::Client, "shop"), (Kind::Server, "till")]);
+}
+
 #[test]
 fn a_key_that_is_given_up_is_given_up_for_resources_too() {
     let process = |at: u32| format!(r#""tags":[{{"key":"instance","value":"i-{at}"}},{{"key":"zone","value":"z"}}]"#);
