@@ -329,10 +329,11 @@ async fn who_is_busy_or_breaks_off_is_asked_again() {
     let backend = Backend::start().await;
     fill(&backend, 100);
     let times = Arc::new(AtomicU32::new(0));
-    let server = before(&backend, "", move |path| match (path.contains("/traces"), times.fetch_add(1, Relaxed) % 4) {
+    let server = before(&backend, "", move |path| match (path.contains("/traces"), times.fetch_add(1, Relaxed) % 5) {
         (_, 0) => Some(Reply::Answer(503, vec![])),
         (true, 1) => Some(Reply::Cut(br#"{"result":{"resourceSpans":["#.to_vec())),
         (true, 2) => Some(Reply::json(r#"{"result":{"resourceSpans":[{"scopeSp"#)),
+        (true, 3) => Some(Reply::Nothing),
         _ => None,
     })
     .await;
@@ -357,6 +358,46 @@ async fn a_slice_that_takes_too_long_or_too_much_is_divided() {
         assert_eq!(traces.len(), 1_000 + lost(1_000));
         assert!(collected.searches >= 5, "{collected:?}");
     }
+}
+
+#[tokio::test]
+async fn a_jaeger_that_goes_away_while_it_is_read_is_waited_for_a_while() {
+    let backend = Backend::start().await;
+    fill(&backend, 1_000);
+    let searches = Arc::new(AtomicU32::new(0));
+    let counted = searches.clone();
+    let server = before(&backend, "", move |path| {
+        let away = path.contains("/traces") && counted.fetch_add(1, Relaxed) > 2;
+        away.then_some(Reply::Nothing)
+    })
+    .await;
+    let error = collect(&client(&server.url, Settings { depth: 50, ..settings() }), &two_hours()).await.unwrap_err();
+    assert!(matches!(error, JaegerError::Unreachable { .. }) && searches.load(Relaxed) >= 7, "{error}");
+}
+
+#[tokio::test]
+async fn a_trace_that_is_too_large_costs_a_few_searches_and_is_missed_alone() {
+    let large = r#"{"result":{"resourceSpans":["#.to_owned() + &" ".repeat(200_000);
+    let (first, last) = (NOON - 1_000_000, NOON + 1_000_000);
+    let server = Fake::start(move |path| {
+        let reply = match path.split('?').next() {
+            Some("/api/v3/services") => Reply::json(r#"{"services":["x"]}"#),
+            _ => {
+                let time = |name: &str| parameter(&path, name).unwrap().parse::<jiff::Timestamp>().unwrap().as_nanosecond() as u64;
+                let inside = time("query.startTimeMin") <= last && time("query.startTimeMax") >= first;
+                if inside {
+                    Reply::json(&large)
+                } else {
+                    Reply::Answer(404, br#"{"error":{"message":"No traces found"}}"#.to_vec())
+                }
+            }
+        };
+        async { reply }
+    })
+    .await;
+    let settings = Settings { largest: 100_000, ..settings() };
+    let (collected, traces) = collect(&client(&server.url, settings), &two_hours()).await.unwrap();
+    assert!(traces.is_empty() && collected.crowded > 0 && collected.searches < 300, "{collected:?}");
 }
 
 #[tokio::test]
