@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use fake::{Fake, Reply};
+use fake::{Fake, Reply, parameter};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use rand::{RngExt as _, SeedableRng as _};
@@ -237,13 +237,14 @@ async fn a_jaeger_that_fails_is_unreachable_and_named() {
 #[tokio::test]
 async fn windows_and_baselines_that_make_no_sense_are_bad_usage() {
     type Case = (&'static [&'static str], &'static str);
-    let cases: [Case; 9] = [
+    let cases: [Case; 10] = [
         (&["--start", "2026-11-01T12:00:00Z", "--end", "2026-11-01T11:00:00Z"], "the start must be before the end"),
         (&["--start", "2999-01-01T00:00:00Z"], "the start must be before the end"),
         (&["--lookback", "0s"], "more than nothing"),
         (&["--lookback", "soon"], "it should look like 15m"),
         (&["--limit", "0"], "0 is not in"),
         (&["--file", "-", "--service", "shop"], "cannot be used with"),
+        (&["--file", "-", "--limit", "5"], "cannot be used with"),
         (&["--baseline", "yesterday..today"], "neither a file nor, alone, two times"),
         (&["--baseline", "2026-11-01T12:00:00Z..2026-11-01T11:00:00Z"], "the start must be before the end"),
         (&["--html", "/nonexistent/report.html"], "cannot be written"),
@@ -270,6 +271,55 @@ async fn a_baseline_is_read_as_strictly() {
     let empty = write(&folder, "none", br#"{"data":[]}"#);
     let said = command(&["--file", "-", "--baseline", &empty], traces(3).as_bytes()).await;
     assert!(said.code == 1 && said.stderr.contains("nothing to compare with"), "{}", said.stderr);
+}
+
+#[tokio::test]
+async fn a_baseline_may_be_another_time_of_the_same_jaeger() {
+    let server = Fake::start(|path| async move {
+        match (path.split('?').next().unwrap(), parameter(&path, "query.startTimeMin")) {
+            ("/api/v3/services", _) => Reply::json(r#"{"services":["shop"]}"#),
+            (_, Some(start)) if start.starts_with("2026-11-01T10") => Reply::json(&traces(4)),
+            (_, Some(start)) if start.starts_with("2026-11-01T11") => Reply::json(&traces(9)),
+            _ => Reply::Answer(404, br#"{"error":{"httpCode":404,"message":"No traces found"}}"#.to_vec()),
+        }
+    })
+    .await;
+    let window = ["--jaeger", &*server.url, "--start", "2026-11-01T11:00:00Z", "--end", "2026-11-01T11:59:00Z"];
+    let said = command(&[&window[..], &["--baseline", "2026-11-01T10:00:00Z..2026-11-01T10:59:00Z"]].concat(), b"").await;
+    assert_eq!((said.code, &said.json()["read"]["traces"]), (0, &json!(9)), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("read 4 traces with 12 spans") && said.stderr.contains("10:59:00Z, to compare with"),
+        "{}",
+        said.stderr
+    );
+    let said = command(&[&window[..], &["--baseline", "2026-11-01T08:00:00Z..2026-11-01T08:59:00Z"]].concat(), b"").await;
+    assert!(said.code == 1 && said.stderr.contains("nothing to compare with: there is no trace at"), "{}", said.stderr);
+}
+
+#[tokio::test]
+async fn the_page_is_written_to_a_file_whether_there_are_traces_or_not() {
+    let folder = TempDir::new().unwrap();
+    let page = folder.path().join("report.html");
+    for (input, code, text) in [(traces(3), 0, "3 traces"), (r#"{"data":[]}"#.to_owned(), 1, "No traces were read")] {
+        let said = command(&["--file", "-", "--html", page.to_str().unwrap()], input.as_bytes()).await;
+        let html = std::fs::read_to_string(&page).unwrap();
+        assert!(said.code == code && said.stderr.contains("report.html"), "{}", said.stderr);
+        assert!(html.starts_with("<!DOCTYPE html>") && html.contains(text), "{html}");
+    }
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn a_result_that_cannot_be_written_is_no_success() {
+    let folder = TempDir::new().unwrap();
+    let file = write(&folder, "traces.json", traces(3).as_bytes());
+    for arguments in [&["--json"][..], &[]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tracelab"));
+        command.args(["diagnose", "--file", &file]).args(arguments).current_dir(folder.path()).env_clear();
+        let output = command.stdout(std::fs::File::create("/dev/full").unwrap()).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && stderr.contains("cannot write the result"), "{stderr}");
+    }
 }
 
 /// What reads a file may say what it likes of a mutant, but whatever it takes must hold together.

@@ -8,12 +8,12 @@ use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
-use super::say;
+use super::{said, say};
 use crate::cli;
 use crate::config::{Config, base};
 use crate::diagnose::model::{Builder, Traces};
 use crate::diagnose::report::Report;
-use crate::diagnose::{self, Diagnosis, Options, figures, read};
+use crate::diagnose::{self, Options, figures, read};
 use crate::exit::{Failure, chain, failure};
 use crate::jaeger::{Client, Collected, Progress, Wanted};
 
@@ -41,26 +41,10 @@ pub async fn run(config: Config, flags: cli::Diagnose) -> anyhow::Result<()> {
     }
     let input = Input { jaeger: config.jaeger_url(), limit: usize::try_from(flags.limit).unwrap_or(usize::MAX), now };
     let Read { traces, from, empty } = input.read(&source).await?;
-    // A report on a terminal begins with the same.
-    if flags.json || traces.is_empty() {
-        tell(&from, &traces);
-    }
-    if traces.is_empty() {
-        if flags.json {
-            let (diagnosis, rule, links) = (Diagnosis::default(), options.rule, None);
-            say(&Report { traces: &traces, diagnosis: &diagnosis, rule, source: &from, links }.json());
-        }
-        return Err(failure(Failure::No, empty));
-    }
     let baseline = match &baseline {
-        Some(source) => {
-            let Read { traces, from, empty } = input.read(source).await.context("cannot read the baseline")?;
-            tell(&format!("{from}, to compare with"), &traces);
-            if traces.is_empty() {
-                return Err(failure(Failure::No, format!("nothing to compare with: {empty}")));
-            }
-            Some(traces)
-        }
+        // Nothing is compared with it.
+        Some(_) if traces.is_empty() => None,
+        Some(source) => Some(input.baseline(source).await?),
         None => None,
     };
     let diagnosis = diagnose::diagnose(&traces, baseline.as_ref(), &options);
@@ -73,12 +57,18 @@ pub async fn run(config: Config, flags: cli::Diagnose) -> anyhow::Result<()> {
         std::fs::write(path, report.html()).with_context(|| format!("cannot write the report to {}", path.display()))?;
         eprintln!("the report for the browser is in {}", path.display());
     }
+    if traces.is_empty() {
+        if flags.json {
+            say(&report.json())?;
+        }
+        return Err(failure(Failure::No, empty));
+    }
     if flags.json {
-        say(&report.json());
+        tell(&from, &traces);
+        say(&report.json())?;
     } else {
         let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
-        // Whoever reads it may stop early: that is no error of ours.
-        let _ = report.terminal(&mut anstream::stdout().lock(), width);
+        said(report.terminal(&mut anstream::stdout().lock(), width))?;
     }
     Ok(())
 }
@@ -164,9 +154,19 @@ impl Input {
         };
         let traces = builder.finish();
         if !traces.left_out.is_empty() {
-            empty = format!("{empty} that could be used (left out: {})", reasons(&traces));
+            empty += &format!(" (left out: {})", reasons(&traces));
         }
         Ok(Read { traces, from, empty })
+    }
+
+    async fn baseline(&self, source: &Source) -> anyhow::Result<Traces> {
+        let Read { traces, from, empty } = self.read(source).await.context("cannot read the baseline")?;
+        if traces.is_empty() {
+            return Err(failure(Failure::No, format!("nothing to compare with: {empty}")));
+        }
+        // The report is about the other traces.
+        tell(&format!("{from}, to compare with"), &traces);
+        Ok(traces)
     }
 
     fn file(&self, path: &Path, builder: &mut Builder) -> anyhow::Result<()> {
