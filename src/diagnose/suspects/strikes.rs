@@ -115,12 +115,14 @@ fn compare(traces: &Traces, evidence: &Evidence, own: Typicals, between: Typical
     let visits = evidence.visits.iter().enumerate().map(|(row, visit)| Moment {
         begin: begin(row as u32),
         row: row as u32,
+        trace: visit.trace,
         group: visit.service,
         time: visit.own,
     });
     let gaps = evidence.gaps.iter().enumerate().map(|(row, gap)| Moment {
         begin: begin(gap.callee),
         row: row as u32,
+        trace: evidence.visits[gap.caller as usize].trace,
         group: gap.pair,
         time: gap.time,
     });
@@ -133,6 +135,7 @@ fn compare(traces: &Traces, evidence: &Evidence, own: Typicals, between: Typical
 struct Moment {
     begin: u64,
     row: u32,
+    trace: u32,
     /// Its service or pair.
     group: u32,
     time: u64,
@@ -152,8 +155,9 @@ fn less_stalls(strikes: &mut Vec<Strike>, all: impl Iterator<Item = Moment>, mat
     let mut times: Vec<f64> = Vec::new();
     strikes.retain_mut(|strike| {
         let at = place[strike.row as usize] as usize;
-        let group = all[at].group;
-        let others = |moment: &&Moment| moment.group != group;
+        let (trace, group) = (all[at].trace, all[at].group);
+        // What is wrong with one request may show in all of it.
+        let others = |moment: &&Moment| moment.trace != trace && moment.group != group;
         // Beyond this nobody is looked at: where one group has nearly all, its neighbours are not of its time.
         let (first, last) = (at.saturating_sub(4 * NEIGHBOURS), (at + 4 * NEIGHBOURS).min(all.len()));
         times.clear();
