@@ -294,17 +294,17 @@ pub struct Diagnose {
     #[serde(skip)]
     pub end: Option<Timestamp>,
     /// Stop reading after about so many traces, the newest first
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    #[arg(long, value_name = "N", conflicts_with = "file", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     #[serde(skip)]
     pub limit: u64,
     /// Read this file instead, or - for stdin: Jaeger's JSON or OTLP's, gzip or not (repeatable)
     #[arg(long, value_name = "PATH")]
     #[serde(skip)]
     pub file: Vec<PathBuf>,
-    /// Compare with better times: a file, or START..END to read from --jaeger
+    /// Compare with better times: a file (repeatable), or START..END to read from --jaeger
     #[arg(long, value_name = "FILE|START..END")]
     #[serde(skip)]
-    pub baseline: Option<String>,
+    pub baseline: Vec<String>,
     /// Where links to traces lead [default: --jaeger]
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]

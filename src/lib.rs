@@ -19,5 +19,6 @@ pub mod redis;
 pub mod sandbox;
 pub mod server;
 pub mod service;
+pub mod simulation;
 pub mod telemetry;
 pub mod topology;

@@ -5,7 +5,7 @@
 #[path = "support/required.rs"]
 mod required;
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use tracelab::diagnose::critical_path::{Rule, critical_path};
@@ -32,7 +32,7 @@ fn cases() -> Vec<(PathBuf, Traces, String)> {
 
 fn case(path: PathBuf) -> (PathBuf, Traces, String) {
     let mut builder = Builder::default();
-    read::jaeger_json(File::open(&path).unwrap(), &mut builder).unwrap();
+    read::file(&path, &mut builder).unwrap();
     let contexts = fs::read_to_string(path.with_extension("cct")).unwrap();
     (path, builder.finish(), contexts)
 }

@@ -23,7 +23,7 @@ pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
     info!(jaeger = %query, otlp_http = %http, otlp_grpc = %grpc, store_mb = config.store_mb, "backend listens");
     if json {
         let url = |address| format!("http://{address}");
-        say(&json!({ "jaeger": url(query), "otlp_http": url(http), "otlp_grpc": url(grpc) }).to_string());
+        say(&json!({ "jaeger": url(query), "otlp_http": url(http), "otlp_grpc": url(grpc) }).to_string())?;
     }
     backend::serve(listeners, Store::new(config.store_mb << 20), stop).await
 }

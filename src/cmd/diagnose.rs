@@ -1,6 +1,5 @@
 //! `tracelab diagnose`: reads traces from a Jaeger query API or from files, and says what stands out.
 
-use std::collections::BTreeMap;
 use std::io::stdin;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,27 +7,18 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use serde::Serialize;
 
-use super::say;
+use super::{said, say};
 use crate::cli;
-use crate::config::Config;
+use crate::config::{Config, base};
 use crate::diagnose::model::{Builder, Traces};
-use crate::diagnose::read;
+use crate::diagnose::report::Report;
+use crate::diagnose::{self, Options, figures, read};
 use crate::exit::{Failure, chain, failure};
 use crate::jaeger::{Client, Collected, Progress, Wanted};
 
 /// Names of services in a message: enough to see what kind of names they are.
 const SOME_SERVICES: usize = 12;
-
-/// What the diagnosis rests on; a part of `diagnose --json`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct WhatWasRead {
-    pub traces: usize,
-    pub spans: usize,
-    /// What was not taken, and how often, by reason.
-    pub left_out: BTreeMap<&'static str, u64>,
-}
 
 /// Where traces come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,39 +33,44 @@ enum Source {
 }
 
 pub async fn run(config: Config, flags: cli::Diagnose) -> anyhow::Result<()> {
-    let now = Timestamp::now();
+    let (now, options) = (Timestamp::now(), Options::default());
     let source = source(&flags, now)?;
-    let baseline = flags.baseline.as_deref().map(baseline).transpose()?;
+    let baseline = baseline(&flags.baseline, &flags.service)?;
     if let Some(path) = &flags.html {
         check_writable(path)?;
     }
     let input = Input { jaeger: config.jaeger_url(), limit: usize::try_from(flags.limit).unwrap_or(usize::MAX), now };
-    let (traces, empty) = input.read(&source).await?;
-    let read = WhatWasRead::of(&traces);
+    let Read { traces, from, empty } = input.read(&source).await?;
+    let baseline = match &baseline {
+        // Nothing is compared with it.
+        Some(_) if traces.is_empty() => None,
+        Some(source) => Some(input.baseline(source).await?),
+        None => None,
+    };
+    let diagnosis = diagnose::diagnose(&traces, baseline.as_ref(), &options);
+    // What is read from a file may be in no Jaeger at all.
+    let jaeger = config.jaeger.as_ref().map(base).or_else(|| matches!(source, Source::Window { .. }).then(|| input.jaeger.clone()));
+    let links = config.jaeger_links.as_ref().map(base).or(jaeger);
+    let (rule, links) = (options.rule, links.as_deref());
+    let report = Report { traces: &traces, diagnosis: &diagnosis, rule, source: &from, links };
+    if let Some(path) = &flags.html {
+        std::fs::write(path, report.html()).with_context(|| format!("cannot write the report to {}", path.display()))?;
+        eprintln!("the report for the browser is in {}", path.display());
+    }
     if traces.is_empty() {
         if flags.json {
-            say(&serde_json::json!({ "read": read, "suspects": [] }).to_string());
+            say(&report.json())?;
         }
         return Err(failure(Failure::No, empty));
     }
-    let _baseline = match &baseline {
-        Some(source) => {
-            let (traces, empty) = input.read(source).await.context("cannot read the baseline")?;
-            if traces.is_empty() {
-                return Err(failure(Failure::No, format!("nothing to compare with: {empty}")));
-            }
-            Some(traces)
-        }
-        None => None,
-    };
-    say(&serde_json::json!({ "read": read, "suspects": [] }).to_string());
-    Ok(())
-}
-
-impl WhatWasRead {
-    pub fn of(traces: &Traces) -> Self {
-        Self { traces: traces.len(), spans: traces.span_count(), left_out: traces.left_out.clone() }
+    if flags.json {
+        tell(&from, &traces);
+        say(&report.json())?;
+    } else {
+        let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
+        said(report.terminal(&mut anstream::stdout().lock(), width))?;
     }
+    Ok(())
 }
 
 fn source(flags: &cli::Diagnose, now: Timestamp) -> anyhow::Result<Source> {
@@ -97,16 +92,21 @@ fn window(start: Timestamp, end: Timestamp, services: Vec<String>) -> anyhow::Re
     Ok(Source::Window { start, end, services })
 }
 
-/// A file where there is one of that name, else two times.
-fn baseline(text: &str) -> anyhow::Result<Source> {
-    let times = text.split_once("..").map(|(start, end)| (start.trim().parse(), end.trim().parse()));
-    match times {
-        Some((Ok(start), Ok(end))) => window(start, end, Vec::new()).context("--baseline"),
-        Some(_) if !Path::new(text).exists() => bail!(
-            "--baseline {text:?} is neither a file nor two times; it should look like 2026-11-01T12:00:00Z..2026-11-01T12:30:00Z"
-        ),
-        _ => Ok(Source::Files(vec![text.into()])),
+/// Two times, or files.
+fn baseline(texts: &[String], services: &[String]) -> anyhow::Result<Option<Source>> {
+    if let [text] = texts
+        && let Some((start, end)) = text.split_once("..")
+        && let (Ok(start), Ok(end)) = (start.trim().parse(), end.trim().parse())
+    {
+        return window(start, end, services.to_vec()).context("--baseline").map(Some);
     }
+    if let Some(text) = texts.iter().find(|text| text.contains("..") && !Path::new(text).exists()) {
+        bail!(
+            "--baseline {text:?} is neither a file nor, alone, two times; \
+             they should look like 2026-11-01T12:00:00Z..2026-11-01T12:30:00Z"
+        );
+    }
+    Ok((!texts.is_empty()).then(|| Source::Files(texts.iter().map(PathBuf::from).collect())))
 }
 
 /// Found out before a long reading, not after it.
@@ -126,11 +126,19 @@ struct Input {
     now: Timestamp,
 }
 
+/// What was read.
+struct Read {
+    traces: Traces,
+    /// Where, for a person.
+    from: String,
+    /// What to say where there is no trace.
+    empty: String,
+}
+
 impl Input {
-    /// The traces, and what to say where there are none. What was read, what not and why is said on stderr.
-    async fn read(&self, source: &Source) -> anyhow::Result<(Traces, String)> {
+    async fn read(&self, source: &Source) -> anyhow::Result<Read> {
         let mut builder = Builder::until(u64::try_from(self.now.as_nanosecond()).unwrap_or_default());
-        let (from, empty) = match source {
+        let (from, mut empty) = match source {
             Source::Files(paths) => {
                 for path in paths {
                     self.file(path, &mut builder)?;
@@ -140,13 +148,25 @@ impl Input {
             }
             Source::Window { start, end, services } => {
                 let collected = self.window(*start, *end, services, &mut builder).await?;
-                (self.jaeger.clone(), self.nothing_there(&collected, *start, *end, services))
+                let with = if services.is_empty() { String::new() } else { format!(" with {}", services.join(", ")) };
+                (format!("{}, {start:.0} to {end:.0}{with}", self.jaeger), self.nothing_there(&collected, *start, *end, services))
             }
         };
         let traces = builder.finish();
-        report(&from, &traces);
-        let reasons = reasons(&traces);
-        Ok((traces, if reasons.is_empty() { empty } else { format!("{empty} that could be used (left out: {reasons})") }))
+        if !traces.left_out.is_empty() {
+            empty += &format!(" (left out: {})", reasons(&traces));
+        }
+        Ok(Read { traces, from, empty })
+    }
+
+    async fn baseline(&self, source: &Source) -> anyhow::Result<Traces> {
+        let Read { traces, from, empty } = self.read(source).await.context("cannot read the baseline")?;
+        if traces.is_empty() {
+            return Err(failure(Failure::No, format!("nothing to compare with: {empty}")));
+        }
+        // The report is about the other traces.
+        tell(&format!("{from}, to compare with"), &traces);
+        Ok(traces)
     }
 
     fn file(&self, path: &Path, builder: &mut Builder) -> anyhow::Result<()> {
@@ -203,7 +223,8 @@ impl Input {
         if known.is_empty() {
             return format!("the Jaeger at {base} holds no traces at all; is --jaeger the one that they are sent to?");
         }
-        let mut names = known.iter().take(SOME_SERVICES).map(String::as_str).collect::<Vec<_>>().join(", ");
+        // Names come from whoever sent spans: no terminal is to obey them.
+        let mut names = known.iter().take(SOME_SERVICES).map(|name| name.escape_debug().to_string()).collect::<Vec<_>>().join(", ");
         if known.len() > SOME_SERVICES {
             names += &format!(" and {} more", known.len() - SOME_SERVICES);
         }
@@ -214,8 +235,10 @@ impl Input {
     }
 }
 
-fn report(from: &str, traces: &Traces) {
-    eprintln!("read {} traces with {} spans from {from}", traces.len(), traces.span_count());
+/// Says on stderr what was read, what was not, and why.
+fn tell(from: &str, traces: &Traces) {
+    let (read, spans) = (figures::counted(traces.len() as u64, "trace"), figures::counted(traces.span_count() as u64, "span"));
+    eprintln!("read {read} with {spans} from {from}");
     if !traces.left_out.is_empty() {
         eprintln!("left out: {}", reasons(traces));
     }
@@ -223,7 +246,7 @@ fn report(from: &str, traces: &Traces) {
         eprintln!("note: {times} × {what}");
     }
     if !traces.unkept.is_empty() {
-        eprintln!("note: not compared, since their values hardly repeat: {}", traces.unkept.join(", "));
+        eprintln!("note: not compared, since their values hardly repeat: {}", traces.unkept.join(", ").escape_debug());
     }
 }
 

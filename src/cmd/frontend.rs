@@ -38,7 +38,7 @@ pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
     info!(address = %public_address, control = %control_address, "frontend listens");
     if json {
         let control = format!("http://{control_address}");
-        say(&json!({ "frontend": format!("http://{public_address}"), "control": control }).to_string());
+        say(&json!({ "frontend": format!("http://{public_address}"), "control": control }).to_string())?;
     }
     let (served, ()) = tokio::join!(page.serve(public, stop.clone()), serve_control(game, peers, control, stop));
     telemetry.shutdown().await;

@@ -31,11 +31,11 @@ pub async fn run(config: Config, flags: cli::Guess) -> anyhow::Result<()> {
         if let Some(explanation) = explanation {
             result["explanation"] = explanation.clone();
         }
-        say(&result.to_string());
+        say(&result.to_string())?;
     } else {
-        say(answer["message"].as_str().unwrap_or_default());
+        say(answer["message"].as_str().unwrap_or_default())?;
         if let Some(explanation) = explanation.and_then(Value::as_str) {
-            say(explanation);
+            say(explanation)?;
         }
     }
     match verdict {

@@ -33,7 +33,7 @@ pub async fn run(config: Config, flags: cli::Load) -> anyhow::Result<()> {
         LoadError::Unreachable { .. } | LoadError::NotAFrontend { .. } => failure(Failure::Unreachable, chain(&error)),
     })?;
     let links = config.jaeger_links.as_ref().map(base).or_else(|| report.links.clone());
-    say(&if flags.json { serde_json::to_string(&report)? } else { report.text(links.as_deref()) });
+    say(&if flags.json { serde_json::to_string(&report)? } else { report.text(links.as_deref()) })?;
     match &report.lost {
         Some(lost) => Err(failure(Failure::Unreachable, lost)),
         None => Ok(()),

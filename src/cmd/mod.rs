@@ -13,7 +13,7 @@ mod reveal;
 mod service;
 mod up;
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::num::NonZero;
 
 use anyhow::Context as _;
@@ -103,8 +103,19 @@ async fn signal() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-/// Prints a result. Whoever reads it may stop early: that is no error of ours.
-fn say(text: &str) {
+/// Prints a result.
+///
+/// # Errors
+/// It is lost, for example on a full disk.
+fn say(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
+    said(stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush()))
+}
+
+/// Whoever reads a result may stop early: that is no error of ours.
+fn said(written: io::Result<()>) -> anyhow::Result<()> {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write the result"),
+        _ => Ok(()),
+    }
 }

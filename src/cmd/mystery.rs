@@ -22,7 +22,7 @@ pub async fn run(config: Config, flags: cli::Mystery) -> anyhow::Result<()> {
         Some(Err(_)) => score["cause"].to_string(),
         None => "what is wrong, if anything, is for you to find".to_owned(),
     };
-    say(&format!("mystery {} has started: {cause}", score["mystery"]));
+    say(&format!("mystery {} has started: {cause}", score["mystery"]))?;
     if let Some(note) = score["note"].as_str() {
         eprintln!("note: {note}");
     }

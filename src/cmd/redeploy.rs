@@ -9,6 +9,6 @@ use crate::config::Config;
 pub async fn run(config: Config, flags: cli::Redeploy) -> anyhow::Result<()> {
     let body = json!({ "service": flags.service, "version": flags.version });
     client::post(&config, "/api/redeploy", &body).await?;
-    say(&format!("{} now runs {}", flags.service, flags.version));
+    say(&format!("{} now runs {}", flags.service, flags.version))?;
     Ok(())
 }

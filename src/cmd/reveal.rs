@@ -9,7 +9,7 @@ use crate::config::Config;
 pub async fn run(config: Config, flags: cli::Reveal) -> anyhow::Result<()> {
     let answer = client::post(&config, "/api/reveal", &json!({ "team": flags.team })).await?;
     if flags.json {
-        say(&answer.to_string());
+        say(&answer.to_string())?;
         return Ok(());
     }
     let field = |name: &str| answer.get(name).and_then(Value::as_str);
@@ -27,6 +27,6 @@ pub async fn run(config: Config, flags: cli::Reveal) -> anyhow::Result<()> {
     if let Some(explanation) = field("explanation") {
         text += &format!("\n{explanation}");
     }
-    say(&format!("{text}\nthe same again: --mystery {cause} --seed {}", answer["seed"]));
+    say(&format!("{text}\nthe same again: --mystery {cause} --seed {}", answer["seed"]))?;
     Ok(())
 }

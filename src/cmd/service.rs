@@ -27,7 +27,7 @@ pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
     let control = tokio::spawn(control::follow(service.clone(), config.control.clone(), client));
     info!(%address, control = %config.control, "service listens");
     if json {
-        say(&json!({ "service": format!("http://{address}") }).to_string());
+        say(&json!({ "service": format!("http://{address}") }).to_string())?;
     }
     server::serve(listener, service.routes(), stop).await;
     control.abort();

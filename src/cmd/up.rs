@@ -37,7 +37,7 @@ pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
         // The game may be one from before a restart, with another mystery than the configured one.
         false => welcome(&config, sandbox.addresses(), sandbox.game().score().await.cause),
     };
-    say(&text);
+    say(&text)?;
     stop.stopped().await;
     sandbox.stop().await;
     Ok(())

@@ -15,6 +15,13 @@ use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Text(u32);
 
+impl Text {
+    /// Its place among the texts, in the order in which they were first seen.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// Every text once.
 #[derive(Clone, Debug, Default)]
 pub struct Texts {
@@ -291,10 +298,6 @@ impl Builder {
         Self { latest_start: now.saturating_add(AHEAD), ..Self::default() }
     }
 
-    pub fn texts(&mut self) -> &mut Texts {
-        &mut self.traces.texts
-    }
-
     pub fn text(&mut self, text: &str) -> Text {
         self.traces.texts.intern(text)
     }
@@ -383,10 +386,14 @@ impl Builder {
         self.ids.len()
     }
 
+    /// What the spans at these places came with as resource, or were given since.
+    pub fn assigned(&self, places: Range<usize>) -> impl Iterator<Item = u32> {
+        self.pending.get(places).unwrap_or_default().iter().map(|pending| pending.span.resource)
+    }
+
     /// Gives the spans at these places the resource that `resource` makes of the one they came with: formats may name it last.
     pub fn assign(&mut self, places: Range<usize>, resource: impl Fn(u32) -> u32) {
-        let end = places.end.min(self.pending.len());
-        for Pending { span, .. } in &mut self.pending[places.start.min(end)..end] {
+        for Pending { span, .. } in self.pending.get_mut(places).unwrap_or_default() {
             span.resource = resource(span.resource);
         }
     }
@@ -467,6 +474,7 @@ impl Builder {
         traces.unkept = unkept.iter().map(|key| traces.texts.get(*key).to_owned()).collect();
         if !unkept.is_empty() {
             drop_attributes(&mut traces.attributes, &mut pending, &unkept);
+            traces.resources.iter_mut().for_each(|resource| resource.attributes.retain(|(key, _)| !unkept.contains(key)));
         }
         traces.spans.reserve_exact(pending.len());
         let (mut order, ends) = by_trace(&pending, ids.len());

@@ -93,7 +93,7 @@ impl Client {
             Api::V3 => "/api/v3/services",
             Api::Legacy => "/api/services",
         };
-        let reason = match self.get(path).await? {
+        let reason = match self.get(path, self.settings.largest, false).await? {
             // An older Jaeger answers what it does not know with its page.
             Answer::Traces(body) => match serde_json::from_slice::<Services>(&body) {
                 Ok(found) => {
@@ -118,19 +118,20 @@ impl Client {
     }
 
     pub(super) async fn search(&self, api: Api, search: &Search) -> Result<Answer, JaegerError> {
-        self.get(&path(api, search)).await
+        // Somebody was there before: it is on its way back, or one connection was lost.
+        self.get(&path(api, search), self.portion(search.depth).1, true).await
     }
 
-    /// Asks until there is an answer that asking again would not change.
-    async fn get(&self, path: &str) -> Result<Answer, JaegerError> {
+    /// Asks until there is an answer that asking again would not change. Where nobody answers that is at once, unless `was_there`.
+    async fn get(&self, path: &str, most: usize, was_there: bool) -> Result<Answer, JaegerError> {
         let mut pause = self.settings.pause;
         let mut attempt = 1;
         loop {
             let last = attempt >= self.settings.attempts;
-            match self.ask(path).await {
+            match self.ask(path, most).await {
                 Ok(Answer::Refused(status, _)) if is_busy(status) && !last => {}
                 Ok(answer) => return Ok(answer),
-                Err(error) if last || matches!(error, JaegerError::Unreachable { .. }) => return Err(error),
+                Err(error) if last || !was_there && matches!(error, JaegerError::Unreachable { .. }) => return Err(error),
                 Err(_) => {}
             }
             tokio::time::sleep(pause).await;
@@ -139,7 +140,7 @@ impl Client {
         }
     }
 
-    async fn ask(&self, path: &str) -> Result<Answer, JaegerError> {
+    async fn ask(&self, path: &str, most: usize) -> Result<Answer, JaegerError> {
         let url = format!("{}{path}", self.base);
         let mut response = match self.http.get(url).timeout(self.settings.answer).send().await {
             Ok(response) => response,
@@ -152,7 +153,7 @@ impl Client {
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > self.settings.largest => return Ok(Answer::TooLarge),
+                Ok(Some(chunk)) if body.len() + chunk.len() > most => return Ok(Answer::TooLarge),
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
                 Ok(None) => return Ok(answer(status, body)),
                 Err(error) if error.is_timeout() => return Ok(Answer::TooSlow),
@@ -179,7 +180,7 @@ fn is_busy(status: StatusCode) -> bool {
 
 fn answer(status: StatusCode, body: Vec<u8>) -> Answer {
     let errors = serde_json::from_slice::<Errors>(&body).ok();
-    let said = errors.as_ref().and_then(|errors| errors.error.as_ref().or(errors.errors.as_ref()?.first()));
+    let said = errors.as_ref().and_then(|Errors { error, errors }| error.as_ref().or_else(|| errors.as_ref()?.first()));
     match (status, said) {
         // The legacy API answers 200 and says below what went wrong; traces may have come all the same.
         (StatusCode::OK, _) => Answer::Traces(body),

@@ -16,7 +16,7 @@ use reqwest::StatusCode;
 use tokio::task::JoinSet;
 
 use super::api::{Answer, Api, Search, path, short, start_of};
-use super::{Client, JaegerError};
+use super::{Client, JaegerError, LEAST_DEPTH};
 use crate::diagnose::model::{Answered, Builder, TraceId};
 use crate::diagnose::read;
 
@@ -26,9 +26,14 @@ const SAMPLE: usize = 100;
 const MOST_PARTS: u64 = 16;
 /// A server that refuses is asked for less so many times, and where it says that it is the depth, down to `LEAST_DEPTH`.
 const REFUSALS: u32 = 3;
-const LEAST_DEPTH: usize = 10;
 /// Slices that are late in a row, before the server is taken to be stuck.
 const LATE: u32 = 5;
+/// Slices that are too large though few traces were asked for, before one of them is left out: a trace of that size is met again in
+/// every slice that it has a span in.
+const LARGE: u32 = 32;
+
+/// The legacy API answers with what it has, and says beside it what it could not load.
+const COMPLAINT: &str = "answer that came with an error beside its traces";
 
 /// What is wanted.
 #[derive(Clone, Debug)]
@@ -52,7 +57,7 @@ pub struct Collected {
     pub searches: u64,
     /// There were more traces than the limit.
     pub limited: bool,
-    /// Slices of time too short to divide that held more traces than the server gives at once.
+    /// Slices of time that could not be divided any more and held more than the server gives, or the client takes, at once.
     pub crowded: u64,
 }
 
@@ -118,6 +123,7 @@ struct Collector<'a, P> {
     depth: usize,
     refusals: u32,
     late: u32,
+    large: u32,
     /// Answers in a row that were none.
     garbage: u32,
     /// Something was answered as it should be.
@@ -147,6 +153,7 @@ impl Client {
             depth,
             refusals: 0,
             late: 0,
+            large: 0,
             garbage: 0,
             answered: false,
         };
@@ -176,12 +183,14 @@ impl<P: FnMut(&Progress)> Collector<'_, P> {
             }
             return Ok(());
         }
-        let before = self.builder.met();
+        let (before, depth) = (self.builder.met(), self.depth);
         if self.collected.api == Api::V3 {
             // A storage that needs a service refuses, or finds nothing.
-            let without = self.pass(None).await?;
-            if matches!(without, Pass::Done) && self.builder.met() > before {
-                return Ok(());
+            match self.pass(None).await? {
+                Pass::Done if self.builder.met() > before => return Ok(()),
+                Pass::Done => {}
+                // The service was what it missed, not a smaller depth.
+                Pass::Refused(_) => (self.depth, self.refusals, self.garbage) = (depth, 0, 0),
             }
         }
         self.by_service().await
@@ -191,6 +200,7 @@ impl<P: FnMut(&Progress)> Collector<'_, P> {
         let mut read = BTreeSet::new();
         for service in self.collected.services.clone() {
             if self.enough() {
+                self.collected.limited = true;
                 break;
             }
             if read.contains(&service) {
@@ -243,14 +253,12 @@ impl<P: FnMut(&Progress)> Collector<'_, P> {
 
     /// Reads the whole window, of one service or without.
     async fn pass(&mut self, service: Option<&str>) -> Result<Pass, JaegerError> {
-        if !self.answered {
-            self.depth = self.client.settings.depth.clamp(1, self.wanted.limit.max(1));
-            self.refusals = 0;
-        }
+        // What is asked for at the same time may be older than what a limit is for.
+        let one_by_one = self.wanted.limit <= self.depth.saturating_mul(4);
         let whole = self.window();
         let (mut waiting, mut asked, mut covered) = (vec![whole], JoinSet::new(), 0);
         loop {
-            while asked.len() < self.client.settings.at_once.max(1) {
+            while asked.len() < if one_by_one { 1 } else { self.client.portion(self.depth).0 } {
                 if self.enough() {
                     self.collected.limited |= !waiting.is_empty();
                     waiting.clear();
@@ -286,7 +294,16 @@ impl<P: FnMut(&Progress)> Collector<'_, P> {
         match answer {
             Answer::Traces(body) => return self.take(slice, search, &body),
             Answer::Nothing => {}
-            Answer::TooLarge if slice.width() > 1 => return Ok(Step::Divide(4)),
+            Answer::TooLarge if search.depth > self.depth => return Ok(Step::Again),
+            // Traces are larger here than was thought: fewer at once, or each slice would be fetched in vain.
+            Answer::TooLarge if self.depth > LEAST_DEPTH => {
+                self.depth = (self.depth / 4).max(LEAST_DEPTH);
+                return Ok(Step::Again);
+            }
+            Answer::TooLarge if slice.width() > 1 && self.large < LARGE => {
+                self.large += 1;
+                return Ok(Step::Divide(4));
+            }
             Answer::TooLarge => self.collected.crowded += 1,
             Answer::TooSlow => {
                 self.late += 1;
@@ -321,7 +338,11 @@ impl<P: FnMut(&Progress)> Collector<'_, P> {
     fn take(&mut self, slice: Slice, search: &Search, body: &[u8]) -> Result<Step, JaegerError> {
         self.builder.begin_answer();
         let failed = match read::json(body, self.builder) {
-            Ok(outcome) => outcome.broken.or(outcome.refusal.filter(|_| self.builder.answer_size() == 0)),
+            Ok(outcome) if outcome.broken.is_none() && outcome.refusal.is_some() && self.builder.answer_size() > 0 => {
+                self.builder.note(COMPLAINT);
+                None
+            }
+            Ok(outcome) => outcome.broken.or(outcome.refusal.map(|refusal| format!("{refusal:?}"))),
             Err(error) => Some(format!("{error}; it begins with {}", start_of(body))),
         };
         if let Some(reason) = failed {

@@ -15,6 +15,9 @@ pub use collect::{Collected, Progress, Wanted};
 
 use crate::outbound;
 
+/// Never so few traces are asked for that reading them takes more searches than traces.
+const LEAST_DEPTH: usize = 10;
+
 /// Asks one query API.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -37,7 +40,7 @@ pub struct Settings {
     pub depth: usize,
     /// So many slices are asked for at the same time.
     pub at_once: usize,
-    /// Bytes; a slice with a larger answer is divided.
+    /// Bytes of all answers that are waited for at the same time; a slice with a larger one is divided.
     pub largest: usize,
 }
 
@@ -94,5 +97,11 @@ impl Client {
 
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// How many searches this deep are made at the same time, and the bytes that each may bring: few traces may be large ones.
+    fn portion(&self, depth: usize) -> (usize, usize) {
+        let at_once = if depth > LEAST_DEPTH { self.settings.at_once.max(1) } else { 1 };
+        (at_once, self.settings.largest / at_once)
     }
 }

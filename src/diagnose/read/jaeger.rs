@@ -8,10 +8,11 @@ use std::borrow::Cow;
 use std::io::Read;
 use std::ops::Range;
 
+use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
 use super::stream::{Broken, Element, Stream};
-use super::value::{Plain, Str, Whole};
+use super::value::{List, Plain, Str, Whole};
 use super::{Reader, concluded, kind_named};
 use crate::diagnose::model::{Kind, NewSpan, Resource, Status};
 
@@ -28,13 +29,13 @@ struct Span<'a> {
     #[serde(borrow, default)]
     operation_name: Str<'a>,
     #[serde(borrow, default)]
-    references: Option<Vec<Reference<'a>>>,
+    references: List<Reference<'a>>,
     #[serde(default)]
     start_time: Option<Whole>,
     #[serde(default)]
     duration: Whole,
     #[serde(borrow, default)]
-    tags: Option<Vec<Tag<'a>>>,
+    tags: List<Tag<'a>>,
     #[serde(borrow, default, rename = "processID")]
     process_id: Str<'a>,
     /// Where a single span carries it instead.
@@ -67,7 +68,7 @@ struct Process<'a> {
     #[serde(borrow, default)]
     service_name: Str<'a>,
     #[serde(borrow, default)]
-    tags: Option<Vec<Tag<'a>>>,
+    tags: List<Tag<'a>>,
 }
 
 struct Spans;
@@ -89,6 +90,26 @@ pub(super) struct Open {
     range: Option<Range<usize>>,
     /// The resource of each process, as far as they came.
     processes: Vec<Option<u32>>,
+    /// What the spans call them: the same name is another process in each trace.
+    names: FxHashMap<Box<str>, u32>,
+}
+
+impl Open {
+    /// The place of the process with this name.
+    fn named(&mut self, name: &str) -> u32 {
+        if let Some(place) = self.names.get(name) {
+            return *place;
+        }
+        let place = self.put(None);
+        self.names.insert(name.into(), place);
+        place
+    }
+
+    /// A place of its own.
+    fn put(&mut self, resource: Option<u32>) -> u32 {
+        self.processes.push(resource);
+        u32::try_from(self.processes.len() - 1).expect("fewer than four thousand million processes")
+    }
 }
 
 impl Reader<'_> {
@@ -108,40 +129,23 @@ impl Reader<'_> {
     /// The value of `processes`.
     pub(super) fn processes<R: Read>(&mut self, stream: &mut Stream<R>, open: &mut Open) -> Result<(), Broken> {
         stream.object::<String>(|stream, name| {
-            let place = self.process(&name);
-            let mut resource = None;
-            stream.element::<Processes>(|process| resource = Some(self.process_resource(&process)))?;
-            self.put(open, place, resource);
-            Ok(())
+            let place = open.named(&name) as usize;
+            stream.element::<Processes>(|process| open.processes[place] = Some(self.process_resource(&process))).map(drop)
         })
     }
 
     /// All of a trace came, or all that will.
     pub(super) fn close(&mut self, open: &Open, whole: bool) {
         let Some(range) = open.range.clone() else { return };
-        if !whole && open.processes.iter().all(Option::is_none) {
+        // Part of a trace would pass for a fast one.
+        if !whole {
             return self.cut_off(range.start);
         }
-        let nameless = self.nameless();
-        self.builder.assign(range, |place| open.processes.get(place as usize).copied().flatten().unwrap_or(nameless));
-    }
-
-    fn put(&mut self, open: &mut Open, place: u32, resource: Option<u32>) {
-        let place = place as usize;
-        if open.processes.len() <= place {
-            open.processes.resize(place + 1, None);
-        }
-        open.processes[place] = resource;
-    }
-
-    /// A number for the name of a process, which is another process in each trace.
-    fn process(&mut self, name: &str) -> u32 {
-        if let Some(place) = self.processes.get(name) {
-            return *place;
-        }
-        let place = u32::try_from(self.processes.len()).unwrap_or(u32::MAX);
-        self.processes.insert(name.into(), place);
-        place
+        let found = |place: u32| open.processes.get(place as usize).copied().flatten();
+        // Only where a span names none of them, or a service would be made up.
+        let missing = self.builder.assigned(range.clone()).any(|place| found(place).is_none());
+        let nameless = missing.then(|| self.nameless());
+        self.builder.assign(range, |place| found(place).or(nameless).unwrap_or_default());
     }
 
     fn process_resource(&mut self, process: &Process<'_>) -> u32 {
@@ -149,7 +153,7 @@ impl Reader<'_> {
             return self.nameless();
         }
         self.attributes.clear();
-        for Tag { key, value } in process.tags.iter().flatten() {
+        for Tag { key, value } in &process.tags.0 {
             if let Some(text) = value.0.text(&mut self.scratch) {
                 self.attributes.extend(self.builder.attribute(key, text));
             }
@@ -160,16 +164,12 @@ impl Reader<'_> {
 
     fn push_jaeger(&mut self, span: &Span<'_>, open: &mut Open) {
         let place = match &span.process {
-            Some(process) => {
-                let (place, resource) = (self.process(&format!("of span {}", span.span_id.0)), self.process_resource(process));
-                self.put(open, place, Some(resource));
-                place
-            }
-            None => self.process(&span.process_id.0),
+            Some(process) => open.put(Some(self.process_resource(process))),
+            None => open.named(&span.process_id.0),
         };
         self.attributes.clear();
         let (mut kind, mut stated, mut http_status) = (Kind::Unspecified, Status::Unset, None);
-        for Tag { key, value: Plain(value) } in span.tags.iter().flatten() {
+        for Tag { key, value: Plain(value) } in &span.tags.0 {
             let Some(text) = value.text(&mut self.scratch) else { continue };
             match &**key {
                 "span.kind" => kind = kind_named(text),
@@ -213,7 +213,7 @@ impl Reader<'_> {
 }
 
 fn parent<'a>(span: &'a Span<'_>) -> &'a str {
-    let references = || span.references.iter().flatten().filter(|to| to.trace_id.0.is_empty() || to.trace_id == span.trace_id);
+    let references = || span.references.0.iter().filter(|to| to.trace_id.0.is_empty() || to.trace_id == span.trace_id);
     let child_of = references().find(|to| to.ref_type.0 == "CHILD_OF");
     match child_of.or_else(|| references().find(|to| to.ref_type.0 == "FOLLOWS_FROM")) {
         Some(reference) => &reference.span_id.0,

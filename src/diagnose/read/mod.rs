@@ -14,7 +14,6 @@ use std::io::{self, BufReader, Cursor, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
-use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
 use super::model::{Builder, Kind, Resource, Status, Text};
@@ -68,29 +67,13 @@ pub fn file(path: &Path, builder: &mut Builder) -> Result<Outcome, ReadError> {
 /// Reads a file through what `wrap` makes of it, for example a progress bar.
 ///
 /// # Errors
-/// As [`file`].
+/// As [`file()`].
 pub fn file_through<R: Read>(path: &Path, builder: &mut Builder, wrap: impl FnOnce(File) -> R) -> Result<Outcome, ReadError> {
     // Opening a directory works, and reading it says only which number the error has.
     if path.is_dir() {
         return Err(io::Error::from(io::ErrorKind::IsADirectory).into());
     }
     json(wrap(File::open(path)?), builder)
-}
-
-/// Reads traces in Jaeger's JSON; as [`json`], which finds out for itself which format it is.
-///
-/// # Errors
-/// It holds no traces.
-pub fn jaeger_json(input: impl Read, builder: &mut Builder) -> Result<Outcome, ReadError> {
-    json(input, builder)
-}
-
-/// Reads traces in OTLP JSON; as [`json`], which finds out for itself which format it is.
-///
-/// # Errors
-/// It holds no traces.
-pub fn otlp_json(input: impl Read, builder: &mut Builder) -> Result<Outcome, ReadError> {
-    json(input, builder)
 }
 
 /// Reads traces in either format, gzip or not.
@@ -108,15 +91,9 @@ pub fn json(mut input: impl Read, builder: &mut Builder) -> Result<Outcome, Read
 fn plain(input: impl Read, builder: &mut Builder) -> Result<Outcome, ReadError> {
     let mut stream = Stream::new(input);
     // A byte order mark, as Windows likes to write it.
-    if stream.look(3).is_ok_and(|bytes| bytes == b"\xef\xbb\xbf") {
-        stream.advance(3);
-    }
-    match stream.peek() {
+    match stream.skip_text("\u{feff}").and_then(|_| stream.peek()) {
         Ok(Some(b'{' | b'[')) => {}
-        Ok(Some(_)) => {
-            let start = stream.look(20).map(String::from_utf8_lossy).unwrap_or_default();
-            return Err(ReadError::NotJson(format!("it begins with {start:?}")));
-        }
+        Ok(Some(_)) => return Err(ReadError::NotJson(format!("it begins with {:?}", stream.next_text(20)))),
         Ok(None) => return Err(ReadError::Empty),
         Err(Broken::Input { error, .. }) => return Err(error.into()),
         Err(broken) => return Err(ReadError::NotJson(broken.to_string())),
@@ -156,7 +133,6 @@ struct Reader<'b> {
     /// Of the span at hand; kept for its memory.
     attributes: Vec<(Text, Text)>,
     scratch: String,
-    processes: FxHashMap<Box<str>, u32>,
     /// Something in the input was a place where traces stand.
     recognized: bool,
     refusal: Option<String>,
@@ -164,8 +140,7 @@ struct Reader<'b> {
 
 impl<'b> Reader<'b> {
     fn new(builder: &'b mut Builder) -> Self {
-        let (attributes, scratch, processes) = Default::default();
-        Self { builder, attributes, scratch, processes, recognized: false, refusal: None }
+        Self { builder, attributes: Vec::new(), scratch: String::new(), recognized: false, refusal: None }
     }
 
     /// All documents, one after the other.

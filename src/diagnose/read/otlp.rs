@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::stream::{Broken, Element, Stream};
-use super::value::{KeyValue, Plain, Scalar, Str, Whole};
+use super::value::{KeyValue, List, Plain, Scalar, Str, Whole};
 use super::{Reader, concluded, kind_named};
 use crate::diagnose::model::{Kind, NewSpan, Resource, Status};
 
@@ -29,7 +29,7 @@ enum Field {
 #[derive(Deserialize)]
 struct NewResource<'a> {
     #[serde(borrow, default)]
-    attributes: Option<Vec<KeyValue<'a>>>,
+    attributes: List<KeyValue<'a>>,
 }
 
 struct Resources;
@@ -56,9 +56,9 @@ struct Span<'a> {
     #[serde(default)]
     end_time_unix_nano: Whole,
     #[serde(borrow, default)]
-    attributes: Option<Vec<KeyValue<'a>>>,
+    attributes: List<KeyValue<'a>>,
     #[serde(borrow, default)]
-    links: Option<Vec<Link<'a>>>,
+    links: List<Link<'a>>,
     #[serde(borrow, default)]
     status: Option<NewStatus<'a>>,
 }
@@ -119,7 +119,7 @@ impl Reader<'_> {
     fn resource(&mut self, found: &NewResource<'_>) -> u32 {
         let mut service = None;
         self.attributes.clear();
-        for KeyValue { key, value } in found.attributes.iter().flatten() {
+        for KeyValue { key, value } in &found.attributes.0 {
             let Some(text) = value.0.text(&mut self.scratch) else { continue };
             if key == "service.name" {
                 service = Some(self.builder.text(text));
@@ -134,9 +134,7 @@ impl Reader<'_> {
     }
 
     fn otlp_span<R: Read>(&mut self, stream: &mut Stream<R>) -> Result<(), Broken> {
-        let mut span = None;
-        let read = stream.element::<Spans>(|found| span = Some(self.push_otlp(&found)))?;
-        if !read {
+        if !stream.element::<Spans>(|span| self.push_otlp(&span))? {
             self.builder.leave_out(super::UNREADABLE);
         }
         Ok(())
@@ -145,7 +143,7 @@ impl Reader<'_> {
     fn push_otlp(&mut self, span: &Span<'_>) {
         self.attributes.clear();
         let mut http_status = None;
-        for KeyValue { key, value } in span.attributes.iter().flatten() {
+        for KeyValue { key, value } in &span.attributes.0 {
             if super::is_http_status(key) {
                 http_status = value.0.number();
             } else if key == "@jaeger@warnings" {
@@ -172,7 +170,7 @@ impl Reader<'_> {
         // A link inside the trace is what Jaeger's JSON has as `FOLLOWS_FROM`; see there.
         let parent = match &span.parent_span_id {
             none if none.0.is_empty() => {
-                let mut links = span.links.iter().flatten();
+                let mut links = span.links.0.iter();
                 links.find(|link| link.trace_id == span.trace_id).map_or(none, |link| &link.span_id)
             }
             parent => parent,

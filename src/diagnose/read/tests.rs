@@ -85,8 +85,10 @@ fn both_formats_say_the_same() {
          [\"host.name=laptop\"] [\"http.response.status_code=200\", \"gold=true\", \"share=0.5\"]",
         "4bf92f3577b34da6a3ce929d0e0e0001 bb Span(0) 1793534400001000000..1793534400003000000 Unspecified Error till café [] []",
     ];
-    assert_eq!(told(&whole(JAEGER.as_bytes())), expected);
-    assert_eq!(told(&whole(OTLP.as_bytes())), expected);
+    for text in [JAEGER, OTLP] {
+        let traces = whole(text.as_bytes());
+        assert_eq!((told(&traces), traces.resources.len()), (expected.map(str::to_owned).to_vec(), 2));
+    }
 }
 
 #[test]
@@ -181,6 +183,14 @@ fn a_link_inside_the_trace_is_a_parent_where_there_is_no_other() {
 }
 
 #[test]
+fn a_span_without_a_service_has_one_without_a_name() {
+    for text in [jaeger(&span("a", "")).replace("\"p\":{", "\"q\":{"), OTLP.replace("service.name", "name")] {
+        let traces = whole(text.as_bytes());
+        assert_eq!(traces.texts.get(traces.service(&traces.spans()[0])), NAMELESS);
+    }
+}
+
+#[test]
 fn a_failure_shows_in_many_ways() {
     let tags = |tags: &str| span("a", &format!(r#","tags":[{tags}]"#));
     let cases = [
@@ -231,6 +241,28 @@ fn keys_whose_values_hardly_repeat_are_given_up_for_all_spans() {
     assert!(traces.texts.len() < 2_100, "{} texts", traces.texts.len());
 }
 
+/// As Zipkin's instrumentation shares ids, and as storages write spans one by one.
+#[test]
+fn a_span_may_bring_its_process_and_share_its_id() {
+    let end = |kind: &str, service: &str| {
+        let more = format!(r#","process":{{"serviceName":"{service}"}},"tags":[{{"key":"span.kind","value":"{kind}"}}]"#);
+        span("a", &more).replace(r#""processID":"p","#, "")
+    };
+    let traces = whole(jaeger(&[end("client", "shop"), end("server", "till")].join(",")).as_bytes());
+    let services: Vec<_> = traces.of(0).iter().map(|span| (span.kind, traces.texts.get(traces.service(span)))).collect();
+    assert_eq!(services, [(Kind::Client, "shop"), (Kind::Server, "till")]);
+}
+
+#[test]
+fn a_key_that_is_given_up_is_given_up_for_resources_too() {
+    let process = |at: u32| format!(r#""tags":[{{"key":"instance","value":"i-{at}"}},{{"key":"zone","value":"z"}}]"#);
+    let trace = |at: u32| jaeger(&span("a", "")).replace(r#""1""#, &format!("\"{at:x}\"")).replace(r#""tags":[]"#, &process(at));
+    let text: String = (1..2_000).map(|at| trace(at) + "\n").collect();
+    let traces = whole(text.as_bytes());
+    assert_eq!((traces.len(), traces.unkept.as_slice()), (1_999, ["instance".to_owned()].as_slice()));
+    assert!(traces.resources.iter().all(|resource| resource.attributes.len() == 1));
+}
+
 #[test]
 fn times_in_another_unit_are_taken_for_what_they_are_and_noted() {
     for (start, duration) in [(1_793_534_400_000_u64, 18), (1_793_534_400_000_000_000, 18_000_000)] {
@@ -271,7 +303,7 @@ fn what_was_whole_before_the_input_breaks_off_is_used() {
             let outcome = outcome.unwrap();
             assert_eq!(outcome.broken.unwrap(), format!("it ends early, after {} bytes", cut.len()));
             let traces = builder.finish();
-            assert_eq!(traces.len(), 1, "whose the spans of the second one are came last");
+            assert_eq!(traces.len(), 1, "a part of the second one would pass for a whole one");
             assert_eq!(traces.left_out.into_iter().collect::<Vec<_>>(), [(REST, 1), (CUT_OFF, 1)]);
         } else {
             assert!(outcome.unwrap().broken.unwrap().starts_with("it ends early"));
@@ -294,7 +326,8 @@ fn one_span_that_makes_no_sense_costs_no_other() {
     let mut bytes = jaeger(&[span("a", ""), span("b", "")].join(",")).into_bytes();
     let at = bytes.windows(3).position(|bytes| bytes == b"\"o\"").unwrap();
     bytes[at + 1] = 0xff;
-    assert_eq!(whole(&bytes).span_count(), 1, "no UTF-8");
+    let traces = whole(&bytes);
+    assert_eq!((traces.span_count(), traces.texts.find("\u{fffd}").is_some()), (2, true), "what is no UTF-8 is shown as such");
 }
 
 #[test]

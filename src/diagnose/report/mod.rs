@@ -9,7 +9,9 @@ mod json;
 mod terminal;
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashSet;
 
 use super::critical_path::{Rule, Walker};
 use super::effect::Outcome;
@@ -65,7 +67,9 @@ impl Report<'_> {
     }
 
     fn services(&self) -> usize {
-        self.traces.resources.iter().map(|resource| resource.service).collect::<BTreeSet<_>>().len()
+        // Of resources without a span nothing is known but the name.
+        let resources: FxHashSet<u32> = self.traces.spans().iter().map(|span| span.resource).collect();
+        resources.iter().map(|at| self.traces.resources[*at as usize].service).collect::<FxHashSet<_>>().len()
     }
 
     /// The critical paths of the traces that `chosen` says, which is given their indexes, and of the others.
