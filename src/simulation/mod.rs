@@ -255,7 +255,7 @@ mod tests {
     fn one_user_of_redis_writes_key_by_key_and_the_others_in_a_pipeline() {
         let mystery = drawn(2, Cause::Redis, Route::Straight);
         let traces = traces(&mystery, 600);
-        for (operation, by_culprit) in [("SET", true), ("PIPELINE", false)] {
+        for (operation, by_culprit) in [("SET 127.0.0.1:6379", true), ("PIPELINE SET 127.0.0.1:6379", false)] {
             let writes: Vec<_> = spans(&traces).filter(|(_, span)| traces.texts.get(span.operation) == operation).collect();
             assert!(!writes.is_empty());
             for (_, span) in writes {

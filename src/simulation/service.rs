@@ -15,10 +15,8 @@ use super::machine::{Cores, Machine};
 use super::record::{Carried, Recorder, Started};
 use crate::diagnose::model::{Builder, Kind, Resource, Status, Text, Traces};
 use crate::mystery::{Assignment, Decoy, Delay, Fault, Mystery, Peers, Spoiled};
-use crate::topology::{Route, ServiceName};
+use crate::topology::{FAN_OUT, Route, ServiceName};
 
-/// As in [`crate::service`]: calls of one request that run at once.
-const FAN_OUT: usize = 4;
 /// The first of the ports on which services listen where all are on one machine.
 const FIRST_PORT: u32 = 32_000;
 /// One round trip to Redis takes so long, in microseconds, and a key in a pipeline so much more.
@@ -293,7 +291,7 @@ impl<'a> World<'a> {
             }
             (next, Route::All) => {
                 let calls = next.iter().map(|callee| self.call(node, *callee, carried));
-                let mut answers = stream::iter(calls).buffered(FAN_OUT);
+                let mut answers = stream::iter(calls).buffered(FAN_OUT.into());
                 while let Some(status) = answers.next().await {
                     if status != OK {
                         return passed_on(status);
@@ -307,7 +305,10 @@ impl<'a> World<'a> {
     async fn write(&self, node: &Node, carried: &Carried, keys: u32, one_by_one: bool) {
         let commands = if one_by_one { keys } else { 1 };
         for _ in 0..commands {
-            let (operation, attributes) = if one_by_one { ("SET", &self.keys.set) } else { ("PIPELINE", &self.keys.pipeline) };
+            let (operation, attributes) = match one_by_one {
+                true => ("SET 127.0.0.1:6379", &self.keys.set),
+                false => ("PIPELINE SET 127.0.0.1:6379", &self.keys.pipeline),
+            };
             let span = self.open(Started {
                 trace: carried.trace,
                 id: self.recorder.id(),
@@ -479,7 +480,7 @@ impl Keys {
             client: builder.text("client"),
             resent: (builder.text("http.request.resend_count"), builder.text("1")),
             set: redis(builder, "SET", ""),
-            pipeline: redis(builder, "PIPELINE", &keys.to_string()),
+            pipeline: redis(builder, "PIPELINE SET", &keys.to_string()),
         }
     }
 }
