@@ -1,0 +1,207 @@
+//! The tables: which cases stand in which, and how they are printed.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use clap::ValueEnum as _;
+use tracelab::mystery::Cause;
+use tracelab::topology::{Route, Topology};
+
+use crate::Arguments;
+use crate::case::{Case, Claim, Run, Source};
+
+const CALLS: u64 = 2_000;
+/// What strikes one call in a thousand needs more of them.
+const MANY_CALLS: u64 = 20_000;
+const CONCURRENCY: usize = 100;
+/// A press that fans out is hundreds of calls; these many at a time keep two cores busy.
+const FEW: usize = 4;
+/// Spans that the real sandbox records in some seconds.
+const REAL_SPANS: u64 = 60_000;
+
+pub struct Bench {
+    seeds: Range<u64>,
+    causes: Vec<Cause>,
+    simulated: bool,
+    real: bool,
+    /// Of all runs so far.
+    claims: Vec<Claim>,
+}
+
+impl Bench {
+    pub fn new(seeds: Range<u64>, arguments: &Arguments) -> Self {
+        let all = Cause::value_variants().iter().copied();
+        let causes = all.filter(|cause| arguments.cause.is_empty() || arguments.cause.contains(cause)).collect();
+        Self { seeds, causes, simulated: arguments.simulated, real: arguments.real, claims: Vec::new() }
+    }
+
+    /// Table 1: every cause.
+    pub fn causes(&mut self) {
+        println!("Table 1. Culprit and cause first, 3 × 30, straight; {} seeds from {}", self.count(), self.seeds.start);
+        println!("Budget: all of them; none: 19 of 20.\n");
+        heading();
+        let topology = Topology::new(3, 30, Route::Straight).unwrap();
+        for cause in self.causes.clone() {
+            let calls = if cause == Cause::RareSleep { MANY_CALLS } else { CALLS };
+            self.row(case(cause, topology, calls, Source::Real));
+        }
+        println!();
+    }
+
+    /// Table 2: other routes and other topologies.
+    pub fn routes(&mut self) {
+        println!("Table 2. The same on other routes and topologies\n");
+        let topologies = [
+            (3, 30, Route::Random),
+            (3, 30, Route::All),
+            (2, 5, Route::Straight),
+            (2, 5, Route::Random),
+            (2, 5, Route::All),
+            (5, 12, Route::Straight),
+            (5, 12, Route::Random),
+            (5, 12, Route::All),
+        ];
+        for (layers, width, route) in topologies {
+            let topology = Topology::new(layers, width, route).unwrap();
+            heading();
+            for cause in self.causes.clone() {
+                let calls = match (cause, route, topology.calls()) {
+                    // A press is 931 or 22,621 calls there: every button four times, or twice.
+                    (_, Route::All, 100..1_000) => 4 * u64::from(width),
+                    (_, Route::All, 1_000..) => 2 * u64::from(width),
+                    (Cause::RareSleep, ..) => MANY_CALLS,
+                    _ => CALLS,
+                };
+                let spans = 2 * calls * topology.calls();
+                // The rare sleep is as real as it is in table 1.
+                let source = if spans <= REAL_SPANS { Source::Real } else { Source::Simulated };
+                self.row(case(cause, topology, calls, source));
+                if calls == CALLS && route == Route::Random {
+                    self.row(case(cause, topology, MANY_CALLS, Source::Simulated));
+                }
+            }
+            println!();
+        }
+    }
+
+    /// Table 3: fewer calls, weaker faults.
+    pub fn curves(&mut self) {
+        if self.real {
+            return;
+        }
+        println!(
+            "Table 3. Right of {} by number of calls and by strength; simulated, 3 × 30, straight, upstream random",
+            self.count()
+        );
+        println!("Strengths at {CALLS} calls, rare-sleep at {MANY_CALLS}\n");
+        let calls = [50, 200, CALLS];
+        let strengths = [1.0, 0.5, 0.2, 0.1, 0.05, 0.02];
+        print!("{:<14}", "cause");
+        calls.iter().for_each(|calls| print!("{:>8}", format!("{calls} c")));
+        strengths.iter().for_each(|strength| print!("{:>8}", format!("× {strength}")));
+        println!();
+        for cause in self.causes.clone() {
+            let route = if cause == Cause::Upstream { Route::Random } else { Route::Straight };
+            let topology = Topology::new(3, 30, route).unwrap();
+            let most = if cause == Cause::RareSleep { MANY_CALLS } else { CALLS };
+            print!("{:<14}", cause.to_string());
+            let by_calls = calls.iter().map(|calls| (*calls, 1.0));
+            let by_strength = strengths.iter().map(|strength| (most, *strength));
+            for (calls, strength) in by_calls.chain(by_strength) {
+                let runs = self.measured(Case { strength, ..case(cause, topology, calls, Source::Simulated) });
+                print!("{:>8}", right(&runs));
+                flush();
+            }
+            println!();
+        }
+        println!("\nStrength changes nothing about lost-context and none, nor about how often upstream fails.\n");
+    }
+
+    /// Table 4: what a confidence is worth, over all runs above.
+    pub fn reliability(&self) {
+        println!("Table 4. Reliability of the confidence, over all {} suspects named above", self.claims.len());
+        println!("Budget: a bin of ten cases or more is at most .1 off.\n");
+        println!("{:<12}{:>8}{:>12}{:>10}{:>12}", "confidence", "cases", "mean", "right", "difference");
+        for bin in 0..10 {
+            let of = |claim: &&Claim| ((claim.confidence * 10.0).floor().clamp(0.0, 9.0) as u32) == bin;
+            let claims: Vec<&Claim> = self.claims.iter().filter(of).collect();
+            if claims.is_empty() {
+                continue;
+            }
+            let count = claims.len() as f64;
+            let mean = claims.iter().map(|claim| claim.confidence).sum::<f64>() / count;
+            let share = claims.iter().filter(|claim| claim.right).count() as f64 / count;
+            let off = share - mean;
+            let mark = if claims.len() >= 10 && off.abs() > 0.1 { "  missed" } else { "" };
+            let range = format!(".{bin} to {:.1}", f64::from(bin + 1) / 10.0);
+            println!("{range:<12}{:>8}{mean:>12.3}{share:>10.3}{off:>12.3}{mark}", claims.len());
+        }
+        println!();
+    }
+
+    fn row(&mut self, case: Case) {
+        let source = if self.simulated { Source::Simulated } else { case.source };
+        let case = Case { source, ..case };
+        if !case.is_possible() || (self.real && source != Source::Real) {
+            return;
+        }
+        let runs = self.measured(case);
+        let Case { cause, topology: Topology { layers, width, route }, calls, source, .. } = case;
+        let share = |is: fn(&Run) -> bool| runs.iter().filter(|run| is(run)).count();
+        let mean = |of: fn(&Run) -> usize| runs.iter().map(of).sum::<usize>() as f64 / runs.len() as f64;
+        let took = runs.iter().map(|run| run.took).sum::<Duration>() / runs.len() as u32;
+        let missed = if is_enough(cause, &runs) { "" } else { "  missed" };
+        println!(
+            "{:<14}{:<18}{calls:>7} {source:<10}{:>9}{:>8}{:>8}{:>9.0}{:>10.0}{:>9}{missed}",
+            cause.to_string(),
+            format!("{layers} × {width} {route}"),
+            right(&runs),
+            share(|run| run.grade.place),
+            share(|run| run.grade.cause),
+            mean(|run| run.met),
+            mean(|run| run.spans),
+            format!("{:.0} ms", took.as_secs_f64() * 1e3),
+        );
+        for run in runs.iter().filter(|run| !run.grade.is_right()) {
+            println!("    {}: {}; met {} times; said {}", run.seed, run.answer, run.met, run.first);
+        }
+        flush();
+    }
+
+    fn measured(&mut self, case: Case) -> Vec<Run> {
+        let runs = case.runs(self.seeds.clone());
+        self.claims.extend(runs.iter().flat_map(|run| &run.claims));
+        runs
+    }
+
+    fn count(&self) -> u64 {
+        self.seeds.end - self.seeds.start
+    }
+}
+
+fn case(cause: Cause, topology: Topology, calls: u64, source: Source) -> Case {
+    let concurrency = if topology.route == Route::All { FEW } else { CONCURRENCY };
+    Case { cause, topology, strength: 1.0, calls, concurrency, source }
+}
+
+fn heading() {
+    println!(
+        "{:<14}{:<18}{:>7} {:<10}{:>9}{:>8}{:>8}{:>9}{:>10}{:>9}",
+        "cause", "services", "presses", "traces", "right", "place", "cause", "met", "spans", "took"
+    );
+}
+
+fn right(runs: &[Run]) -> String {
+    format!("{}/{}", runs.iter().filter(|run| run.grade.is_right()).count(), runs.len())
+}
+
+/// The budget: all of them; where nothing is wrong one in twenty may be suspected.
+fn is_enough(cause: Cause, runs: &[Run]) -> bool {
+    let wrong = runs.iter().filter(|run| !run.grade.is_right()).count();
+    if cause == Cause::None { wrong * 20 <= runs.len() } else { wrong == 0 }
+}
+
+fn flush() {
+    use std::io::Write as _;
+    let _ = std::io::stdout().flush();
+}
