@@ -5,6 +5,7 @@
 //! `evidence` → `suspects` → `report`.
 
 pub mod model;
+pub mod read;
 
 use serde::Serialize;
 

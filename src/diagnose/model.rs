@@ -4,9 +4,12 @@
 //! parents, and leaves out what is no span, counting it by reason.
 
 use std::collections::BTreeMap;
+use std::hash::BuildHasher as _;
 use std::ops::Range;
 
-use rustc_hash::FxHashMap;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 /// A text in [`Traces::texts`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,30 +19,32 @@ pub struct Text(u32);
 #[derive(Clone, Debug, Default)]
 pub struct Texts {
     bytes: String,
-    ends: Vec<u32>,
-    index: FxHashMap<Box<str>, Text>,
+    ends: Vec<usize>,
+    index: HashTable<Text>,
 }
 
 impl Texts {
     pub fn intern(&mut self, text: &str) -> Text {
-        if let Some(found) = self.index.get(text) {
-            return *found;
+        let Self { bytes, ends, index } = self;
+        let entry = index.entry(hash(text), |of| slice(bytes, ends, *of) == text, |of| hash(slice(bytes, ends, *of)));
+        match entry {
+            Entry::Occupied(found) => *found.get(),
+            Entry::Vacant(place) => {
+                let new = Text(u32::try_from(ends.len()).expect("fewer than four thousand million texts"));
+                place.insert(new);
+                bytes.push_str(text);
+                ends.push(bytes.len());
+                new
+            }
         }
-        let new = Text(u32::try_from(self.ends.len()).expect("fewer than four thousand million texts"));
-        self.bytes.push_str(text);
-        self.ends.push(u32::try_from(self.bytes.len()).expect("texts of less than 4 GiB"));
-        self.index.insert(text.into(), new);
-        new
     }
 
     pub fn find(&self, text: &str) -> Option<Text> {
-        self.index.get(text).copied()
+        self.index.find(hash(text), |of| self.get(*of) == text).copied()
     }
 
     pub fn get(&self, text: Text) -> &str {
-        let at = text.0 as usize;
-        let start = if at == 0 { 0 } else { self.ends[at - 1] as usize };
-        &self.bytes[start..self.ends[at] as usize]
+        slice(&self.bytes, &self.ends, text)
     }
 
     pub fn len(&self) -> usize {
@@ -49,6 +54,16 @@ impl Texts {
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
+}
+
+fn slice<'a>(bytes: &'a str, ends: &[usize], text: Text) -> &'a str {
+    let at = text.0 as usize;
+    let start = if at == 0 { 0 } else { ends[at - 1] };
+    &bytes[start..ends[at]]
+}
+
+fn hash(text: &str) -> u64 {
+    FxBuildHasher.hash_one(text)
 }
 
 /// A trace's id: 128 bits where it is hexadecimal, else a hash of its text.
@@ -114,6 +129,11 @@ impl Span {
     pub fn duration(&self) -> u64 {
         self.end - self.start
     }
+
+    fn says_the_same(&self, other: &Self) -> bool {
+        let key = |span: &Self| (span.start, span.end, span.operation, span.resource, span.kind, span.status);
+        key(self) == key(other)
+    }
 }
 
 /// Everything that was read.
@@ -127,6 +147,10 @@ pub struct Traces {
     traces: Vec<(TraceId, Range<u32>)>,
     /// What was not taken, and how often, by reason.
     pub left_out: BTreeMap<&'static str, u64>,
+    /// What was taken though it is odd, and how often.
+    pub noted: BTreeMap<&'static str, u64>,
+    /// Keys of attributes that were not kept, since their values hardly repeat.
+    pub unkept: Vec<String>,
 }
 
 impl Traces {
@@ -191,29 +215,102 @@ pub struct NewSpan<'a> {
     pub attributes: &'a [(Text, Text)],
 }
 
+/// So many values of a key are kept before it is asked whether they repeat.
+const VALUES: usize = 1_000;
+/// Values that come less often than this on average are no groups of spans: ids, bodies, addresses with ports.
+const REPEATS: u64 = 4;
+/// No key keeps more, however often they repeat.
+const MOST_VALUES: usize = 1 << 16;
+/// Bytes; a longer value is a body or a statement, which no group of spans shares.
+const LONGEST_VALUE: usize = 1 << 10;
+/// Clocks differ, but not by more.
+const AHEAD: u64 = 60_000_000_000;
+
 /// Takes spans one by one.
 #[derive(Debug, Default)]
 pub struct Builder {
     traces: Traces,
     resources: FxHashMap<Resource, u32>,
     pending: Vec<Pending>,
+    /// In the order in which they came; their numbers.
+    ids: Vec<TraceId>,
+    numbers: FxHashMap<TraceId, u32>,
+    /// The trace that the span before belonged to: spans mostly come by trace.
+    latest: Option<(TraceId, u32)>,
+    keys: FxHashMap<Text, Values>,
+    /// Spans that start later are left out; 0 for no limit.
+    latest_start: u64,
+    answer: Option<Answer>,
 }
 
-#[derive(Debug)]
+/// A span that is not linked yet.
+#[derive(Clone, Copy, Debug)]
 struct Pending {
-    trace: TraceId,
+    /// Number of its trace.
+    trace: u32,
     /// 0 where it has none.
     parent: u64,
     span: Span,
 }
 
+/// The values of one attribute key.
+#[derive(Debug, Default)]
+struct Values {
+    known: HashTable<Text>,
+    uses: u64,
+    given_up: bool,
+}
+
+/// A part of the input that repeats traces of other parts.
+#[derive(Debug)]
+struct Answer {
+    /// Where it began among the traces, the spans, and the spans' attributes.
+    ids: usize,
+    pending: usize,
+    attributes: usize,
+    /// What was left out and noted before.
+    counts: (BTreeMap<&'static str, u64>, BTreeMap<&'static str, u64>),
+    seen: FxHashSet<u32>,
+}
+
 impl Builder {
+    /// Leaves out spans that start more than a minute after `now`, in nanoseconds since the epoch.
+    pub fn until(now: u64) -> Self {
+        Self { latest_start: now.saturating_add(AHEAD), ..Self::default() }
+    }
+
     pub fn texts(&mut self) -> &mut Texts {
         &mut self.traces.texts
     }
 
     pub fn text(&mut self, text: &str) -> Text {
         self.traces.texts.intern(text)
+    }
+
+    /// An attribute, or none where its values are too many or too long to tell groups of spans apart.
+    pub fn attribute(&mut self, key: &str, value: &str) -> Option<(Text, Text)> {
+        if value.len() > LONGEST_VALUE {
+            return None;
+        }
+        let texts = &mut self.traces.texts;
+        let key = texts.intern(key);
+        let values = self.keys.entry(key).or_default();
+        if values.given_up {
+            return None;
+        }
+        values.uses += 1;
+        let hash = hash(value);
+        if let Some(value) = values.known.find(hash, |of| texts.get(*of) == value) {
+            return Some((key, *value));
+        }
+        let known = values.known.len();
+        if known >= MOST_VALUES || (known >= VALUES && values.uses < known as u64 * REPEATS) {
+            *values = Values { given_up: true, ..Values::default() };
+            return None;
+        }
+        let value = texts.intern(value);
+        values.known.insert_unique(hash, value, |of| self::hash(texts.get(*of)));
+        Some((key, value))
     }
 
     /// The index of a resource; equal ones are one.
@@ -230,12 +327,27 @@ impl Builder {
         *self.traces.left_out.entry(reason).or_default() += 1;
     }
 
+    /// Counts something that is taken though it is odd.
+    pub fn note(&mut self, what: &'static str) {
+        *self.traces.noted.entry(what).or_default() += 1;
+    }
+
     pub fn push(&mut self, new: NewSpan<'_>) {
         let NewSpan { trace_id, span_id, parent_id, operation, resource, start, duration, kind, status, attributes } = new;
-        let end = u64::try_from(duration).ok().and_then(|duration| start.checked_add(duration));
-        let Some(end) = end else { return self.leave_out("span with a negative duration") };
         if trace_id.is_empty() || span_id.is_empty() {
             return self.leave_out("span without an id");
+        }
+        let end = u64::try_from(duration).ok().and_then(|duration| start.checked_add(duration));
+        let Some(end) = end else { return self.leave_out("span with a negative duration") };
+        if self.latest_start > 0 && start > self.latest_start {
+            return self.leave_out("span of the future");
+        }
+        let trace = self.trace(TraceId(number(trace_id)));
+        if let Some(answer) = &mut self.answer {
+            answer.seen.insert(trace);
+            if (trace as usize) < answer.ids {
+                return;
+            }
         }
         let operation = self.traces.texts.intern(operation);
         let first = u32::try_from(self.traces.attributes.len()).expect("fewer than four thousand million attributes");
@@ -244,50 +356,258 @@ impl Builder {
         let attributes = (first, kept.len() as u16);
         let id = span_number(span_id);
         let span = Span { id, parent: Parent::Root, start, end, operation, resource, kind, status, attributes };
-        let parent = if parent_id.is_empty() { 0 } else { span_number(parent_id) };
-        self.pending.push(Pending { trace: TraceId(number(trace_id)), parent, span });
+        self.pending.push(Pending { trace, parent: parent_number(parent_id), span });
+    }
+
+    /// How many spans were taken so far.
+    pub fn pushed(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// How many traces were met so far.
+    pub fn met(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Gives the spans at these places the resource that `resource` makes of the one they came with: formats may name it last.
+    pub fn assign(&mut self, places: Range<usize>, resource: impl Fn(u32) -> u32) {
+        let end = places.end.min(self.pending.len());
+        for Pending { span, .. } in &mut self.pending[places.start.min(end)..end] {
+            span.resource = resource(span.resource);
+        }
+    }
+
+    /// Forgets all spans but the first `pushed`, and says how many they were.
+    pub fn take_back(&mut self, pushed: usize) -> usize {
+        let more = self.pending.len().saturating_sub(pushed);
+        self.pending.truncate(pushed);
+        more
+    }
+
+    /// From here to [`Builder::end_answer`], traces that were met before are passed over.
+    pub fn begin_answer(&mut self) {
+        self.answer = Some(Answer {
+            ids: self.ids.len(),
+            pending: self.pending.len(),
+            attributes: self.traces.attributes.len(),
+            counts: (self.traces.left_out.clone(), self.traces.noted.clone()),
+            seen: FxHashSet::default(),
+        });
+    }
+
+    /// Keeps what the answer brought, or forgets it as if it had not come; says how many traces it held and how many of them were new.
+    pub fn end_answer(&mut self, keep: bool) -> (usize, usize) {
+        let Some(answer) = self.answer.take() else { return (0, 0) };
+        let new = self.ids.len() - answer.ids;
+        if !keep {
+            for id in self.ids.drain(answer.ids..) {
+                self.numbers.remove(&id);
+            }
+            self.latest = None;
+            self.pending.truncate(answer.pending);
+            self.traces.attributes.truncate(answer.attributes);
+            (self.traces.left_out, self.traces.noted) = answer.counts;
+        }
+        (answer.seen.len(), new)
+    }
+
+    fn trace(&mut self, id: TraceId) -> u32 {
+        if let Some((latest, number)) = self.latest
+            && latest == id
+        {
+            return number;
+        }
+        let next = u32::try_from(self.ids.len()).expect("fewer than four thousand million traces");
+        let number = *self.numbers.entry(id).or_insert(next);
+        if number == next {
+            self.ids.push(id);
+        }
+        self.latest = Some((id, number));
+        number
     }
 
     /// Groups what came into traces.
     pub fn finish(self) -> Traces {
-        let Self { mut traces, mut pending, .. } = self;
-        pending.sort_unstable_by_key(|Pending { trace, span, .. }| (*trace, span.start, std::cmp::Reverse(span.end), span.id));
+        let Self { mut traces, mut pending, ids, keys, .. } = self;
+        let mut unkept: Vec<Text> = keys.into_iter().filter(|(_, values)| values.given_up).map(|(key, _)| key).collect();
+        unkept.sort_unstable_by_key(|key| traces.texts.get(*key));
+        traces.unkept = unkept.iter().map(|key| traces.texts.get(*key).to_owned()).collect();
+        if !unkept.is_empty() {
+            drop_attributes(&mut traces.attributes, &mut pending, &unkept);
+        }
         traces.spans.reserve_exact(pending.len());
+        let (mut order, ends) = by_trace(&pending, ids.len());
+        let (mut linker, mut start) = (Linker::default(), 0);
+        for (id, end) in ids.into_iter().zip(ends) {
+            let first = traces.spans.len();
+            linker.link(&pending, &mut order[start..end as usize], &mut traces);
+            start = end as usize;
+            if traces.spans.len() > first {
+                traces.traces.push((id, first as u32..traces.spans.len() as u32));
+            }
+        }
+        traces
+    }
+}
+
+/// Takes the attributes with these keys out: of most spans they were never taken.
+fn drop_attributes(attributes: &mut Vec<(Text, Text)>, pending: &mut [Pending], keys: &[Text]) {
+    let keys: FxHashSet<Text> = keys.iter().copied().collect();
+    let mut kept = 0;
+    // Spans were pushed in the order of their attributes, so nothing is overwritten that is still to be read.
+    for Pending { span, .. } in pending {
+        let (start, len) = span.attributes;
+        let first = kept;
+        for at in start as usize..start as usize + usize::from(len) {
+            if !keys.contains(&attributes[at].0) {
+                attributes[kept] = attributes[at];
+                kept += 1;
+            }
+        }
+        span.attributes = (first as u32, (kept - first) as u16);
+    }
+    attributes.truncate(kept);
+}
+
+/// The places of all spans trace by trace, and where each trace ends among them.
+fn by_trace(pending: &[Pending], traces: usize) -> (Vec<u32>, Vec<u32>) {
+    let mut ends = vec![0_u32; traces];
+    for span in pending {
+        ends[span.trace as usize] += 1;
+    }
+    let mut sum = 0;
+    for end in &mut ends {
+        // Where the trace begins; counting on from there leaves where it ends.
+        sum += std::mem::replace(end, sum);
+    }
+    let mut order = vec![0_u32; pending.len()];
+    for (at, span) in pending.iter().enumerate() {
+        let place = &mut ends[span.trace as usize];
+        order[*place as usize] = at as u32;
+        *place += 1;
+    }
+    (order, ends)
+}
+
+/// Links the spans of one trace after the other.
+#[derive(Debug, Default)]
+struct Linker {
+    /// Id and place of each span, by id.
+    places: Vec<(u64, u32)>,
+}
+
+impl Linker {
+    /// Appends the spans at `order` to `traces`, linked.
+    fn link(&mut self, pending: &[Pending], order: &mut [u32], traces: &mut Traces) {
         let mut left_out = |reason, times| {
             if times > 0 {
                 *traces.left_out.entry(reason).or_default() += times;
             }
         };
-        let mut places: FxHashMap<u64, u32> = FxHashMap::default();
-        let mut parents: Vec<u64> = Vec::new();
-        for one in pending.chunk_by(|a, b| a.trace == b.trace) {
-            let first = traces.spans.len();
-            places.clear();
-            parents.clear();
-            for Pending { parent, span, .. } in one {
-                let place = (traces.spans.len() - first) as u32;
-                if places.contains_key(&span.id) {
-                    left_out("duplicate span", 1);
+        order.sort_unstable_by_key(|at| {
+            let Span { start, end, id, .. } = pending[*at as usize].span;
+            (start, std::cmp::Reverse(end), id, *at)
+        });
+        let mut kept = self.places(pending, order);
+        if self.places.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            let (identical, others) = self.drop_repeated(pending, order, &mut kept);
+            left_out("duplicate span", identical);
+            left_out("span with the id of another span", others);
+        }
+        let order = &order[..kept];
+        let first = traces.spans.len();
+        traces.spans.extend(order.iter().map(|at| pending[*at as usize].span));
+        let spans = &mut traces.spans[first..];
+        let mut upwards = true;
+        for (place, at) in order.iter().enumerate() {
+            let parent = self.parent(spans, place, pending[*at as usize].parent);
+            upwards &= !matches!(parent, Parent::Span(parent) if parent as usize >= place);
+            spans[place].parent = parent;
+        }
+        // Where every parent stands before its child there is no cycle.
+        if !upwards {
+            left_out("parent that is its own ancestor", break_cycles(spans));
+        }
+    }
+
+    /// Notes the places of these spans, and returns how many there are.
+    fn places(&mut self, pending: &[Pending], order: &[u32]) -> usize {
+        self.places.clear();
+        self.places.extend((0..).zip(order).map(|(place, at)| (pending[*at as usize].span.id, place)));
+        self.places.sort_unstable();
+        order.len()
+    }
+
+    /// Keeps one span of each id, or the two ends of a call that share one; the others are counted: those that say the same
+    /// again, and those that do not.
+    fn drop_repeated(&mut self, pending: &[Pending], order: &mut [u32], kept: &mut usize) -> (u64, u64) {
+        let span = |place: u32| &pending[order[place as usize] as usize].span;
+        let (mut identical, mut others, mut dropped) = (0, 0, FxHashSet::default());
+        for same in self.places.chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
+            let (first, mut second): (u32, Option<u32>) = (same[0].1, None);
+            for &(_, place) in &same[1..] {
+                if second.is_none() && calls(span(first).kind, span(place).kind) {
+                    second = Some(place);
                     continue;
                 }
-                places.insert(span.id, place);
-                parents.push(*parent);
-                traces.spans.push(*span);
+                if [Some(first), second].into_iter().flatten().any(|kept| span(kept).says_the_same(span(place))) {
+                    identical += 1;
+                } else {
+                    others += 1;
+                }
+                dropped.insert(place);
             }
-            let spans = &mut traces.spans[first..];
-            for (span, parent) in spans.iter_mut().zip(&parents) {
-                span.parent = match (parent, places.get(parent)) {
-                    (0, _) => Parent::Root,
-                    (_, Some(place)) => Parent::Span(*place),
-                    (_, None) => Parent::Missing,
-                };
-            }
-            left_out("parent that is its own ancestor", break_cycles(spans));
-            let range = first as u32..traces.spans.len() as u32;
-            traces.traces.push((one[0].trace, range));
         }
-        traces
+        let mut to = 0;
+        for place in 0..order.len() {
+            if !dropped.contains(&(place as u32)) {
+                order[to] = order[place];
+                to += 1;
+            }
+        }
+        *kept = self.places(pending, &order[..to]);
+        (identical, others)
     }
+
+    /// The parent of the span at `place`, which names the id `parent`.
+    fn parent(&self, spans: &[Span], place: usize, parent: u64) -> Parent {
+        let own = &spans[place];
+        // The one that was called has the id of the one that calls, and the same parent.
+        if let [(_, a), (_, b)] = *self.at(own.id) {
+            let other = if a as usize == place { b } else { a };
+            if matches!(own.kind, Kind::Server | Kind::Consumer) {
+                return Parent::Span(other);
+            }
+        }
+        if parent == 0 {
+            return Parent::Root;
+        }
+        match *self.at(parent) {
+            [] => Parent::Missing,
+            [(_, place)] => Parent::Span(place),
+            // What the called one did further bears that id too; what stands beside the call in the caller's process does not.
+            [(_, a), (_, b), ..] => {
+                let (a_span, b_span) = (&spans[a as usize], &spans[b as usize]);
+                let (caller, called) = if matches!(a_span.kind, Kind::Server | Kind::Consumer) { (b, a) } else { (a, b) };
+                let of = |at: u32| spans[at as usize].resource;
+                let callers = a_span.resource != b_span.resource && own.resource == of(caller);
+                Parent::Span(if callers { caller } else { called })
+            }
+        }
+    }
+
+    fn at(&self, id: u64) -> &[(u64, u32)] {
+        let start = self.places.partition_point(|(found, _)| *found < id);
+        let rest = &self.places[start..];
+        let len = rest.iter().take_while(|(found, _)| *found == id).count();
+        &rest[..len]
+    }
+}
+
+/// The two ends of a call, in either order.
+fn calls(a: Kind, b: Kind) -> bool {
+    let one = |a, b| matches!((a, b), (Kind::Client, Kind::Server) | (Kind::Producer, Kind::Consumer));
+    one(a, b) || one(b, a)
 }
 
 /// Takes the parent from one span of every cycle, and counts them.
@@ -324,20 +644,39 @@ fn span_number(text: &str) -> u64 {
     ((number >> 64) as u64 ^ number as u64).max(1)
 }
 
+/// 0 where there is none: an empty text, or as some write it, nothing but zeros.
+fn parent_number(text: &str) -> u64 {
+    if text.bytes().all(|byte| byte == b'0') { 0 } else { span_number(text) }
+}
+
 /// Hexadecimal digits are the number they mean; other texts are hashed.
 fn number(text: &str) -> u128 {
-    match u128::from_str_radix(text, 16) {
-        Ok(number) if text.len() <= 32 => number,
-        _ => {
-            let half = |salt: u64| {
-                let mut hasher = rustc_hash::FxHasher::default();
-                std::hash::Hash::hash(&(salt, text), &mut hasher);
-                u128::from(std::hash::Hasher::finish(&hasher))
-            };
-            half(1) << 64 | half(2)
-        }
+    let mut number = 0;
+    if text.len() <= 32
+        && text.bytes().all(|byte| {
+            let digit = DIGITS[usize::from(byte)];
+            number = number << 4 | u128::from(digit & 15);
+            digit < 16
+        })
+    {
+        return number;
     }
+    let half = |salt: u64| u128::from(FxBuildHasher.hash_one((salt, text)));
+    half(1) << 64 | half(2)
 }
+
+/// What each byte is worth as a hexadecimal digit; 16 where it is none.
+const DIGITS: [u8; 256] = {
+    let mut digits = [16; 256];
+    let mut value = 0;
+    while value < 16 {
+        let upper = b"0123456789ABCDEF"[value as usize];
+        digits[upper as usize] = value;
+        digits[upper.to_ascii_lowercase() as usize] = value;
+        value += 1;
+    }
+    digits
+};
 
 #[cfg(test)]
 mod tests {
