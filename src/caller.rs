@@ -1,9 +1,12 @@
 //! Calls between the services: a client span, the context in the headers, a limit on time and size.
+//!
+//! A callee that answers 503 and that one may come again at once (`retry-after: 0`) is called once more, at once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, StatusCode};
+use http::header::RETRY_AFTER;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use opentelemetry::Context;
 use url::Url;
 
@@ -12,6 +15,8 @@ use crate::telemetry::{ErrorType, Instrument};
 
 /// An answer longer than this is not one of ours.
 const LONGEST_BODY: usize = 1 << 20;
+/// Tells a callee that it refused this very request before; HTTP has no header for it.
+pub const RESENT: HeaderName = HeaderName::from_static("x-resend-count");
 
 /// One service's outbound client; clones share the connections.
 #[derive(Clone, Debug)]
@@ -21,11 +26,26 @@ pub struct Caller {
     limit: Duration,
 }
 
+/// What is unusual about a call; by default nothing is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Way {
+    /// Passes between the start of the client span and the sending of the request. The call's limit does not count it.
+    pub delay: Duration,
+    /// Neither trace context nor baggage goes along.
+    pub without_context: bool,
+}
+
 /// What came back.
 #[derive(Clone, Debug)]
 pub struct Called {
     pub status: StatusCode,
     pub body: Bytes,
+}
+
+/// One answer, and whether it asks to be asked again at once.
+struct Attempt {
+    called: Called,
+    again: bool,
 }
 
 /// Why nothing came back.
@@ -49,36 +69,62 @@ impl Caller {
 
     /// GETs `url` inside `parent`. An answer with any status is an answer.
     pub async fn get(&self, parent: &Context, url: &Url) -> Result<Called, CallError> {
-        let cx = self.instrument.client_span(parent, &Method::GET, url);
+        self.get_by(parent, url, Way::default()).await
+    }
+
+    /// The same, by a way with peculiarities.
+    pub async fn get_by(&self, parent: &Context, url: &Url, way: Way) -> Result<Called, CallError> {
+        let start = Instant::now();
+        let first = self.attempt(parent, url, way, self.limit, 0).await?;
+        if !first.again {
+            return Ok(first.called);
+        }
+        let spent = start.elapsed().saturating_sub(way.delay);
+        Ok(self.attempt(parent, url, way, self.limit.saturating_sub(spent), 1).await?.called)
+    }
+
+    async fn attempt(&self, parent: &Context, url: &Url, way: Way, limit: Duration, resends: u32) -> Result<Attempt, CallError> {
+        let cx = self.instrument.client_span(parent, &Method::GET, url, resends);
         let mut request = reqwest::Request::new(Method::GET, url.clone());
-        self.instrument.inject(&cx, request.headers_mut());
-        let result = match tokio::time::timeout(self.limit, self.send(request, url)).await {
+        if !way.without_context {
+            self.instrument.inject(&cx, request.headers_mut());
+        }
+        if resends > 0 {
+            request.headers_mut().insert(RESENT, HeaderValue::from(resends));
+        }
+        if !way.delay.is_zero() {
+            async_io::Timer::after(way.delay).await;
+        }
+        let result = match tokio::time::timeout(limit, self.send(request, url)).await {
             Ok(result) => result,
             Err(_) => Err(CallError::TimedOut { url: url.clone(), limit: self.limit }),
         };
         let outcome = match &result {
-            Ok(called) => Ok(called.status),
+            Ok(attempt) => Ok(attempt.called.status),
             Err(error) => Err(ErrorType { kind: error.kind(), message: error.to_string() }),
         };
         self.instrument.finish_client(&cx, outcome);
         result
     }
 
-    async fn send(&self, request: reqwest::Request, url: &Url) -> Result<Called, CallError> {
+    async fn send(&self, request: reqwest::Request, url: &Url) -> Result<Attempt, CallError> {
         let mut response = self
             .client
             .execute(request)
             .await
             .map_err(|error| CallError::Unreachable { url: url.clone(), reason: reason(error) })?;
         let status = response.status();
+        let again =
+            status == StatusCode::SERVICE_UNAVAILABLE && response.headers().get(RETRY_AFTER).is_some_and(|after| after == "0");
+        let answered = |body| Ok(Attempt { called: Called { status, body }, again });
         let mut body = BytesMut::new();
         let broken_off = |error| CallError::BrokenOff { url: url.clone(), reason: reason(error) };
         let Some(first) = response.chunk().await.map_err(broken_off)? else {
-            return Ok(Called { status, body: Bytes::new() });
+            return answered(Bytes::new());
         };
         // Nearly every answer is one chunk, which then needs no copy.
         let Some(second) = response.chunk().await.map_err(broken_off)? else {
-            return Ok(Called { status, body: first });
+            return answered(first);
         };
         body.extend_from_slice(&first);
         body.extend_from_slice(&second);
@@ -88,7 +134,7 @@ impl Caller {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Called { status, body: body.freeze() })
+        answered(body.freeze())
     }
 }
 

@@ -74,6 +74,10 @@ pub struct Up {
     #[arg(long, value_name = "SERVICE=URL", value_parser = replacement)]
     #[serde(serialize_with = "map", skip_serializing_if = "Vec::is_empty")]
     pub replace: Vec<(ServiceName, Url)>,
+    /// A Redis that runs already, for mysteries of cause redis [default: redis-server on the PATH, started when it is needed]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<Url>,
     /// Address on which page and trace backend listen [default: 127.0.0.1]
     ///
     /// Beyond loopback the page answers to IP addresses, localhost and names without a dot; --allowed-hosts tells it other names.
@@ -387,6 +391,10 @@ pub struct Frontend {
     #[arg(long, value_name = "SERVICE=URL", value_parser = replacement)]
     #[serde(serialize_with = "map", skip_serializing_if = "Vec::is_empty")]
     pub replace: Vec<(ServiceName, Url)>,
+    /// A Redis that all services reach, for mysteries of cause redis [default: none, and no such mystery]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<Url>,
     /// Address on which page and control port listen [default: 127.0.0.1]
     ///
     /// Beyond loopback the page answers to IP addresses, localhost and names without a dot; --allowed-hosts tells it other names.

@@ -25,6 +25,7 @@ use url::Url;
 
 use crate::frontend::{GameSettings, Pick, Settings};
 use crate::mystery::Cause;
+use crate::redis::Redis;
 use crate::telemetry::{Exporter, Propagator, Protocol, TelemetrySettings};
 use crate::topology::{Route, ServiceName, Topology};
 
@@ -96,6 +97,8 @@ pub struct Config {
 
     /// Base URL of an OTLP endpoint; the standard variables count where absent.
     pub otlp: Option<Url>,
+    /// A Redis that runs already; `up` starts one by itself where it needs one and finds the program.
+    pub redis: Option<Url>,
     pub protocol: Protocol,
     pub exporter: Exporter,
     pub logs_exporter: Option<Exporter>,
@@ -144,6 +147,7 @@ impl Default for Config {
             jaeger: None,
             jaeger_links: None,
             otlp: None,
+            redis: None,
             protocol: telemetry.protocol,
             exporter: telemetry.traces,
             logs_exporter: None,
@@ -229,6 +233,11 @@ impl Config {
         for (key, url) in [("jaeger", &self.jaeger), ("jaeger_links", &self.jaeger_links), ("otlp", &self.otlp)] {
             url.as_ref().map_or(Ok(()), |url| http(key, url))?;
         }
+        if let Some(url) = &self.redis
+            && (url.scheme() != "redis" || !url.has_host())
+        {
+            bail!("redis is {url}; it must be a redis:// URL, for example redis://127.0.0.1:6379");
+        }
         Ok(())
     }
 
@@ -245,13 +254,15 @@ impl Config {
         self.jaeger.as_ref().map_or_else(|| "http://127.0.0.1:16686".to_owned(), base)
     }
 
-    pub fn game_settings(&self) -> anyhow::Result<GameSettings> {
+    /// What the game is played with, with this Redis.
+    pub fn game_settings(&self, redis: Redis) -> anyhow::Result<GameSettings> {
         Ok(GameSettings {
             topology: self.topology()?,
             mystery: self.mystery,
             seed: self.seed,
             delay_scale: self.delay_scale,
             state: self.state.clone(),
+            redis,
         })
     }
 
@@ -620,6 +631,8 @@ mod tests {
             ("TRACELAB_DELAY_SCALE", "-1", "delay_scale"),
             ("TRACELAB_STORE_MB", "0", "store_mb"),
             ("TRACELAB_FRONTEND", "ftp://here", "frontend"),
+            ("TRACELAB_REDIS", "rediss://here", "redis is rediss://here"),
+            ("TRACELAB_REDIS", "127.0.0.1:6379", "redis"),
             ("TRACELAB_REPLACE__DUMMY-7-1", "http://127.0.0.1:9", "dummy-7-1"),
             ("TRACELAB_PROPAGATORS", "tracecontext,pigeon", "pigeon"),
         ] {

@@ -2,7 +2,7 @@
 //!
 //! The image is `FROM scratch`: there is no C library to resolve names and no certificate store to trust, so both are inside.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::task::{self, Poll};
@@ -13,6 +13,8 @@ use futures_util::future::BoxFuture;
 use hickory_resolver::TokioResolver;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name as ConnectorName;
+use redis::io::AsyncDNSResolver;
+use redis::{AsyncConnectionConfig, RedisFuture};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -85,6 +87,11 @@ pub fn channel(endpoint: &str, authority: Option<&Path>) -> anyhow::Result<Chann
     Ok(builder.connect_with_connector_lazy(connector))
 }
 
+/// How connections to a Redis are made. There is no limit on time: whoever waits has one.
+pub fn redis() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None).set_dns_resolver(Resolver)
+}
+
 /// reqwest's own text names the URL once more and hides the cause behind it; the innermost cause says what happened.
 pub fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
@@ -141,6 +148,24 @@ impl Resolve for Resolver {
         Box::pin(async move {
             let addresses: Addrs = Box::new(Self::lookup(name.as_str()).await?.into_iter());
             Ok(addresses)
+        })
+    }
+}
+
+/// The same for Redis connections.
+impl AsyncDNSResolver for Resolver {
+    fn resolve<'a, 'b: 'a>(
+        &'a self,
+        host: &'b str,
+        port: u16,
+    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
+        Box::pin(async move {
+            let addresses = match host.parse::<IpAddr>() {
+                Ok(ip) => vec![SocketAddr::new(ip, port)],
+                Err(_) => Self::lookup(host).await.map_err(std::io::Error::other)?,
+            };
+            let addresses = addresses.into_iter().map(move |address| SocketAddr::new(address.ip(), port));
+            Ok(Box::new(addresses) as Box<dyn Iterator<Item = SocketAddr> + Send>)
         })
     }
 }

@@ -19,6 +19,7 @@ use crate::config::{Config, base};
 use crate::frontend::{Frontend, Game, Redeploy, RedeployHere};
 use crate::mystery::Peers;
 use crate::outbound;
+use crate::redis::Redis;
 use crate::server::{self, Stop};
 use crate::service::Service;
 use crate::telemetry::{Exporter, Ingest, Signal, Telemetry};
@@ -32,6 +33,7 @@ const EXPORT_DELAY: Duration = Duration::from_millis(50);
 pub struct Sandbox {
     addresses: Addresses,
     game: Game,
+    redis: Redis,
     telemetry: Telemetry,
     frontend: Group,
     services: Group,
@@ -99,7 +101,8 @@ impl Sandbox {
 
         let mut services = Group::new();
         let fleet = Arc::new(Fleet::start(config, &telemetry, &client, &mut services)?);
-        let game = Game::open(&config.game_settings()?)?;
+        let redis = config.redis.clone().map_or_else(Redis::found, Redis::at);
+        let game = Game::open(&config.game_settings(redis.clone())?).await?;
         fleet.obey(&game)?;
         services.spawn(fleet.clone().follow(game.clone(), services.stop.clone()));
 
@@ -115,7 +118,7 @@ impl Sandbox {
         );
         let mut frontend = Group::new();
         frontend.spawn(page.serve(listener, frontend.stop.clone()));
-        Ok(Self { addresses, game, telemetry, frontend, services, backend })
+        Ok(Self { addresses, game, redis, telemetry, frontend, services, backend })
     }
 
     pub fn addresses(&self) -> &Addresses {
@@ -130,6 +133,7 @@ impl Sandbox {
     pub async fn stop(mut self) {
         self.frontend.stop().await;
         self.services.stop().await;
+        self.redis.stop().await;
         self.telemetry.shutdown().await;
         self.backend.stop().await;
     }
@@ -170,7 +174,11 @@ impl Fleet {
                 .with_context(|| format!("cannot start {name}; fewer services take --layers and --width"))?;
             let service = Service::new(name, false, telemetry, client.clone());
             places.insert(name, url_of(&listener)?);
-            group.tasks.spawn(server::serve(listener, service.routes(), group.stop.clone()));
+            let (running, stop) = (service.clone(), group.stop.clone());
+            group.tasks.spawn(async move {
+                server::serve(listener, running.routes(), stop).await;
+                running.finish().await;
+            });
             services.insert(name, service);
         }
         // The topology's services are all in `places`: those started here, and those that were replaced.

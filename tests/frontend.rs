@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tracelab::frontend::{self, Frontend, Game, GameSettings, Pick, Redeploy, Settings};
 use tracelab::mystery::{Assignment, Cause, Peers};
 use tracelab::outbound;
+use tracelab::redis::Redis;
 use tracelab::server::{self, Stop};
 use tracelab::telemetry::{Exporter, Telemetry, TelemetrySettings};
 use tracelab::topology::{Route, ServiceName, Topology};
@@ -120,7 +121,7 @@ impl Sandbox {
         let telemetry = TelemetrySettings { traces: Exporter::None, ..TelemetrySettings::default() };
         let telemetry = Telemetry::start(&telemetry, None).unwrap();
         let client = outbound::client().unwrap();
-        let game = Game::open(&game).unwrap();
+        let game = Game::open(&game).await.unwrap();
         let frontend = Frontend::new(settings, game.clone(), &peers, redeploy, &telemetry, client.clone());
         let stop = Stop::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -170,7 +171,7 @@ impl Sandbox {
 
 fn game_settings() -> GameSettings {
     let topology = Topology::new(3, 6, Route::Straight).unwrap();
-    GameSettings { topology, mystery: Cause::Sleep.into(), seed: None, delay_scale: 1.0, state: None }
+    GameSettings { topology, mystery: Cause::Sleep.into(), seed: None, delay_scale: 1.0, state: None, redis: Redis::none() }
 }
 
 async fn closed_port() -> String {

@@ -10,6 +10,7 @@ use crate::config::{Config, base};
 use crate::frontend::{Frontend, Game, Redeploy, serve_control};
 use crate::mystery::Peers;
 use crate::outbound;
+use crate::redis::Redis;
 use crate::server::{self, Stop};
 use crate::telemetry::Telemetry;
 
@@ -20,7 +21,7 @@ pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
     let control = server::bind(config.address(config.control_port), "--control-port")?;
     let (public_address, control_address) = (public.local_addr()?, control.local_addr()?);
     let telemetry = Telemetry::start(&config.telemetry(), None)?;
-    let game = Game::open(&config.game_settings()?)?;
+    let game = Game::open(&config.game_settings(config.redis.clone().map_or_else(Redis::none, Redis::at))?).await?;
     let (template, replace) = (config.service_url.clone(), config.replace.clone());
     let peers = Arc::new(Peers::new(game.topology(), |name| match replace.get(&name) {
         Some(url) => base(url),

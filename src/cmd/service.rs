@@ -31,6 +31,7 @@ pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
     }
     server::serve(listener, service.routes(), stop).await;
     control.abort();
+    service.finish().await;
     telemetry.shutdown().await;
     Ok(())
 }

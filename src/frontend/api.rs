@@ -255,17 +255,25 @@ mod tests {
     use super::super::{MAX_IN_FLIGHT, Settings};
     use super::*;
     use crate::mystery::Peers;
+    use crate::redis::Redis;
     use crate::telemetry::{Exporter, Telemetry, TelemetrySettings};
     use crate::topology::{Route, Topology};
 
     #[tokio::test]
     async fn a_press_beyond_the_bound_is_told_to_come_again() {
         let topology = Topology::new(3, 6, Route::Straight).unwrap();
-        let game = GameSettings { topology, mystery: Cause::Sleep.into(), seed: None, delay_scale: 0.0, state: None };
+        let game = GameSettings {
+            topology,
+            mystery: Cause::Sleep.into(),
+            seed: None,
+            delay_scale: 0.0,
+            state: None,
+            redis: Redis::none(),
+        };
         let telemetry = TelemetrySettings { traces: Exporter::None, ..TelemetrySettings::default() };
         let frontend = Frontend::new(
             Settings::default(),
-            Game::open(&game).unwrap(),
+            Game::open(&game).await.unwrap(),
             // Nobody listens there, which is a 502.
             &Peers::new(game.topology, |_| "http://127.0.0.1:9".to_owned()).unwrap(),
             Redeploy::Elsewhere(String::new()),

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use opentelemetry::Context;
+use opentelemetry::baggage::BaggageExt as _;
 use opentelemetry::trace::{FutureExt as _, TraceContextExt as _};
 use serde::Serialize;
 use tracing::{info, warn};
@@ -15,7 +16,7 @@ use super::error::ApiError;
 use super::{Frontend, MAX_IN_FLIGHT};
 use crate::caller::{CallError, Called};
 use crate::service;
-use crate::telemetry::{ServerSpan, traceresponse};
+use crate::telemetry::{CUSTOMER, ServerSpan, traceresponse, with_baggage};
 use crate::topology::ServiceName;
 
 const ROUTE: &str = "/api/buttons/{n}";
@@ -33,12 +34,15 @@ struct Pressed {
     /// The services that the request passed, as far as they said so.
     path: Vec<String>,
     latency_ms: f64,
+    /// Whose call it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    customer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
 }
 
 impl Frontend {
-    /// 200 with `{button, message, path, latency_ms, trace_id}`; 502 or 504 with `error` in the message's place; 404 for a button
+    /// 200 with `{button, message, path, latency_ms, customer, trace_id}`; 502 or 504 with `error` in the message's place; 404 for a button
     /// that does not exist, 503 where too many presses are under way.
     pub(super) async fn press(&self, button: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
         let inner = &self.0;
@@ -48,13 +52,23 @@ impl Frontend {
             let error = format!("{MAX_IN_FLIGHT} calls are under way already; try again in a moment");
             return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error));
         };
-        let cx = inner.instrument.server_span(&Method::POST, ROUTE, &format!("/api/buttons/{number}"), headers);
+        let cx = self.with_customer(inner.instrument.extract(headers));
+        let cx = inner.instrument.server_span(&cx, &Method::POST, ROUTE, &format!("/api/buttons/{number}"), headers);
         let span = ServerSpan::new(&inner.instrument, &cx);
         let traceresponse = traceresponse(&cx);
         let trace_id = self.note(&cx);
         let (status, pressed) = self.call(number, service, url, &cx, trace_id).with_context(cx.clone()).await;
         span.finish(status);
         Ok(response(status, &pressed, traceresponse))
+    }
+
+    /// A call whose baggage names no customer is made for one of the running mystery's.
+    fn with_customer(&self, cx: Context) -> Context {
+        if cx.baggage().get(CUSTOMER).is_some() {
+            return cx;
+        }
+        let customer = self.0.game.rounds().borrow().mystery.customers.pick(&mut rand::rng()).to_owned();
+        with_baggage(&cx, CUSTOMER, customer)
     }
 
     fn button(&self, text: &str) -> Result<(u16, ServiceName, &Url), ApiError> {
@@ -78,7 +92,8 @@ impl Frontend {
         let start = Instant::now();
         let result = self.0.caller.get(cx, url).await;
         let latency_ms = (start.elapsed().as_secs_f64() * 1e6).round() / 1e3;
-        let pressed = |path| Pressed { button, error: None, message: None, path, latency_ms, trace_id };
+        let customer = cx.baggage().get(CUSTOMER).map(ToString::to_string);
+        let pressed = |path| Pressed { button, error: None, message: None, path, latency_ms, customer, trace_id };
         match read(service, result) {
             Ok(service::Answer { message, path }) => {
                 info!(button, "call answered");

@@ -75,11 +75,14 @@ mod tests {
     use super::super::game::GameSettings;
     use super::*;
     use crate::mystery::Cause;
+    use crate::redis::Redis;
     use crate::topology::{Route, Topology};
 
-    fn game() -> Game {
+    async fn game() -> Game {
         let topology = Topology::new(3, 30, Route::Straight).unwrap();
-        Game::open(&GameSettings { topology, mystery: Cause::Sleep.into(), seed: None, delay_scale: 1.0, state: None }).unwrap()
+        let redis = Redis::none();
+        let settings = GameSettings { topology, mystery: Cause::Sleep.into(), seed: None, delay_scale: 1.0, state: None, redis };
+        Game::open(&settings).await.unwrap()
     }
 
     async fn poll(game: &Game, path: &str) -> (StatusCode, serde_json::Value) {
@@ -91,7 +94,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_service_is_told_its_assignment_and_where_its_peers_are() {
-        let game = game();
+        let game = game().await;
         let (status, answer) = poll(&game, "/assignments/dummy-1-17?version=").await;
         assert_eq!(status, StatusCode::OK);
         let assignment: Assignment = serde_json::from_value(answer["assignment"].clone()).unwrap();
@@ -105,16 +108,16 @@ mod tests {
         for (service, says) in
             [("dummy-3-0", "dummy-3-0 is not part of the topology"), ("checkout", "\"checkout\" is not a service")]
         {
-            let (status, answer) = poll(&game(), &format!("/assignments/{service}")).await;
+            let (status, answer) = poll(&game().await, &format!("/assignments/{service}")).await;
             assert_eq!(status, StatusCode::NOT_FOUND);
             assert!(answer["error"].as_str().unwrap().starts_with(says), "{answer}");
         }
-        assert_eq!(poll(&game(), "/api/reveal").await.0, StatusCode::NOT_FOUND);
+        assert_eq!(poll(&game().await, "/api/reveal").await.0, StatusCode::NOT_FOUND);
     }
 
     #[tokio::test]
     async fn whoever_waits_hears_of_a_new_mystery() {
-        let game = game();
+        let game = game().await;
         let version = game.rounds().borrow().version.clone();
         let path = format!("/assignments/dummy-0-0?version={version}");
         let waiting = poll(&game, &path);
@@ -130,7 +133,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_waits_for_30_seconds_hears_that_nothing_changed() {
-        let game = game();
+        let game = game().await;
         let version = game.rounds().borrow().version.clone();
         let asked = tokio::time::Instant::now();
         let (_, answer) = poll(&game, &format!("/assignments/dummy-0-0?version={version}")).await;

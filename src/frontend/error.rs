@@ -53,6 +53,7 @@ impl From<GameError> for ApiError {
             | GameError::Service(_)
             | GameError::Seed(_)
             | GameError::Impossible(_) => StatusCode::BAD_REQUEST,
+            GameError::Redis(_) => StatusCode::BAD_GATEWAY,
             GameError::Store { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.to_string())

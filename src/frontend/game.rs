@@ -13,9 +13,11 @@ use tokio::sync::{Mutex, watch};
 use tracing::{error, info};
 use url::Url;
 
-use super::hints;
+use super::explain::explain;
+use super::hints::{self, Candidates};
 use super::state::{MAX_SEED, MAX_TEAMS, Pick, State, Store, Wish};
-use crate::mystery::{Answer, Cause, Guess, Impossible, Mystery, Verdict, draw, grade};
+use crate::mystery::{Answer, Cause, Guess, Impossible, Mystery, REDIS_WAY_OUT, Verdict, draw, grade};
+use crate::redis::Redis;
 use crate::topology::{ServiceName, Topology};
 
 /// The team of whoever names none.
@@ -33,6 +35,8 @@ pub struct GameSettings {
     pub delay_scale: f64,
     /// A directory; without one a restart forgets everything.
     pub state: Option<PathBuf>,
+    /// For mysteries that need one, started when the first of them is drawn.
+    pub redis: Redis,
 }
 
 /// The mystery that is running. A service learns its [`Assignment`](crate::mystery::Assignment) from it.
@@ -54,6 +58,7 @@ struct Inner {
     topology: Topology,
     delay_scale: f64,
     store: Option<Store>,
+    redis: Redis,
     /// Held while a change is written to disk, so that changes are kept in the order in which they were made.
     state: Mutex<State>,
     rounds: watch::Sender<Arc<Round>>,
@@ -74,6 +79,8 @@ pub enum GameError {
     Seed(u64),
     #[error(transparent)]
     Impossible(#[from] Impossible),
+    #[error("{0:#}; the mystery stays as it is")]
+    Redis(anyhow::Error),
     #[error("cannot keep the game's state in {path}: {source}; nothing was changed")]
     Store { path: PathBuf, source: std::io::Error },
 }
@@ -87,6 +94,9 @@ pub struct Graded {
     /// From the mystery's start to this guess, or to the right one where that was earlier.
     pub seconds: f64,
     pub message: String,
+    /// Of the right answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -96,8 +106,8 @@ pub struct Hint {
     /// How many there are.
     pub of: u32,
     pub text: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub services: Vec<ServiceName>,
+    #[serde(flatten)]
+    pub candidates: Candidates,
 }
 
 /// The answer, given up.
@@ -106,6 +116,18 @@ pub struct Revealed {
     #[serde(flatten)]
     pub answer: Answer,
     pub seed: u64,
+    /// What happened, and how one finds it.
+    pub explanation: String,
+}
+
+/// A mystery that has just started.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Begun {
+    #[serde(flatten)]
+    pub score: Score,
+    /// What somebody may expect of it who does not get it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -143,28 +165,46 @@ impl Game {
     ///
     /// # Errors
     /// The state cannot be read or written, is another process's, no game's, or one of another topology; the text names the file.
-    /// The seed is too large.
-    pub fn open(settings: &GameSettings) -> anyhow::Result<Self> {
-        let GameSettings { topology, mystery: pick, seed, delay_scale, ref state } = *settings;
+    /// The seed is too large. The mystery cannot be had here, or the Redis that it needs does not start.
+    pub async fn open(settings: &GameSettings) -> anyhow::Result<Self> {
+        let GameSettings { topology, mystery: pick, seed, delay_scale, ref state, ref redis } = *settings;
         let wish = Wish { pick, seed: checked_seed(seed)? };
         let store = state.as_deref().map(Store::open).transpose()?;
         let saved = store.as_ref().map(Store::load).transpose()?.flatten();
         let state = match saved {
-            Some(state) => go_on(state, topology, wish, store.as_ref())?,
-            None => State::new(topology, wish, now_ms()),
+            Some(state) => go_on(state, topology, wish, redis, store.as_ref())?,
+            None => State::new(topology, wish, redis.is_there(), now_ms())?,
         };
+        start(redis, state.pick).await?;
+        if let Some(note) = left_out(state.pick, redis) {
+            info!("{note}");
+        }
         if let Some(store) = &store {
             // Now, not at the first guess, is the time to find out that the directory is read-only.
             let path = store.path();
             store.save(&state).with_context(|| format!("cannot keep the game's state in {}", path.display()))?;
         }
         let process = rand::random();
-        let rounds = watch::Sender::new(Arc::new(round(&state, delay_scale, process)?));
-        Ok(Self(Arc::new(Inner { topology, delay_scale, store, state: Mutex::new(state), rounds, process })))
+        let rounds = watch::Sender::new(Arc::new(round(&state, delay_scale, redis, process)?));
+        let redis = redis.clone();
+        Ok(Self(Arc::new(Inner { topology, delay_scale, store, redis, state: Mutex::new(state), rounds, process })))
     }
 
     pub fn topology(&self) -> Topology {
         self.0.topology
+    }
+
+    /// Whether such a mystery can be had here.
+    ///
+    /// # Errors
+    /// What is missing, and the way out.
+    pub fn check(&self, pick: Pick) -> Result<(), Impossible> {
+        pick.check(self.0.topology, self.0.redis.is_there())
+    }
+
+    /// What somebody may expect of the running mystery who does not get it.
+    pub async fn note(&self) -> Option<String> {
+        left_out(self.0.state.lock().await.pick, &self.0.redis)
     }
 
     /// The mystery that is running, and each one that follows.
@@ -197,7 +237,9 @@ impl Game {
                 team.verdict = Some(verdict);
                 team.solved_seconds = (verdict == Verdict::Right).then_some(seconds);
             }
-            Ok(Graded { verdict, guesses: team.guesses, seconds: team.solved_seconds.unwrap_or(seconds), message })
+            let explanation = (verdict == Verdict::Right).then(|| explain(mystery));
+            let seconds = team.solved_seconds.unwrap_or(seconds);
+            Ok(Graded { verdict, guesses: team.guesses, seconds, message, explanation })
         })
         .await
     }
@@ -206,11 +248,11 @@ impl Game {
     pub async fn hint(&self, team: Option<String>) -> Result<Hint, GameError> {
         let team = checked_team(team)?;
         self.change(move |state, mystery| {
-            let seed = state.seed;
+            let (seed, secret) = (state.seed, state.pick == Pick::Random);
             let team = state.team(team).ok_or(GameError::TooManyTeams)?;
             team.hints = (team.hints + 1).min(hints::HINTS);
-            let (text, services) = hints::hint(mystery, seed, team.hints);
-            Ok(Hint { hint: team.hints, of: hints::HINTS, text, services })
+            let (text, candidates) = hints::hint(mystery, secret, seed, team.hints);
+            Ok(Hint { hint: team.hints, of: hints::HINTS, text, candidates })
         })
         .await
     }
@@ -224,22 +266,34 @@ impl Game {
                 Some(team) => state.team(team).ok_or(GameError::TooManyTeams)?.reveal(),
                 None => state.reveal_to_all(),
             }
-            Ok(Revealed { answer: mystery.answer(), seed: state.seed })
+            Ok(Revealed { answer: mystery.answer(), seed: state.seed, explanation: explain(mystery) })
         })
         .await
     }
 
     /// Starts another mystery, with the configured kind of cause unless `pick` names one; answers with its score.
-    pub async fn new_mystery(&self, pick: Option<Pick>, seed: Option<u64>) -> Result<Score, GameError> {
+    ///
+    /// # Errors
+    /// It cannot be had here, the Redis that it needs does not start, or those of [`GameError`] about seeds and storing; then the
+    /// mystery stays as it is.
+    pub async fn new_mystery(&self, pick: Option<Pick>, seed: Option<u64>) -> Result<Begun, GameError> {
         let seed = checked_seed(seed)?;
+        let pick = match pick {
+            Some(pick) => pick,
+            None => self.0.state.lock().await.wish.pick,
+        };
+        self.check(pick)?;
+        // Before the game is locked: guesses need not wait for it.
+        start(&self.0.redis, pick).await.map_err(GameError::Redis)?;
+        let redis = self.0.redis.is_there();
         let score = self
             .change(move |state, _| {
-                state.next_mystery(pick.unwrap_or(state.wish.pick), seed, now_ms());
+                state.next_mystery(pick, seed, redis, now_ms())?;
                 Ok(score(state))
             })
             .await?;
         info!(mystery = score.mystery, "new mystery");
-        Ok(score)
+        Ok(Begun { score, note: left_out(pick, &self.0.redis) })
     }
 
     pub async fn score(&self) -> Score {
@@ -257,8 +311,8 @@ impl Game {
             let mystery = Arc::clone(&game.0.rounds.borrow());
             let mut next = state.clone();
             let result = change(&mut next, &mystery.mystery)?;
-            let Inner { delay_scale, process, .. } = *game.0;
-            let started = if next.number == state.number { None } else { Some(round(&next, delay_scale, process)?) };
+            let Inner { delay_scale, process, ref redis, .. } = *game.0;
+            let started = if next.number == state.number { None } else { Some(round(&next, delay_scale, redis, process)?) };
             game.keep(next.clone()).await?;
             *state = next;
             if let Some(round) = started {
@@ -284,7 +338,7 @@ impl Game {
     }
 }
 
-fn go_on(mut state: State, topology: Topology, wish: Wish, store: Option<&Store>) -> anyhow::Result<State> {
+fn go_on(mut state: State, topology: Topology, wish: Wish, redis: &Redis, store: Option<&Store>) -> anyhow::Result<State> {
     if state.topology != topology {
         let path = store.map(Store::path).unwrap_or_default();
         let describe = |topology: Topology| format!("{} × {} services, route {}", topology.layers, topology.width, topology.route);
@@ -297,17 +351,33 @@ fn go_on(mut state: State, topology: Topology, wish: Wish, store: Option<&Store>
     }
     if state.wish != wish {
         state.wish = wish;
-        state.next_mystery(wish.pick, wish.seed, now_ms());
+        state.next_mystery(wish.pick, wish.seed, redis.is_there(), now_ms())?;
     }
+    // Without what it needs the services would do nothing wrong, and there would be nothing to find.
+    let impossible = "the game cannot go on with its mystery; move its file away, or name another directory with --state";
+    state.cause.check(topology, redis.is_there()).context(impossible)?;
     info!(mystery = state.number, "going on with the game in the state directory");
     Ok(state)
 }
 
-fn round(state: &State, delay_scale: f64, process: u64) -> Result<Round, Impossible> {
+/// Sees to it that a Redis runs where the mystery needs one, or might: that it is started must not tell which it is.
+async fn start(redis: &Redis, pick: Pick) -> anyhow::Result<()> {
+    if pick == Pick::Cause(Cause::Redis) || pick == Pick::Random && redis.is_there() {
+        redis.start().await.context("the Redis for this mystery does not start")?;
+    }
+    Ok(())
+}
+
+fn left_out(pick: Pick, redis: &Redis) -> Option<String> {
+    let left_out = pick == Pick::Random && !redis.is_there();
+    left_out.then(|| format!("redis is left out of what random draws: no Redis is there; {REDIS_WAY_OUT}"))
+}
+
+fn round(state: &State, delay_scale: f64, redis: &Redis, process: u64) -> Result<Round, Impossible> {
     Ok(Round {
         version: format!("{process:016x}-{}", state.number),
-        mystery: draw(state.seed, state.cause(), state.topology, delay_scale)?,
-        redis: None,
+        mystery: draw(state.seed, state.cause, state.topology, delay_scale)?,
+        redis: redis.running(),
     })
 }
 
@@ -354,10 +424,11 @@ fn now_ms() -> u64 {
 mod tests {
     use super::*;
     use crate::topology::Route;
+    use clap::ValueEnum as _;
 
     fn settings() -> GameSettings {
         let topology = Topology::new(3, 30, Route::Straight).unwrap();
-        GameSettings { topology, mystery: Cause::Sleep.into(), seed: Some(7), delay_scale: 1.0, state: None }
+        GameSettings { topology, mystery: Cause::Sleep.into(), seed: Some(7), delay_scale: 1.0, state: None, redis: Redis::none() }
     }
 
     fn culprit(game: &Game) -> ServiceName {
@@ -375,7 +446,7 @@ mod tests {
 
     #[tokio::test]
     async fn wrong_then_right_counts_two_guesses_and_later_ones_count_no_more() {
-        let game = Game::open(&settings()).unwrap();
+        let game = Game::open(&settings()).await.unwrap();
         let culprit = culprit(&game);
         let wrong = game.guess(None, guess(other(culprit))).await.unwrap();
         assert_eq!((wrong.verdict, wrong.guesses), (Verdict::Wrong, 1));
@@ -391,7 +462,7 @@ mod tests {
 
     #[tokio::test]
     async fn teams_are_scored_apart_and_a_reveal_ends_it_for_one_of_them() {
-        let game = Game::open(&settings()).unwrap();
+        let game = Game::open(&settings()).await.unwrap();
         let culprit = culprit(&game);
         let team = |name: &str| Some(name.to_owned());
         let revealed = game.reveal(team("owls")).await.unwrap();
@@ -409,7 +480,7 @@ mod tests {
     async fn a_reveal_that_names_no_team_ends_it_for_all_and_for_those_to_come() {
         let directory = tempfile::tempdir().unwrap();
         let settings = GameSettings { state: Some(directory.path().to_owned()), ..settings() };
-        let game = Game::open(&settings).unwrap();
+        let game = Game::open(&settings).await.unwrap();
         let culprit = culprit(&game);
         let team = |name: &str| Some(name.to_owned());
         game.guess(team("elks"), guess(culprit)).await.unwrap();
@@ -417,7 +488,7 @@ mod tests {
         game.reveal(None).await.unwrap();
         drop(game);
 
-        let game = Game::open(&settings).unwrap();
+        let game = Game::open(&settings).await.unwrap();
         for late in [team("late"), None] {
             assert_eq!(game.guess(late, guess(culprit)).await.unwrap().guesses, 0);
         }
@@ -431,16 +502,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_seed_that_a_browser_would_round_is_refused() {
-        let game = Game::open(&GameSettings { seed: Some(MAX_SEED), ..settings() }).unwrap();
+        let game = Game::open(&GameSettings { seed: Some(MAX_SEED), ..settings() }).await.unwrap();
         assert_eq!(game.reveal(None).await.unwrap().seed, MAX_SEED);
         let says = "seed is 9007199254740992; it must be a whole number between 0 and 9007199254740991";
         assert_eq!(game.new_mystery(None, Some(MAX_SEED + 1)).await.unwrap_err().to_string(), says);
-        assert_eq!(Game::open(&GameSettings { seed: Some(MAX_SEED + 1), ..settings() }).unwrap_err().to_string(), says);
+        assert_eq!(Game::open(&GameSettings { seed: Some(MAX_SEED + 1), ..settings() }).await.unwrap_err().to_string(), says);
     }
 
     #[tokio::test]
     async fn teams_and_their_names_are_bounded() {
-        let game = Game::open(&settings()).unwrap();
+        let game = Game::open(&settings()).await.unwrap();
         for name in ["", "  ", &"x".repeat(41), "two\nlines"] {
             assert!(matches!(game.hint(Some(name.to_owned())).await, Err(GameError::TeamName)), "{name:?}");
         }
@@ -453,44 +524,122 @@ mod tests {
 
     #[tokio::test]
     async fn a_new_mystery_reaches_whoever_follows_and_resets_the_score() {
-        let game = Game::open(&settings()).unwrap();
+        let game = Game::open(&settings()).await.unwrap();
         let mut rounds = game.rounds();
         let before = rounds.borrow_and_update().version.clone();
         game.guess(None, guess(culprit(&game))).await.unwrap();
-        let score = game.new_mystery(Some(Cause::None.into()), None).await.unwrap();
+        let score = game.new_mystery(Some(Cause::None.into()), None).await.unwrap().score;
         assert_eq!((score.mystery, score.cause, score.teams[0].guesses, score.teams[0].solved), (2, Some(Cause::None), 0, 1));
         assert!(rounds.has_changed().unwrap());
         let round = rounds.borrow_and_update().clone();
         assert_ne!(round.version, before);
         assert_eq!(round.mystery.culprit, None);
         // Without a cause of its own it is what was configured, and a random one keeps it to itself.
-        assert_eq!(game.new_mystery(None, None).await.unwrap().cause, Some(Cause::Sleep));
-        assert_eq!(game.new_mystery(Some(Pick::Random), None).await.unwrap().cause, None);
+        assert_eq!(game.new_mystery(None, None).await.unwrap().score.cause, Some(Cause::Sleep));
+        assert_eq!(game.new_mystery(Some(Pick::Random), None).await.unwrap().score.cause, None);
+    }
+
+    fn somewhere() -> Redis {
+        Redis::at("redis://127.0.0.1:1".parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn every_mystery_is_solved_by_its_answer_alone_and_then_explained() {
+        let topology = Topology::new(3, 6, Route::Random).unwrap();
+        for &cause in Cause::value_variants() {
+            let settings = GameSettings { topology, mystery: cause.into(), redis: somewhere(), ..settings() };
+            let game = Game::open(&settings).await.unwrap();
+            let Answer { cause, service, callee, customer } = game.rounds().borrow().mystery.answer();
+            let whole = Guess { cause: Some(cause), service, callee, customer };
+            let lacking = [
+                Guess { cause: None, ..whole.clone() },
+                Guess { service: None, ..whole.clone() },
+                Guess { callee: None, ..whole.clone() },
+                Guess { customer: None, ..whole.clone() },
+            ];
+            for guess in lacking.into_iter().filter(|guess| *guess != whole && *guess != Guess::default()) {
+                let graded = game.guess(None, guess).await.unwrap();
+                assert!(graded.verdict != Verdict::Right && graded.explanation.is_none(), "{cause}: {graded:?}");
+            }
+            let right = game.guess(None, whole).await.unwrap();
+            assert_eq!(right.verdict, Verdict::Right, "{cause}");
+            let revealed = game.reveal(None).await.unwrap();
+            assert_eq!(right.explanation, Some(revealed.explanation), "{cause}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_had_is_refused_at_the_start_and_later_and_the_mystery_stays() {
+        for (cause, says) in [(Cause::Upstream, "--route random"), (Cause::Redis, "--redis redis://127.0.0.1:6379")] {
+            let error = Game::open(&GameSettings { mystery: cause.into(), ..settings() }).await.unwrap_err().to_string();
+            assert!(error.starts_with(&format!("a mystery of cause {cause} needs")) && error.contains(says), "{error}");
+            let game = Game::open(&settings()).await.unwrap();
+            let refused = game.new_mystery(Some(cause.into()), None).await.unwrap_err().to_string();
+            assert_eq!(refused, error);
+            assert_eq!((game.score().await.mystery, game.check(cause.into()).unwrap_err().to_string()), (1, error));
+        }
+    }
+
+    #[tokio::test]
+    async fn random_without_a_redis_says_that_it_leaves_it_out_and_other_mysteries_do_not() {
+        let game = Game::open(&GameSettings { mystery: Pick::Random, ..settings() }).await.unwrap();
+        let note = game.note().await.unwrap();
+        assert!(note.starts_with("redis is left out") && note.ends_with(REDIS_WAY_OUT), "{note}");
+        assert_eq!(game.new_mystery(Some(Cause::Sleep.into()), None).await.unwrap().note, None);
+        assert_eq!(game.note().await, None);
+        assert_eq!(game.new_mystery(Some(Pick::Random), None).await.unwrap().note, Some(note));
+    }
+
+    #[tokio::test]
+    async fn a_random_mystery_stays_what_it_is_when_a_redis_comes_and_one_that_needs_it_says_so_when_it_goes() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = GameSettings { mystery: Pick::Random, state: Some(directory.path().to_owned()), ..settings() };
+        let running = |game: &Game| game.rounds().borrow().mystery.clone();
+        // One that would be a mystery of Redis if there were one.
+        let redis_seed = (0..).find(|seed| Pick::Random.cause(*seed, settings.topology, true) == Ok(Cause::Redis));
+        let game = Game::open(&GameSettings { seed: redis_seed, ..settings.clone() }).await.unwrap();
+        let before = running(&game);
+        assert_ne!(before.cause, Cause::Redis);
+        drop(game);
+        let path = directory.path().join("game.json");
+        let kept = std::fs::read_to_string(&path).unwrap();
+
+        let cause = format!("\"cause\": \"{}\"", before.cause);
+        std::fs::write(&path, kept.replace(&cause, "\"cause\": \"redis\"")).unwrap();
+        let error = format!("{:#}", Game::open(&GameSettings { seed: redis_seed, ..settings.clone() }).await.unwrap_err());
+        assert!(error.starts_with("the game cannot go on with its mystery;") && error.contains("needs a Redis"), "{error}");
+        std::fs::write(&path, kept).unwrap();
+        let game = Game::open(&GameSettings { seed: redis_seed, redis: somewhere(), ..settings.clone() }).await.unwrap();
+        assert_eq!(running(&game), before);
+        // A new one with the same seed may be what it could not be before.
+        game.new_mystery(None, redis_seed).await.unwrap();
+        assert_eq!(running(&game).cause, Cause::Redis);
+        assert_eq!(game.rounds().borrow().redis, somewhere().running());
     }
 
     #[tokio::test]
     async fn a_restart_goes_on_and_a_changed_flag_starts_anew() {
         let directory = tempfile::tempdir().unwrap();
         let settings = GameSettings { seed: None, state: Some(directory.path().to_owned()), ..settings() };
-        let game = Game::open(&settings).unwrap();
+        let game = Game::open(&settings).await.unwrap();
         let before = (culprit(&game), game.rounds().borrow().version.clone());
         game.guess(None, guess(other(before.0))).await.unwrap();
         drop(game);
 
-        let game = Game::open(&settings).unwrap();
+        let game = Game::open(&settings).await.unwrap();
         assert_eq!(culprit(&game), before.0);
         assert_ne!(game.rounds().borrow().version, before.1, "versions of two processes differ");
         let right = game.guess(None, guess(before.0)).await.unwrap();
         assert_eq!((right.verdict, right.guesses), (Verdict::Right, 2));
         drop(game);
 
-        let game = Game::open(&GameSettings { seed: Some(11), ..settings.clone() }).unwrap();
+        let game = Game::open(&GameSettings { seed: Some(11), ..settings.clone() }).await.unwrap();
         let score = game.score().await;
         assert_eq!((score.mystery, score.teams[0].solved), (2, 1));
         drop(game);
 
         let narrow = GameSettings { topology: Topology::new(3, 5, Route::Straight).unwrap(), ..settings };
-        let error = Game::open(&narrow).unwrap_err().to_string();
+        let error = Game::open(&narrow).await.unwrap_err().to_string();
         assert!(error.contains("holds a game with 3 × 30 services, route straight, but this one has 3 × 5"), "{error}");
         assert!(error.contains(&directory.path().display().to_string()), "{error}");
     }
@@ -499,7 +648,7 @@ mod tests {
     async fn what_cannot_be_kept_is_not_done() {
         let directory = tempfile::tempdir().unwrap();
         let state = directory.path().join("state");
-        let game = Game::open(&GameSettings { state: Some(state.clone()), ..settings() }).unwrap();
+        let game = Game::open(&GameSettings { state: Some(state.clone()), ..settings() }).await.unwrap();
         std::fs::remove_dir_all(&state).unwrap();
         let before = game.rounds().borrow().version.clone();
         assert!(matches!(game.new_mystery(None, None).await, Err(GameError::Store { .. })));

@@ -6,6 +6,7 @@ mod api;
 mod buttons;
 mod control;
 mod error;
+mod explain;
 mod fields;
 mod game;
 mod hints;
@@ -15,7 +16,8 @@ mod runs;
 mod state;
 mod traces;
 
-pub use game::{DEFAULT_TEAM, Game, GameError, GameSettings, Graded, Hint, Revealed, Round, Score, TeamScore};
+pub use game::{Begun, DEFAULT_TEAM, Game, GameError, GameSettings, Graded, Hint, Revealed, Round, Score, TeamScore};
+pub use hints::{Candidates, Pair};
 pub use state::{MAX_SEED, NotACause, Pick};
 
 use std::fmt;

@@ -14,7 +14,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::mystery::{Cause, Verdict};
+use crate::mystery::{Cause, Impossible, Verdict};
 use crate::topology::Topology;
 
 const FILE: &str = "game.json";
@@ -23,7 +23,7 @@ const NEW_FILE: &str = "game.json.new";
 /// Locked as long as a process plays with the directory. The lock goes with the process, whatever ends it; the file stays.
 const LOCK_FILE: &str = "game.lock";
 /// Raised when an older release could no longer read the file.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// A workshop has tens of teams; this bounds what a stranger can make the frontend remember.
 pub const MAX_TEAMS: usize = 500;
 /// The largest seed: the largest whole number up to which a number in JavaScript, thus in the page, is exact.
@@ -56,6 +56,8 @@ pub(super) struct State {
     /// The mystery's number, counted from 1.
     pub number: u32,
     pub pick: Pick,
+    /// Drawn once: what a random mystery may be can be otherwise at the next start.
+    pub cause: Cause,
     pub seed: u64,
     /// Milliseconds since the epoch.
     pub started_ms: u64,
@@ -63,6 +65,12 @@ pub(super) struct State {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     revealed: bool,
     pub teams: BTreeMap<String, Team>,
+}
+
+/// What every release can read of the file.
+#[derive(Debug, Deserialize)]
+struct Format {
+    format: u32,
 }
 
 /// What one team did about the mystery that is running.
@@ -82,24 +90,29 @@ pub(super) struct Team {
 }
 
 impl State {
-    pub fn new(topology: Topology, wish: Wish, now_ms: u64) -> Self {
+    /// The first mystery of a game. `redis` says whether there is one.
+    pub fn new(topology: Topology, wish: Wish, redis: bool, now_ms: u64) -> Result<Self, Impossible> {
         let seed = wish.seed.unwrap_or_else(random_seed);
         let Wish { pick, .. } = wish;
+        let cause = pick.cause(seed, topology, redis)?;
         let teams = BTreeMap::new();
-        Self { format: FORMAT, topology, wish, number: 1, pick, seed, started_ms: now_ms, revealed: false, teams }
+        Ok(Self { format: FORMAT, topology, wish, number: 1, pick, cause, seed, started_ms: now_ms, revealed: false, teams })
     }
 
-    /// Starts the next mystery: teams stay, with what they solved so far.
-    pub fn next_mystery(&mut self, pick: Pick, seed: Option<u64>, now_ms: u64) {
+    /// Starts the next mystery: teams stay, with what they solved so far. Where it is impossible, nothing changes.
+    pub fn next_mystery(&mut self, pick: Pick, seed: Option<u64>, redis: bool, now_ms: u64) -> Result<(), Impossible> {
+        let seed = seed.unwrap_or_else(random_seed);
+        self.cause = pick.cause(seed, self.topology, redis)?;
         self.number = self.number.saturating_add(1);
         self.pick = pick;
-        self.seed = seed.unwrap_or_else(random_seed);
+        self.seed = seed;
         self.started_ms = now_ms;
         self.revealed = false;
         for team in self.teams.values_mut() {
             let solved = team.solved + u32::from(team.verdict == Some(Verdict::Right));
             *team = Team { solved, ..Team::default() };
         }
+        Ok(())
     }
 
     /// The team of this name, who may be a new one; none where there are too many already.
@@ -115,13 +128,6 @@ impl State {
     pub fn reveal_to_all(&mut self) {
         self.revealed = true;
         self.teams.values_mut().for_each(Team::reveal);
-    }
-
-    pub fn cause(&self) -> Cause {
-        match self.pick {
-            Pick::Cause(cause) => cause,
-            Pick::Random => random_cause(self.seed),
-        }
     }
 
     /// How long the mystery has been running.
@@ -168,11 +174,14 @@ impl Store {
             Err(error) => return Err(error).with_context(|| format!("cannot read the game's state in {}", path.display())),
         };
         let way_out = "move the file away, or name another directory with --state";
-        let state: State = serde_json::from_slice(&text)
-            .with_context(|| format!("{} does not hold the state of a game; {way_out}", path.display()))?;
-        if state.format != FORMAT {
-            bail!("{} was written by another release of tracelab (format {}); {way_out}", path.display(), state.format);
+        // First: what else another release wrote may be no state to this one.
+        if let Ok(Format { format }) = serde_json::from_slice(&text)
+            && format != FORMAT
+        {
+            bail!("{} was written by another release of tracelab (format {format}); {way_out}", path.display());
         }
+        let state = serde_json::from_slice(&text)
+            .with_context(|| format!("{} does not hold the state of a game; {way_out}", path.display()))?;
         Ok(Some(state))
     }
 
@@ -205,14 +214,34 @@ fn random_seed() -> u64 {
     rand::random_range(0..=MAX_SEED)
 }
 
+impl Pick {
+    /// Whether a mystery can be had; a random one always can.
+    pub(super) fn check(self, topology: Topology, redis: bool) -> Result<(), Impossible> {
+        match self {
+            Pick::Cause(cause) => cause.check(topology, redis),
+            Pick::Random => Ok(()),
+        }
+    }
+
+    /// The cause of a mystery with this seed.
+    pub(super) fn cause(self, seed: u64, topology: Topology, redis: bool) -> Result<Cause, Impossible> {
+        match self {
+            Pick::Cause(cause) => cause.check(topology, redis).map(|()| cause),
+            Pick::Random => Ok(random_cause(seed, topology, redis)),
+        }
+    }
+}
+
 /// That nothing is wrong is a mystery too, but seldom: looking in vain is no fun twice.
-fn random_cause(seed: u64) -> Cause {
+fn random_cause(seed: u64, topology: Topology, redis: bool) -> Cause {
     let mut rng = ChaCha8Rng::seed_from_u64(!seed);
     if rng.random_bool(0.1) {
         return Cause::None;
     }
-    let causes: Vec<Cause> = Cause::value_variants().iter().copied().filter(|cause| *cause != Cause::None).collect();
-    causes[rng.random_range(0..causes.len())]
+    let faults: Vec<Cause> = Cause::value_variants().iter().copied().filter(|cause| *cause != Cause::None).collect();
+    // What cannot be had is drawn again, so that it makes no difference to seeds that draw something else.
+    let mut drawn = std::iter::repeat_with(|| faults[rng.random_range(0..faults.len())]);
+    drawn.find(|cause| cause.check(topology, redis).is_ok()).unwrap_or_default()
 }
 
 impl From<Cause> for Pick {
@@ -279,7 +308,7 @@ mod tests {
 
     fn state() -> State {
         let wish = Wish { pick: Pick::Random, seed: Some(7) };
-        let mut state = State::new(Topology::new(3, 30, Route::Straight).unwrap(), wish, 1_000);
+        let mut state = State::new(Topology::new(3, 30, Route::Straight).unwrap(), wish, false, 1_000).unwrap();
         state.teams.insert("owls".into(), Team { guesses: 2, verdict: Some(Verdict::Right), ..Team::default() });
         state
     }
@@ -328,31 +357,63 @@ mod tests {
     fn a_foreign_file_is_an_error_that_names_it_and_stays_as_it_is() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
-        for text in ["", "{}", "my notes", "{\"format\": 1, \"seed\": -1}", "\u{0}"] {
+        for text in ["", "{}", "my notes", "{\"format\": 2, \"seed\": -1}", "\u{0}"] {
             fs::write(store.path(), text).unwrap();
             let error = store.load().unwrap_err().to_string();
             assert!(error.starts_with(&format!("{} does not hold the state of a game", store.path().display())), "{error}");
             assert_eq!(fs::read_to_string(store.path()).unwrap(), text);
         }
-        store.save(&State { format: 2, ..state() }).unwrap();
-        assert!(store.load().unwrap_err().to_string().contains("written by another release"));
+        for format in [1, 3] {
+            fs::write(store.path(), format!("{{\"format\": {format}, \"moods\": []}}")).unwrap();
+            let error = store.load().unwrap_err().to_string();
+            assert!(error.contains(&format!("written by another release of tracelab (format {format})")), "{error}");
+        }
     }
 
     #[test]
     fn a_new_mystery_keeps_the_teams_and_what_they_solved() {
         let mut state = state();
-        state.next_mystery(Pick::Cause(Cause::Sleep), None, 5_000);
+        state.next_mystery(Pick::Cause(Cause::Sleep), None, false, 5_000).unwrap();
         assert_eq!((state.number, state.seconds(6_500)), (2, 1.5));
         assert_eq!(state.teams["owls"], Team { solved: 1, ..Team::default() });
         assert!(state.seed <= MAX_SEED);
     }
 
     #[test]
-    fn a_random_cause_depends_on_the_seed_alone_and_is_mostly_a_fault() {
-        let causes: Vec<Cause> = (0..1_000).map(random_cause).collect();
-        assert_eq!(causes, (0..1_000).map(random_cause).collect::<Vec<_>>());
-        let nothing = causes.iter().filter(|cause| **cause == Cause::None).count();
-        assert!((50..150).contains(&nothing), "{nothing} of 1000 mysteries without a fault");
+    fn a_mystery_that_cannot_be_had_changes_nothing() {
+        let mut state = state();
+        let before = state.clone();
+        assert_eq!(state.next_mystery(Cause::Redis.into(), None, false, 5_000), Err(Impossible::NoRedis));
+        assert_eq!(state, before);
+    }
+
+    #[test]
+    fn random_draws_every_cause_that_can_be_had_and_none_that_cannot() {
+        for (layers, route, redis) in
+            [(3, Route::Straight, false), (3, Route::All, false), (3, Route::Random, true), (1, Route::Random, true)]
+        {
+            let topology = Topology::new(layers, 4, route).unwrap();
+            let mut drawn: BTreeMap<Cause, u32> = BTreeMap::new();
+            for seed in 0..3_000 {
+                *drawn.entry(random_cause(seed, topology, redis)).or_default() += 1;
+            }
+            let possible = Cause::value_variants().iter().copied().filter(|cause| cause.check(topology, redis).is_ok());
+            assert_eq!(drawn.keys().copied().collect::<Vec<_>>(), possible.collect::<Vec<_>>());
+            let nothing = drawn.remove(&Cause::None).unwrap();
+            assert!((200..400).contains(&nothing), "{nothing} of 3000 mysteries without a fault");
+            // None of them seldom: at least half as often as on average.
+            let least = 2_700 / drawn.len() as u32 / 2;
+            assert!(drawn.values().all(|count| *count > least), "{drawn:?}");
+        }
+    }
+
+    #[test]
+    fn a_redis_makes_a_difference_to_those_seeds_alone_that_draw_it() {
+        let topology = Topology::new(3, 4, Route::Random).unwrap();
+        for seed in 0..1_000 {
+            let with = random_cause(seed, topology, true);
+            assert!(with == Cause::Redis || random_cause(seed, topology, false) == with);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use serde::{Deserialize, Serialize};
 
 use crate::topology::{Route, Topology};
@@ -34,6 +35,10 @@ pub enum Cause {
     None,
 }
 
+/// How somebody without a Redis comes by one.
+pub const REDIS_WAY_OUT: &str =
+    "name one with --redis redis://127.0.0.1:6379, or install redis-server, which `up` then starts by itself";
+
 /// Why a cause cannot be had; the text names the way out.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Impossible {
@@ -44,14 +49,17 @@ pub enum Impossible {
          that suffers; use --route random or --route all"
     )]
     OneWay,
-    #[error(
-        "a mystery of cause redis needs a Redis: name one with --redis redis://127.0.0.1:6379, or install redis-server, which `up` \
-         then starts by itself"
-    )]
+    #[error("a mystery of cause redis needs a Redis: {REDIS_WAY_OUT}")]
     NoRedis,
 }
 
 impl Cause {
+    /// What it is, in a line without a full stop.
+    pub fn about(self) -> String {
+        let value = self.to_possible_value();
+        value.as_ref().and_then(PossibleValue::get_help).map(ToString::to_string).unwrap_or_default()
+    }
+
     /// Whether a topology can have it, and a Redis is there where it needs one.
     ///
     /// # Errors
@@ -77,6 +85,14 @@ impl fmt::Display for Cause {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_cause_says_in_a_line_what_it_is() {
+        for cause in Cause::value_variants() {
+            let about = cause.about();
+            assert!((10..=100).contains(&about.chars().count()) && !about.ends_with('.'), "{cause}: {about}");
+        }
+    }
 
     #[test]
     fn a_cause_that_cannot_be_had_says_what_it_needs() {

@@ -145,6 +145,16 @@ impl Mystery {
         Answer { cause: self.cause, service: self.culprit, callee, customer }
     }
 
+    /// What the culprit does wrong; nothing where nothing is wrong.
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
+    /// So many keys does a service that has business with Redis write on every request.
+    pub fn redis_keys(&self) -> u32 {
+        self.redis_keys
+    }
+
     /// The layer whose services suffer from what the culprit spoils, and whether they fail; nothing for other causes.
     pub fn suffering(&self) -> Option<(u16, Spoiled)> {
         self.spoiled

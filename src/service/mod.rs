@@ -1,29 +1,32 @@
 //! One of the 90 services: sleeps as its assignment says, forwards to the next layer, answers `hello world`.
 //!
-//! It knows its own name and whoever assigns; `control` asks a frontend elsewhere, `up` assigns inside the process.
+//! It knows its own name and whoever assigns; `control` asks a frontend elsewhere, `up` assigns inside the process. What it does
+//! with a request is in `work`, what it writes to Redis in `storage`, what it goes on with after an answer in `background`.
 
+mod background;
 pub mod control;
+mod storage;
+mod work;
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, Method, StatusCode};
 use opentelemetry::Context;
 use opentelemetry::trace::FutureExt as _;
-use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
-use tracing::{info, warn};
 use warp::reply::{Response, with_header, with_status};
 use warp::{Filter, Reply};
 
-use crate::caller::{CallError, Called, Caller};
-use crate::mystery::{Assignment, BadUrl, Fault, Peer};
+use crate::caller::{CallError, Called, Caller, RESENT};
+use crate::mystery::{Assignment, BadUrl, Peer};
 use crate::telemetry::{Identity, Instrument, ServerSpan, Telemetry, traceresponse};
-use crate::topology::{Route, ServiceName};
+use crate::topology::ServiceName;
+use background::Background;
+use storage::Storage;
 
 /// A request beyond this many at a time gets 503.
 pub const MAX_IN_FLIGHT: usize = 1_024;
@@ -33,10 +36,6 @@ const FIRST_CALL_LIMIT: Duration = Duration::from_secs(10);
 /// all callers before it at the same moment.
 const SOONER: Duration = Duration::from_secs(1);
 const LAST_CALL_LIMIT: Duration = Duration::from_secs(2);
-/// On route `all`, one request has at most this many calls running: a fan-out of a fan-out multiplies, and every call is a
-/// connection.
-const FAN_OUT: usize = 4;
-
 /// A running service; clones are the same one.
 #[derive(Clone, Debug)]
 pub struct Service(Arc<Inner>);
@@ -51,6 +50,10 @@ struct Inner {
     releases: [OnceLock<Arc<Release>>; 2],
     assignment: ArcSwapOption<Assignment>,
     in_flight: Semaphore,
+    /// One request at a time may be in it.
+    section: Semaphore,
+    storage: Storage,
+    background: Background,
 }
 
 /// What changes when another version of the service is put in place.
@@ -92,6 +95,9 @@ impl Service {
             releases,
             assignment: ArcSwapOption::empty(),
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
+            section: Semaphore::new(1),
+            storage: Storage::default(),
+            background: Background::default(),
         }))
     }
 
@@ -120,6 +126,11 @@ impl Service {
         self.0.release.load().patched
     }
 
+    /// Ends what still goes on after its answer, so that its spans are whole; for when requests come no more.
+    pub async fn finish(&self) {
+        self.0.background.finish().await;
+    }
+
     /// `GET /` and the two checks.
     pub fn routes(
         &self,
@@ -144,9 +155,10 @@ impl Service {
 
     async fn answer(&self, headers: &HeaderMap) -> Response {
         let release = self.0.release.load_full();
-        let cx = release.instrument.server_span(&Method::GET, "/", "/", headers);
+        let cx = release.instrument.extract(headers);
+        let cx = release.instrument.server_span(&cx, &Method::GET, "/", "/", headers);
         let span = ServerSpan::new(&release.instrument, &cx);
-        let reply = self.work(&release, &cx).with_context(cx.clone()).await;
+        let reply = self.work(&release, &cx, headers.contains_key(RESENT)).with_context(cx.clone()).await;
         let (status, mut response) = match reply {
             Ok(answer) => (StatusCode::OK, warp::reply::json(&answer).into_response()),
             Err(failure) => (failure.status, failure.into_response()),
@@ -158,51 +170,14 @@ impl Service {
         response
     }
 
-    async fn work(&self, release: &Release, cx: &Context) -> Result<Answer, Failure> {
+    async fn work(&self, release: &Release, cx: &Context, resent: bool) -> Result<Answer, Failure> {
         let Ok(_permit) = self.0.in_flight.try_acquire() else {
-            return Err(Failure {
-                status: StatusCode::SERVICE_UNAVAILABLE,
-                reason: format!("{MAX_IN_FLIGHT} requests are already in flight"),
-            });
+            return Err(Failure::unavailable(format!("{MAX_IN_FLIGHT} requests are already in flight")));
         };
         let Some(assignment) = self.0.assignment.load_full() else {
-            return Err(Failure { status: StatusCode::SERVICE_UNAVAILABLE, reason: "no assignment yet".to_owned() });
+            return Err(Failure::unavailable("no assignment yet".to_owned()));
         };
-        let delay = delay(&assignment, release.patched);
-        if !delay.is_zero() {
-            sleep(delay).await;
-        }
-        let result = self.forward(release, cx, &assignment).await;
-        match &result {
-            Ok(_) => info!("request handled"),
-            Err(failure) => warn!(status = failure.status.as_u16(), reason = failure.reason, "request failed"),
-        }
-        result
-    }
-
-    async fn forward(&self, release: &Release, cx: &Context, assignment: &Assignment) -> Result<Answer, Failure> {
-        let mut answer = Answer { message: message(release.patched).to_owned(), path: vec![self.0.name.to_string()] };
-        let chosen = match (&assignment.next[..], assignment.route) {
-            ([], _) => return Ok(answer),
-            (next, Route::Straight | Route::Random) => {
-                let place = rand::rng().random_range(0..next.len());
-                &next[place..=place]
-            }
-            (next, Route::All) => next,
-        };
-        if let [Peer { name, url }] = chosen {
-            answer.include(read(*name, release.caller.get(cx, url).await)?);
-            return Ok(answer);
-        }
-        let calls = chosen.iter().cloned().map(|Peer { name, url }| {
-            let (caller, cx) = (release.caller.clone(), cx.clone());
-            async move { read(name, caller.get(&cx, &url).await) }
-        });
-        let mut answers = stream::iter(calls).buffered(FAN_OUT);
-        while let Some(next) = answers.next().await {
-            answer.include(next?);
-        }
-        Ok(answer)
+        self.obey(release, cx, &assignment, resent).await
     }
 }
 
@@ -212,16 +187,6 @@ impl Release {
         let limit = FIRST_CALL_LIMIT.saturating_sub(SOONER * u32::from(name.layer)).max(LAST_CALL_LIMIT);
         let caller = Caller::new(client, instrument.clone(), limit);
         Self { patched, instrument, caller }
-    }
-}
-
-/// How long this one request sleeps: one sleep, so that nothing but its length tells a fault from an ordinary delay.
-fn delay(assignment: &Assignment, patched: bool) -> Duration {
-    let mut rng = rand::rng();
-    let ordinary = assignment.delay.sample(&mut rng);
-    match &assignment.fault {
-        Some(Fault::Sleep { delay }) if !patched => ordinary + delay.sample(&mut rng),
-        _ => ordinary,
     }
 }
 
@@ -243,13 +208,31 @@ fn message(patched: bool) -> &'static str {
 struct Failure {
     status: StatusCode,
     reason: String,
+    /// Whoever called may call again at once.
+    again: bool,
 }
 
 impl Failure {
+    fn new(status: StatusCode, reason: String) -> Self {
+        Self { status, reason, again: false }
+    }
+
+    /// There is no room; in a second there may be.
+    fn unavailable(reason: String) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, reason)
+    }
+
+    /// The same request is welcome at once.
+    fn refusal() -> Self {
+        Self { again: true, ..Self::unavailable("busy for a moment".to_owned()) }
+    }
+
     fn into_response(self) -> Response {
         let response = error(self.status, &self.reason);
         match self.status {
-            StatusCode::SERVICE_UNAVAILABLE => with_header(response, "retry-after", "1").into_response(),
+            StatusCode::SERVICE_UNAVAILABLE => {
+                with_header(response, "retry-after", if self.again { "0" } else { "1" }).into_response()
+            }
             _ => response,
         }
     }
@@ -257,13 +240,13 @@ impl Failure {
 
 /// A callee's failure is passed on with its status, so that the status tells where to look no more than the trace does.
 fn read(callee: ServiceName, result: Result<Called, CallError>) -> Result<Answer, Failure> {
-    let called = result.map_err(|error| Failure { status: error.status(), reason: error.to_string() })?;
+    let called = result.map_err(|error| Failure::new(error.status(), error.to_string()))?;
     if called.status.is_success() {
         let own = || Answer { message: message(false).to_owned(), path: vec![callee.to_string()] };
         return Ok(serde_json::from_slice(&called.body).unwrap_or_else(|_| own()));
     }
     let status = if called.status.is_server_error() { called.status } else { StatusCode::BAD_GATEWAY };
-    Err(Failure { status, reason: format!("{callee} answered {}", called.status) })
+    Err(Failure::new(status, format!("{callee} answered {}", called.status)))
 }
 
 fn error(status: StatusCode, text: &str) -> Response {
@@ -272,7 +255,9 @@ fn error(status: StatusCode, text: &str) -> Response {
 
 /// tokio's own timer counts whole milliseconds and comes 1.0 ms late at the median; this one is 0.07 ms late.
 async fn sleep(delay: Duration) {
-    async_io::Timer::after(delay).await;
+    if !delay.is_zero() {
+        async_io::Timer::after(delay).await;
+    }
 }
 
 #[cfg(test)]
@@ -280,6 +265,7 @@ mod tests {
     use super::*;
     use crate::mystery::Delay;
     use crate::telemetry::{Exporter, TelemetrySettings};
+    use crate::topology::Route;
     use futures_util::FutureExt as _;
 
     #[tokio::test]

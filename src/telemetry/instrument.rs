@@ -1,12 +1,12 @@
 //! One service's spans: what they are called and what they carry.
 //!
-//! Attributes follow the stable semantic conventions for HTTP. Every service writes the same ones, whatever it does inside: a
+//! Attributes follow the stable semantic conventions for HTTP and databases. Every service writes the same ones, whatever it does inside: a
 //! span must not tell the culprit from the others by anything but its time.
 
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use opentelemetry::baggage::BaggageExt as _;
+use opentelemetry::baggage::{BaggageExt as _, BaggageMetadata, KeyValueMetadata};
 use opentelemetry::logs::LoggerProvider as _;
 use opentelemetry::trace::{SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _};
 use opentelemetry::{Context, KeyValue, StringValue};
@@ -21,11 +21,15 @@ use super::SharedPropagator;
 use super::pipeline::Pipeline;
 use crate::topology::ServiceName;
 
+/// The baggage that says whose call it is.
+pub const CUSTOMER: &str = "customer.id";
 /// The baggage that services copy to their server span; no other reaches a span.
-const COPIED_BAGGAGE: [&str; 3] = ["customer.id", "client", "tier"];
+const COPIED_BAGGAGE: [&str; 3] = [CUSTOMER, "client", "tier"];
 
 /// What a request that its client gave up is booked under; nginx's number, since HTTP has none.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
+/// Where a Redis listens whose URL names no port.
+const REDIS_PORT: u16 = 6379;
 
 /// Who makes the spans: becomes the resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,10 +102,14 @@ impl Instrument {
         &self.0.logger
     }
 
-    /// Starts the SERVER span of a request as a child of what its headers carry, and copies the known baggage to it. Log lines
-    /// written inside the returned context carry its ids and this service's name.
-    pub fn server_span(&self, method: &Method, route: &'static str, path: &str, headers: &HeaderMap) -> Context {
-        let parent = self.0.propagator.extract_with_context(&Context::new(), &HeaderExtractor(headers));
+    /// What a request's headers carry: the trace context and the baggage.
+    pub fn extract(&self, headers: &HeaderMap) -> Context {
+        self.0.propagator.extract_with_context(&Context::new(), &HeaderExtractor(headers))
+    }
+
+    /// Starts the SERVER span of a request as a child of `parent`, which came out of [`Instrument::extract`], and copies the known
+    /// baggage to it. Log lines written inside the returned context carry its ids and this service's name.
+    pub fn server_span(&self, parent: &Context, method: &Method, route: &'static str, path: &str, headers: &HeaderMap) -> Context {
         let mut attributes = Vec::with_capacity(10);
         attributes.push(KeyValue::new(semconv::HTTP_REQUEST_METHOD, method_name(method)));
         attributes.push(KeyValue::new(semconv::HTTP_ROUTE, route));
@@ -129,7 +137,7 @@ impl Instrument {
             .span_builder(format!("{} {route}", method_name(method)))
             .with_kind(SpanKind::Server)
             .with_attributes(attributes)
-            .start_with_context(&self.0.tracer, &parent);
+            .start_with_context(&self.0.tracer, parent);
         parent.with_span(span).with_value(self.clone())
     }
 
@@ -144,9 +152,9 @@ impl Instrument {
         span.end();
     }
 
-    /// Starts the CLIENT span of a call inside `parent`.
-    pub fn client_span(&self, parent: &Context, method: &Method, url: &Url) -> Context {
-        let mut attributes = Vec::with_capacity(6);
+    /// Starts the CLIENT span of a call inside `parent`. `resends` counts the times that this very request was sent before.
+    pub fn client_span(&self, parent: &Context, method: &Method, url: &Url, resends: u32) -> Context {
+        let mut attributes = Vec::with_capacity(7);
         attributes.push(KeyValue::new(semconv::HTTP_REQUEST_METHOD, method_name(method)));
         attributes.push(KeyValue::new(semconv::URL_FULL, url.as_str().to_owned()));
         if let Some(host) = url.host_str() {
@@ -155,14 +163,10 @@ impl Instrument {
         if let Some(port) = url.port_or_known_default() {
             attributes.push(KeyValue::new(semconv::SERVER_PORT, i64::from(port)));
         }
-        let span = self
-            .0
-            .tracer
-            .span_builder(method_name(method))
-            .with_kind(SpanKind::Client)
-            .with_attributes(attributes)
-            .start_with_context(&self.0.tracer, parent);
-        parent.with_span(span)
+        if resends > 0 {
+            attributes.push(KeyValue::new(semconv::HTTP_REQUEST_RESEND_COUNT, i64::from(resends)));
+        }
+        self.start(parent, method_name(method), SpanKind::Client, attributes)
     }
 
     /// Ends a client span with the status that came back, or with why nothing did. For a client 4xx is an error too.
@@ -181,6 +185,45 @@ impl Instrument {
             span.set_status(Status::error(message));
         }
         span.end();
+    }
+
+    /// Starts the CLIENT span of `commands` times `operation` inside `parent`, sent to the Redis at `url` together.
+    pub fn redis_span(&self, parent: &Context, url: &Url, operation: &'static str, commands: u32) -> Context {
+        let mut attributes = Vec::with_capacity(6);
+        attributes.push(KeyValue::new(semconv::DB_SYSTEM_NAME, "redis"));
+        attributes.push(KeyValue::new(semconv::DB_OPERATION_NAME, operation));
+        // The conventions have it that a batch of one is none.
+        if commands > 1 {
+            attributes.push(KeyValue::new(semconv::DB_OPERATION_BATCH_SIZE, i64::from(commands)));
+        }
+        let database = url.path().trim_matches('/');
+        attributes.push(KeyValue::new(semconv::DB_NAMESPACE, if database.is_empty() { "0" } else { database }.to_owned()));
+        if let Some(host) = url.host_str() {
+            attributes.push(KeyValue::new(semconv::SERVER_ADDRESS, host.to_owned()));
+        }
+        attributes.push(KeyValue::new(semconv::SERVER_PORT, i64::from(url.port().unwrap_or(REDIS_PORT))));
+        self.start(parent, operation, SpanKind::Client, attributes)
+    }
+
+    /// Ends the span of a Redis operation.
+    pub fn finish_redis(&self, cx: &Context, result: Result<(), ErrorType>) {
+        let span = cx.span();
+        if let Err(error) = result {
+            span.set_attribute(KeyValue::new(semconv::ERROR_TYPE, error.kind));
+            span.set_status(Status::error(error.message));
+        }
+        span.end();
+    }
+
+    /// Starts the INTERNAL span of something inside `parent` that calls nobody. It ends with the returned context's last clone.
+    pub fn internal_span(&self, parent: &Context, name: &'static str) -> Context {
+        self.start(parent, name, SpanKind::Internal, Vec::new())
+    }
+
+    fn start(&self, parent: &Context, name: &'static str, kind: SpanKind, attributes: Vec<KeyValue>) -> Context {
+        let tracer = &self.0.tracer;
+        let span = tracer.span_builder(name).with_kind(kind).with_attributes(attributes).start_with_context(tracer, parent);
+        parent.with_span(span)
     }
 
     /// Writes trace context and baggage into the headers of an outgoing request.
@@ -222,6 +265,13 @@ pub struct ErrorType {
     /// Low cardinality, for `error.type`: `timeout`, `connect`, ….
     pub kind: &'static str,
     pub message: String,
+}
+
+/// The same context with one more item in its baggage.
+pub fn with_baggage(cx: &Context, key: &'static str, value: String) -> Context {
+    let there = cx.baggage().iter().map(|(key, (value, about))| KeyValueMetadata::new(key.clone(), value.clone(), about.clone()));
+    let new = KeyValueMetadata::new(key, value, BaggageMetadata::default());
+    cx.with_baggage(there.chain([new]))
 }
 
 /// The W3C `traceresponse` header of what `cx` carries: version, trace id, span id, flags.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use opentelemetry::propagation::TextMapPropagator;
 
-pub use instrument::{ErrorType, Identity, Instrument, ServerSpan, trace_id, traceresponse};
+pub use instrument::{CUSTOMER, ErrorType, Identity, Instrument, ServerSpan, trace_id, traceresponse, with_baggage};
 pub use logs::{LogSettings, Logs};
 pub use pipeline::Lost;
 pub use settings::{Exporter, Propagator, Protocol, TelemetrySettings};

@@ -1,0 +1,167 @@
+//! A service's business with Redis: small values written on every request, over one connection.
+//!
+//! Redis is no part of the answer. Where it does not do what it is asked within a second, the request goes on without it, and so
+//! do those of the next seconds without trying: five at first, twice as many each time, a minute at most.
+
+use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use opentelemetry::Context;
+use redis::aio::MultiplexedConnection;
+use redis::{Client, Pipeline, RedisError};
+use tokio::sync::Mutex;
+use tracing::warn;
+use url::Url;
+
+use crate::mystery::RedisUse;
+use crate::outbound;
+use crate::telemetry::{ErrorType, Instrument};
+use crate::topology::ServiceName;
+
+/// Everything that one request writes takes no longer than this, connecting included.
+const LIMIT: Duration = Duration::from_secs(1);
+const FIRST_REST: Duration = Duration::from_secs(5);
+const LAST_REST: Duration = Duration::from_secs(60);
+/// A key that is not written again goes after so many seconds, so that nothing piles up.
+const EXPIRY_SECONDS: u32 = 60;
+/// An assignment from elsewhere may name any number.
+const MOST_KEYS: u32 = 10_000;
+
+/// One service's connection; made when it is first needed, and again when it was lost.
+#[derive(Default)]
+pub(super) struct Storage {
+    connection: Mutex<Option<(Url, MultiplexedConnection)>>,
+    rest: StdMutex<Rest>,
+}
+
+/// The time without Redis, after it failed.
+#[derive(Debug, Default)]
+struct Rest {
+    until: Option<Instant>,
+    length: Duration,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("no answer within {LIMIT:?}")]
+    TimedOut,
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+}
+
+impl Storage {
+    /// Writes `usage.keys` values for a request of `service`: in one pipeline, or, `key_by_key`, one command after the other.
+    pub async fn write(&self, instrument: &Instrument, cx: &Context, service: ServiceName, usage: &RedisUse, key_by_key: bool) {
+        if self.rest().lasts() {
+            return;
+        }
+        let keys = usage.keys.min(MOST_KEYS);
+        let (operation, each) = if key_by_key { ("SET", 1) } else { ("PIPELINE", keys.max(1)) };
+        let limit = tokio::time::Instant::now() + LIMIT;
+        for first in (0..keys).step_by(each as usize) {
+            let span = instrument.redis_span(cx, &usage.url, operation, each);
+            let commands = commands(service, first..first + each);
+            let written = tokio::time::timeout_at(limit, self.send(&usage.url, &commands)).await;
+            let result = written.map_err(|_| Trouble::TimedOut).and_then(|sent| sent.map_err(Trouble::from));
+            let error = result.as_ref().err().map(|trouble| ErrorType { kind: trouble.kind(), message: trouble.to_string() });
+            instrument.finish_redis(&span, error.map_or(Ok(()), Err));
+            if let Err(trouble) = result {
+                *self.connection.lock().await = None;
+                if let Some(rest) = self.rest().begin() {
+                    warn!(error = %trouble, seconds = rest.as_secs(), "cannot write to Redis; requests go on without it for a while");
+                }
+                return;
+            }
+        }
+        self.rest().end();
+    }
+
+    async fn send(&self, url: &Url, commands: &Pipeline) -> Result<(), RedisError> {
+        let mut connection = self.connection(url).await?;
+        commands.exec_async(&mut connection).await
+    }
+
+    /// The connection that is there, or a new one. Meanwhile others that need one wait.
+    async fn connection(&self, url: &Url) -> Result<MultiplexedConnection, RedisError> {
+        let mut place = self.connection.lock().await;
+        match &*place {
+            Some((to, connection)) if to == url => Ok(connection.clone()),
+            _ => {
+                let client = Client::open(url.as_str())?;
+                let connection = client.get_multiplexed_async_connection_with_config(&outbound::redis()).await?;
+                *place = Some((url.clone(), connection.clone()));
+                Ok(connection)
+            }
+        }
+    }
+
+    fn rest(&self) -> MutexGuard<'_, Rest> {
+        // Nothing can panic while the lock is held.
+        self.rest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Storage").field("rest", &self.rest).finish_non_exhaustive()
+    }
+}
+
+fn commands(service: ServiceName, keys: std::ops::Range<u32>) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(keys.len());
+    for key in keys {
+        pipeline.cmd("SET").arg(format!("{service}:{key}")).arg(key).arg("EX").arg(EXPIRY_SECONDS).ignore();
+    }
+    pipeline
+}
+
+impl Rest {
+    fn lasts(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Begins one, longer than the last, and says how long it is. Of many requests that fail together only the first does so.
+    fn begin(&mut self) -> Option<Duration> {
+        if self.lasts() {
+            return None;
+        }
+        self.length = (self.length * 2).clamp(FIRST_REST, LAST_REST);
+        self.until = Some(Instant::now() + self.length);
+        Some(self.length)
+    }
+
+    fn end(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Trouble {
+    /// For the span attribute `error.type`.
+    fn kind(&self) -> &'static str {
+        match self {
+            Trouble::TimedOut => "timeout",
+            Trouble::Redis(error) if error.is_connection_refusal() => "connect",
+            Trouble::Redis(error) if error.is_io_error() || error.is_connection_dropped() => "broken_off",
+            Trouble::Redis(_) => "refused",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rests_double_up_to_a_minute_and_a_success_ends_them() {
+        let mut rest = Rest::default();
+        let mut lengths = Vec::new();
+        for _ in 0..6 {
+            lengths.push(rest.begin().unwrap().as_secs());
+            assert!(rest.lasts() && rest.begin().is_none(), "one of many failures begins it");
+            rest.until = Some(Instant::now());
+        }
+        assert_eq!(lengths, [5, 10, 20, 40, 60, 60]);
+        rest.end();
+        assert_eq!(rest.begin(), Some(FIRST_REST));
+    }
+}
