@@ -4,8 +4,11 @@
 //! `read` (files) or `crate::jaeger` (a query API) → `model` → `repair` (clock skew, children that overflow) → `critical_path` →
 //! `evidence` → `suspects` → `report`.
 
+pub mod critical_path;
+pub mod evidence;
 pub mod model;
 pub mod read;
+pub mod tree;
 
 use serde::Serialize;
 

@@ -15,6 +15,13 @@ use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Text(u32);
 
+impl Text {
+    /// Its place among the texts, in the order in which they were first seen.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// Every text once.
 #[derive(Clone, Debug, Default)]
 pub struct Texts {

@@ -1,0 +1,158 @@
+//! What the traces say, before anybody asks what is wrong: visits, the time each of them took by itself, and the time between two.
+//!
+//! A **visit** is one request in one service: the span that lets the request in and all spans of the same service below it, down to
+//! the next service. Suspects are services, so visits are what is counted and compared; which span inside a visit took the time is
+//! for a reader of the trace. A **gap** is what a call to another service took beside the callee's own visit.
+//!
+//! Only time on the trace's critical path counts. What is slow, typical or suspicious is for `suspects` to say.
+
+mod failures;
+mod index;
+mod path;
+mod visits;
+
+use rustc_hash::FxHashMap;
+
+use super::model::{Text, Traces};
+pub use index::Index;
+
+/// In place of an index where there is none.
+pub const NONE: u32 = u32::MAX;
+
+/// Everything counted once, in flat tables that refer to each other by index.
+#[derive(Debug, Default)]
+pub struct Evidence {
+    /// By trace.
+    pub visits: Vec<Visit>,
+    /// By trace.
+    pub gaps: Vec<Gap>,
+    /// Names of the services, by number; the numbers are in the order of their first spans.
+    pub services: Vec<Text>,
+    /// What a visit may ask of a service: service and operation of the visit's first span.
+    pub places: Vec<(u32, Text)>,
+    /// Caller and callee.
+    pub pairs: Vec<(u32, u32)>,
+    /// One per trace.
+    pub traces: Vec<Trace>,
+    /// The visits of each service.
+    pub by_service: Index,
+    /// The visits of each place.
+    pub by_place: Index,
+    /// The gaps of each pair.
+    pub by_pair: Index,
+}
+
+/// One request in one service. Times are nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit {
+    pub trace: u32,
+    /// The span that let the request in: an index into [`Traces::spans`].
+    pub span: u32,
+    /// The visit that called, or [`NONE`].
+    pub parent: u32,
+    pub service: u32,
+    pub place: u32,
+    /// Time on the critical path in none of its calls.
+    pub own: u64,
+    /// Time on the critical path in calls to what sends no spans, such as a database.
+    pub calls_out: u64,
+    /// How many such calls it made, whether on the critical path or not.
+    pub calls: u32,
+    /// The one of them made most often ([`NONE`]: it made none): a client span of it.
+    pub call: u32,
+    pub outcome: Outcome,
+}
+
+/// How a visit ended, as far as the whole trace is concerned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outcome {
+    /// It succeeded, or nobody minded that it failed.
+    #[default]
+    Fine,
+    /// It failed because something that it called failed.
+    PassedOn,
+    /// It failed by itself, and the trace with it.
+    Origin,
+}
+
+/// A call that another service answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Gap {
+    /// The visits at its two ends.
+    pub caller: u32,
+    pub callee: u32,
+    pub pair: u32,
+    /// Nanoseconds on the critical path that passed in the call but not in the callee.
+    pub time: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trace {
+    /// Nanoseconds from the root's start to its end; the longest root's, where there are several.
+    pub duration: u64,
+    pub failed: bool,
+    /// Its first visit; the last one is before the next trace's first.
+    pub first_visit: u32,
+}
+
+impl Evidence {
+    pub fn gather(traces: &Traces) -> Self {
+        let mut evidence = visits::gather(traces);
+        failures::mark(traces, &mut evidence);
+        let Self { visits, gaps, services, places, pairs, .. } = &evidence;
+        let by_service = Index::new(services.len(), visits.iter().map(|visit| visit.service));
+        let by_place = Index::new(places.len(), visits.iter().map(|visit| visit.place));
+        let by_pair = Index::new(pairs.len(), gaps.iter().map(|gap| gap.pair));
+        Self { by_service, by_place, by_pair, ..evidence }
+    }
+
+    pub fn visits_of(&self, service: u32) -> impl ExactSizeIterator<Item = &Visit> + Clone {
+        self.by_service.of(service).iter().map(|visit| &self.visits[*visit as usize])
+    }
+
+    pub fn gaps_of(&self, pair: u32) -> impl ExactSizeIterator<Item = &Gap> + Clone {
+        self.by_pair.of(pair).iter().map(|gap| &self.gaps[*gap as usize])
+    }
+
+    /// The visits that led to this one, the nearest first.
+    pub fn ancestors(&self, visit: &Visit) -> impl Iterator<Item = &Visit> {
+        let at = |index: u32| self.visits.get(index as usize);
+        std::iter::successors(at(visit.parent), move |visit| at(visit.parent))
+    }
+
+    /// How many requests were in flight in the service when each of its visits began, itself not counted; in the order of
+    /// [`Evidence::visits_of`].
+    pub fn in_flight(&self, traces: &Traces, service: u32) -> Vec<u32> {
+        let spans = traces.spans();
+        let mut ends: Vec<u64> = self.visits_of(service).map(|visit| spans[visit.span as usize].end).collect();
+        ends.sort_unstable();
+        let mut starts: Vec<u64> = self.visits_of(service).map(|visit| spans[visit.span as usize].start).collect();
+        starts.sort_unstable();
+        let before = |times: &[u64], time| times.partition_point(|other| *other <= time);
+        let begun = |time| starts.partition_point(|other| *other < time);
+        let count = |visit: &Visit| {
+            let start = spans[visit.span as usize].start;
+            begun(start).saturating_sub(before(&ends, start)) as u32
+        };
+        self.visits_of(service).map(count).collect()
+    }
+}
+
+/// Gives numbers to what it sees for the first time.
+#[derive(Debug)]
+struct Numbers<T>(FxHashMap<T, u32>);
+
+impl<T> Default for Numbers<T> {
+    fn default() -> Self {
+        Self(FxHashMap::default())
+    }
+}
+
+impl<T: Copy + Eq + std::hash::Hash> Numbers<T> {
+    fn of(&mut self, one: T, all: &mut Vec<T>) -> u32 {
+        *self.0.entry(one).or_insert_with(|| {
+            all.push(one);
+            all.len() as u32 - 1
+        })
+    }
+}

@@ -1,0 +1,269 @@
+//! Which few subjects explain most strikes: one after the other, the one that explains the most of what is left.
+//!
+//! A subject explains strikes where they are much more frequent in its presence than elsewhere. "Elsewhere" counts only strikes of
+//! about the same size, so that small stalls of the machine, which strike everybody, do not speak against a large delay that
+//! strikes one service alone.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::stats::{evidence as evidence_for, median};
+use super::strikes::Strike;
+use crate::diagnose::evidence::Evidence;
+use crate::diagnose::model::{Text, Traces};
+
+/// No more subjects than this are looked for.
+const MOST: usize = 5;
+/// A subject that explains less, in nats and after correction for the number of subjects tried, is none.
+const LEAST: f64 = 5.0;
+/// Strikes in one service are that service's matter where it has more than this share of them.
+const ONE_SERVICE: f64 = 0.6;
+/// What is less simple must explain so much more, in nats.
+const SIMPLER: f64 = 3.0;
+
+/// What strikes may have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// They happened in this service.
+    Service(u32),
+    /// They happened in several services, in requests that had passed this one before.
+    Passed(u32),
+    /// They happened in several services whose resource has this attribute.
+    Resource(Text, Text),
+    /// They happened between caller and callee: a number of [`Evidence::pairs`].
+    Pair(u32),
+    /// They happened between this service and several that it calls or is called by.
+    Around(u32),
+}
+
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    pub subject: Subject,
+    /// What it explains.
+    pub strikes: Vec<Strike>,
+    /// How many visits or gaps there are in the subject's presence, struck or not.
+    pub exposed: u64,
+    /// Nats, after correction for the number of subjects tried.
+    pub evidence: f64,
+    /// The same of the best other subject that explains other strikes.
+    pub rival: f64,
+    /// Share of all strikes of about this size that it explains.
+    pub share: f64,
+}
+
+/// Explains strikes of visits by services, by services passed before, or by attributes of resources.
+pub fn visits(traces: &Traces, evidence: &Evidence, strikes: &[Strike]) -> Vec<Explanation> {
+    greedy(strikes, |left, gone| {
+        let all = evidence.visits.len() as u64 - gone;
+        let pool = Pool::new(left, all);
+        let mut by_service: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
+        for (at, strike) in left.iter().enumerate() {
+            by_service.entry(evidence.visits[strike.visit as usize].service).or_default().push(at as u32);
+        }
+        let tried = evidence.services.len();
+        let single = by_service.iter().map(|(service, hits)| {
+            let exposed = evidence.by_service.of(*service).len() as u64;
+            pool.judge(Subject::Service(*service), hits.clone(), exposed, tried)
+        });
+        let mut candidates: Vec<Candidate> = single.collect();
+        let common = passed(evidence, left, &by_service).into_iter().chain(resources(traces, evidence, left, &by_service));
+        let common = common.filter(|common| is_spread(evidence, left, &common.hits));
+        candidates.extend(common.map(|common| {
+            let mut candidate = pool.judge(common.subject, common.hits, common.exposed, tried * 2);
+            candidate.evidence -= SIMPLER;
+            candidate
+        }));
+        candidates
+    })
+}
+
+/// Explains strikes of gaps by pairs, or by the service that all pairs concerned have in common.
+pub fn gaps(evidence: &Evidence, strikes: &[Strike]) -> Vec<Explanation> {
+    greedy(strikes, |left, gone| {
+        let all = evidence.gaps.len() as u64 - gone;
+        let pool = Pool::new(left, all);
+        let mut by_pair: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
+        let mut by_end: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
+        for (at, strike) in left.iter().enumerate() {
+            let pair = evidence.gaps[strike.row as usize].pair;
+            by_pair.entry(pair).or_default().push(at as u32);
+            let (caller, callee) = evidence.pairs[pair as usize];
+            by_end.entry(caller).or_default().push(at as u32);
+            if callee != caller {
+                by_end.entry(callee).or_default().push(at as u32);
+            }
+        }
+        let exposed = |pair: u32| evidence.by_pair.of(pair).len() as u64;
+        let mut around: FxHashMap<u32, u64> = FxHashMap::default();
+        for (pair, (caller, callee)) in evidence.pairs.iter().enumerate() {
+            for end in [*caller, *callee] {
+                if by_end.contains_key(&end) {
+                    *around.entry(end).or_default() += exposed(pair as u32);
+                }
+            }
+        }
+        let tried = evidence.pairs.len();
+        let mut candidates: Vec<Candidate> =
+            by_pair.iter().map(|(pair, hits)| pool.judge(Subject::Pair(*pair), hits.clone(), exposed(*pair), tried)).collect();
+        candidates.extend(by_end.into_iter().filter_map(|(end, hits)| {
+            let largest = largest(hits.iter().map(|at| evidence.gaps[left[*at as usize].row as usize].pair));
+            if largest as f64 > ONE_SERVICE * hits.len() as f64 {
+                return None;
+            }
+            let mut candidate = pool.judge(Subject::Around(end), hits, around[&end], tried * 2);
+            candidate.evidence -= SIMPLER;
+            Some(candidate)
+        }));
+        candidates
+    })
+}
+
+/// A subject with the strikes it would explain, as places in the list of those left.
+struct Candidate {
+    subject: Subject,
+    hits: Vec<u32>,
+    exposed: u64,
+    evidence: f64,
+    share: f64,
+}
+
+struct Common {
+    subject: Subject,
+    hits: Vec<u32>,
+    exposed: u64,
+}
+
+fn greedy(strikes: &[Strike], candidates: impl Fn(&[Strike], u64) -> Vec<Candidate>) -> Vec<Explanation> {
+    let mut left = strikes.to_vec();
+    let mut gone = 0;
+    let mut found: Vec<Explanation> = Vec::new();
+    while found.len() < MOST && !left.is_empty() {
+        let mut candidates = candidates(&left, gone);
+        // Maps have no order: of equals the one with the lower number comes first.
+        candidates.sort_by(|a, b| b.evidence.total_cmp(&a.evidence).then_with(|| order(a.subject).cmp(&order(b.subject))));
+        let Some(best) = candidates.first().filter(|best| best.evidence >= LEAST) else { break };
+        let taken: FxHashSet<u32> = best.hits.iter().copied().collect();
+        let independent = |other: &&Candidate| {
+            let shared = other.hits.iter().filter(|at| taken.contains(at)).count();
+            2 * shared < other.hits.len()
+        };
+        let rival = candidates[1..].iter().find(independent).map_or(0.0, |rival| rival.evidence.max(0.0));
+        let explained = best.hits.iter().map(|at| left[*at as usize]).collect();
+        gone += best.exposed.min(best.hits.len() as u64);
+        found.push(Explanation {
+            subject: best.subject,
+            strikes: explained,
+            exposed: best.exposed,
+            evidence: best.evidence,
+            rival,
+            share: best.share,
+        });
+        let mut at = 0;
+        left.retain(|_| {
+            at += 1;
+            !taken.contains(&(at - 1))
+        });
+    }
+    found
+}
+
+fn order(subject: Subject) -> (u8, u32) {
+    match subject {
+        Subject::Service(service) => (0, service),
+        Subject::Pair(pair) => (0, pair),
+        Subject::Passed(service) | Subject::Around(service) => (1, service),
+        Subject::Resource(key, _) => (2, key.number()),
+    }
+}
+
+/// The strikes a subject competes for.
+struct Pool<'a> {
+    strikes: &'a [Strike],
+    all: u64,
+    /// Sorted.
+    excesses: Vec<u64>,
+}
+
+impl<'a> Pool<'a> {
+    fn new(strikes: &'a [Strike], all: u64) -> Self {
+        let mut excesses: Vec<u64> = strikes.iter().map(|strike| strike.excess).collect();
+        excesses.sort_unstable();
+        Self { strikes, all, excesses }
+    }
+
+    fn judge(&self, subject: Subject, hits: Vec<u32>, exposed: u64, tried: usize) -> Candidate {
+        let mut sizes: Vec<f64> = hits.iter().map(|at| self.strikes[*at as usize].excess as f64).collect();
+        let size = (median(&mut sizes) / 2.0) as u64;
+        let as_large = (self.excesses.len() - self.excesses.partition_point(|excess| *excess < size)) as u64;
+        let mine = sizes.iter().filter(|excess| **excess >= size as f64).count() as u64;
+        let elsewhere = as_large.saturating_sub(mine);
+        let exposed = exposed.max(hits.len() as u64);
+        let usual = (elsewhere as f64 + 0.5) / (self.all.saturating_sub(exposed) as f64 + 1.0);
+        let evidence = evidence_for(hits.len() as u64, exposed, usual.min(0.9)) - (tried.max(1) as f64).ln();
+        let share = mine as f64 / as_large.max(1) as f64;
+        Candidate { subject, hits, exposed, evidence, share }
+    }
+}
+
+/// Whether strikes happened in several services rather than mostly in one.
+fn is_spread(evidence: &Evidence, left: &[Strike], hits: &[u32]) -> bool {
+    let services = hits.iter().map(|at| evidence.visits[left[*at as usize].visit as usize].service);
+    hits.len() > 1 && largest(services) as f64 <= ONE_SERVICE * hits.len() as f64
+}
+
+/// How often the most frequent value occurs.
+fn largest(values: impl Iterator<Item = u32>) -> u64 {
+    let mut counts: FxHashMap<u32, u64> = FxHashMap::default();
+    for value in values {
+        *counts.entry(value).or_default() += 1;
+    }
+    counts.into_values().max().unwrap_or(0)
+}
+
+/// Services that were passed on the way to strikes. Exposed are all visits, of services that were struck, that came the same way.
+fn passed(evidence: &Evidence, left: &[Strike], struck: &FxHashMap<u32, Vec<u32>>) -> Vec<Common> {
+    let mut hits: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
+    for (at, strike) in left.iter().enumerate() {
+        for service in ways(evidence, strike.visit) {
+            hits.entry(service).or_default().push(at as u32);
+        }
+    }
+    let mut exposed: FxHashMap<u32, u64> = FxHashMap::default();
+    for visit in struck.keys().flat_map(|service| evidence.by_service.of(*service)) {
+        for service in ways(evidence, *visit) {
+            *exposed.entry(service).or_default() += 1;
+        }
+    }
+    hits.into_iter().map(|(service, hits)| Common { subject: Subject::Passed(service), hits, exposed: exposed[&service] }).collect()
+}
+
+/// The services passed before a visit, each once.
+pub fn ways(evidence: &Evidence, visit: u32) -> impl Iterator<Item = u32> {
+    let visit = &evidence.visits[visit as usize];
+    let nearer = move |far: usize, service: u32| {
+        visit.service == service || evidence.ancestors(visit).take(far).any(|nearer| nearer.service == service)
+    };
+    evidence.ancestors(visit).enumerate().filter(move |(far, way)| !nearer(*far, way.service)).map(|(_, way)| way.service)
+}
+
+/// Attributes of the resources in which strikes happened, where several services share them.
+fn resources(traces: &Traces, evidence: &Evidence, left: &[Strike], struck: &FxHashMap<u32, Vec<u32>>) -> Vec<Common> {
+    let resource = |visit: u32| traces.spans()[evidence.visits[visit as usize].span as usize].resource;
+    let mut hits: FxHashMap<(Text, Text), Vec<u32>> = FxHashMap::default();
+    for (at, strike) in left.iter().enumerate() {
+        for attribute in &traces.resources[resource(strike.visit) as usize].attributes {
+            hits.entry(*attribute).or_default().push(at as u32);
+        }
+    }
+    let mut visits: FxHashMap<u32, u64> = FxHashMap::default();
+    for visit in struck.keys().flat_map(|service| evidence.by_service.of(*service)) {
+        *visits.entry(resource(*visit)).or_default() += 1;
+    }
+    let mut exposed: FxHashMap<(Text, Text), u64> = FxHashMap::default();
+    for (resource, count) in visits {
+        for attribute in &traces.resources[resource as usize].attributes {
+            *exposed.entry(*attribute).or_default() += count;
+        }
+    }
+    let common = |((key, value), hits)| Common { subject: Subject::Resource(key, value), hits, exposed: exposed[&(key, value)] };
+    hits.into_iter().map(common).collect()
+}

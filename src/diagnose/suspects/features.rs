@@ -1,0 +1,117 @@
+//! Which of one service's visits are struck: those with an attribute's value, those that passed another service, or any?
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::explain::ways;
+use super::stats::contrast;
+use crate::diagnose::evidence::Evidence;
+use crate::diagnose::model::{Text, Traces};
+
+/// An attribute with more values than this among the visits is an identifier, not a kind of request.
+const MOST_VALUES: usize = 200;
+/// Nats, after correction for the number of features tried; less is chance.
+const LEAST: f64 = 7.0;
+/// A feature tells the struck visits from the others where it has at least this share of them …
+const MOST_OF_THEM: f64 = 0.7;
+/// … and is struck this many times as often as the visits without it.
+const TIMES_AS_OFTEN: f64 = 5.0;
+
+/// What a visit may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Feature {
+    Attribute(Text, Text),
+    Passed(u32),
+}
+
+/// A feature that tells struck visits from others.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    pub feature: Feature,
+    /// Struck visits with it, and all with it.
+    pub with: (u64, u64),
+    /// Struck visits without it, and all without it.
+    pub without: (u64, u64),
+    /// Nats, after correction for the number of features tried.
+    pub evidence: f64,
+}
+
+/// The feature that best tells the struck visits of a service from its others, if one does.
+pub fn telling(traces: &Traces, evidence: &Evidence, service: u32, struck: &FxHashSet<u32>) -> Option<Found> {
+    let visits = evidence.by_service.of(service);
+    let all = visits.len() as u64;
+    let hits = visits.iter().filter(|visit| struck.contains(visit)).count() as u64;
+    // Where nearly all are struck there is nobody to compare them with.
+    if hits < 2 || hits == all {
+        return None;
+    }
+    // What no struck visit has cannot tell them; so the other visits are asked for nothing else.
+    let mut counts: FxHashMap<Feature, (u64, u64)> = FxHashMap::default();
+    let mut values: FxHashMap<Text, usize> = FxHashMap::default();
+    let of_struck = visits.iter().filter(|visit| struck.contains(visit));
+    for visit in of_struck {
+        of(traces, evidence, *visit, |feature| {
+            let count = counts.entry(feature).or_insert_with(|| {
+                if let Feature::Attribute(key, _) = feature {
+                    *values.entry(key).or_default() += 1;
+                }
+                (0, 0)
+            });
+            count.0 += 1;
+        });
+    }
+    let identifier = |key: &Text| values[key] > MOST_VALUES.min(2 + hits as usize / 2);
+    counts.retain(|feature, _| !matches!(feature, Feature::Attribute(key, _) if identifier(key)));
+    for visit in visits {
+        of(traces, evidence, *visit, |feature| {
+            if let Some(count) = counts.get_mut(&feature) {
+                count.1 += 1;
+            }
+        });
+    }
+    let tried = (counts.len().max(1) as f64).ln();
+    let judged = counts.into_iter().map(|(feature, with)| {
+        let without = (hits - with.0, all - with.1);
+        Found { feature, with, without, evidence: contrast(with, without) - tried }
+    });
+    let tells = |found: &Found| {
+        let rate = |(hits, all): (u64, u64)| hits as f64 / all.max(1) as f64;
+        found.evidence >= LEAST
+            && found.with.0 as f64 >= MOST_OF_THEM * hits as f64
+            && rate(found.with) > TIMES_AS_OFTEN * rate(found.without)
+    };
+    judged.filter(tells).max_by(|a, b| a.evidence.total_cmp(&b.evidence).then_with(|| b.feature.cmp(&a.feature)))
+}
+
+fn of(traces: &Traces, evidence: &Evidence, visit: u32, mut give: impl FnMut(Feature)) {
+    let span = &traces.spans()[evidence.visits[visit as usize].span as usize];
+    let resource = &traces.resources[span.resource as usize].attributes;
+    for (key, value) in traces.attributes(span).iter().chain(resource) {
+        if !is_outcome(traces.texts.get(*key)) {
+            give(Feature::Attribute(*key, *value));
+        }
+    }
+    for service in ways(evidence, visit) {
+        give(Feature::Passed(service));
+    }
+}
+
+/// Attributes that say how a request ended do not say why.
+fn is_outcome(key: &str) -> bool {
+    let part = |part: &str| matches!(part, "response" | "error" | "exception" | "status" | "status_code" | "status_message" | "duration");
+    key.split('.').any(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_outcome;
+
+    #[test]
+    fn how_a_request_ended_is_no_reason() {
+        for key in ["http.response.status_code", "http.status_code", "error", "error.type", "rpc.grpc.status_code", "otel.status_code"] {
+            assert!(is_outcome(key), "{key}");
+        }
+        for key in ["customer.id", "http.route", "k8s.pod.name", "service.version", "tier"] {
+            assert!(!is_outcome(key), "{key}");
+        }
+    }
+}
