@@ -12,6 +12,8 @@ use serde::Deserialize;
 use tracelab::diagnose::model::Builder;
 use tracelab::diagnose::{Diagnosis, Traces, read};
 
+use crate::case::diagnosed;
+
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/nezha");
 /// What sorting by excess self time and client–server gap reaches on the resource faults; the aim for AC@1 is .85.
 const FLOOR: &str = "floor  .720 .940 .830; aim .850";
@@ -51,8 +53,7 @@ pub fn table() {
     let mut groups: BTreeMap<bool, Vec<Ranked>> = BTreeMap::new();
     for fault in days.iter().flat_map(|day| faults(day)) {
         let baseline = baselines.entry(fault.baseline.clone()).or_insert_with(|| traces(&fault.baseline));
-        let options = tracelab::diagnose::Options::default();
-        let diagnosis = tracelab::diagnose::diagnose(&traces(&fault.abnormal), Some(baseline), &options);
+        let diagnosis = diagnosed(&traces(&fault.abnormal), Some(baseline));
         let rank = rank(&diagnosis, &fault.service);
         let said = diagnosis.suspects.first();
         let said = said.map_or("nobody".to_owned(), |suspect| {
