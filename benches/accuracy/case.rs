@@ -106,7 +106,8 @@ impl Case {
         }
     }
 
-    fn traces(&self, mystery: &Mystery, seed: u64) -> Traces {
+    /// What `mystery`, which is this case's of `seed`, leaves behind.
+    pub fn traces(&self, mystery: &Mystery, seed: u64) -> Traces {
         match self.source {
             Source::Real => {
                 assert!((self.strength - 1.0).abs() < f64::EPSILON, "the sandbox draws mysteries of full strength");

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a bench that cannot run should stop")]
 
 mod case;
+mod likeness;
 mod nezha;
 mod sandbox;
 mod tables;
@@ -34,7 +35,7 @@ struct Arguments {
     /// only what the real sandbox can do in some seconds a run
     #[arg(long)]
     real: bool,
-    /// only these tables: 1 to 4, 5 is Nezha
+    /// only these tables: 1 to 4, 5 is Nezha, 6 compares simulation and sandbox
     #[arg(long)]
     table: Vec<u8>,
     /// only these causes
@@ -70,6 +71,9 @@ fn main() {
     }
     if wanted(5) && !arguments.simulated {
         nezha::table();
+    }
+    if wanted(6) && !arguments.simulated {
+        bench.likeness();
     }
 }
 

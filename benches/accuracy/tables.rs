@@ -7,8 +7,8 @@ use clap::ValueEnum as _;
 use tracelab::mystery::Cause;
 use tracelab::topology::{Route, Topology};
 
-use crate::Arguments;
 use crate::case::{Case, Claim, Run, Source};
+use crate::{Arguments, likeness};
 
 const CALLS: u64 = 2_000;
 /// What strikes one call in a thousand needs more of them.
@@ -135,6 +135,22 @@ impl Bench {
             let mark = if claims.len() >= 10 && off.abs() > 0.1 { "  missed" } else { "" };
             let range = format!(".{bin} to {:.1}", f64::from(bin + 1) / 10.0);
             println!("{range:<12}{:>8}{mean:>12.3}{share:>10.3}{off:>12.3}{mark}", claims.len());
+        }
+        println!();
+    }
+
+    /// Table 6: what the figures of simulated rows rest on.
+    pub fn likeness(&self) {
+        println!(
+            "Table 6. Sandbox (left) and simulation: p10, p50, p90, p99 in microseconds; 3 × 30, straight, seed {}\n",
+            self.seeds.start
+        );
+        let topology = Topology::new(3, 30, Route::Straight).unwrap();
+        for cause in &self.causes {
+            let case = case(*cause, topology, CALLS, Source::Real);
+            if case.is_possible() {
+                likeness::print(case, self.seeds.start);
+            }
         }
         println!();
     }

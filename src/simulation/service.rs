@@ -21,9 +21,11 @@ use crate::topology::{Route, ServiceName};
 const FAN_OUT: usize = 4;
 /// The first of the ports on which services listen where all are on one machine.
 const FIRST_PORT: u32 = 32_000;
-/// One round trip to Redis takes so long, in microseconds, and a key in a pipeline so much more.
-const REDIS_US: f64 = 130.0;
+/// One round trip to Redis takes so long, in microseconds, and a key in a pipeline so much more; …
+const REDIS_US: f64 = 60.0;
 const REDIS_KEY_US: f64 = 1.5;
+/// … so much of that is work here.
+const REDIS_WORK: f64 = 0.15;
 
 const OK: u16 = 200;
 const FAILED: u16 = 500;
@@ -323,9 +325,9 @@ impl<'a> World<'a> {
                 attributes: attributes.clone(),
             });
             let us = if one_by_one { REDIS_US } else { REDIS_US + REDIS_KEY_US * f64::from(keys) };
-            self.work(|_| us / 4.0).await;
-            let there = self.cores.wire(&mut *self.rng());
-            self.clock.sleep(there + (us * 750.0) as u64).await;
+            self.work(|_| us * REDIS_WORK).await;
+            let there = self.cores.scattered(us * (1.0 - REDIS_WORK), &mut *self.rng());
+            self.clock.sleep(there).await;
             span.end(Status::Unset);
         }
     }
