@@ -20,7 +20,7 @@ use crate::topology::{Route, ServiceName};
 
 const STYLES: Styles = Styles::styled().header(AnsiColor::Green.on_default().bold()).usage(AnsiColor::Green.on_default().bold());
 
-/// Ship a first distributed trace, then find the one hidden sleep among 90 services.
+/// Ship a first distributed trace, then find the one fault hidden among 90 services.
 ///
 /// Start with `tracelab up`, which runs everything in this process and prints where to look.
 #[derive(Debug, Parser)]
@@ -267,11 +267,11 @@ pub struct Load {
 #[derive(Debug, Args, Serialize)]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["service", "callee", "cause", "customer", "nothing"]))]
 pub struct Guess {
-    /// The service where the fault sits
+    /// The service where the fault sits; of two services the one that calls the other
     #[arg(long, conflicts_with = "nothing")]
     #[serde(skip)]
     pub service: Option<ServiceName>,
-    /// The other end, where the fault sits between two services
+    /// The other end, the one that is called, where the fault sits between two services
     #[arg(long, value_name = "SERVICE", conflicts_with = "nothing")]
     #[serde(skip)]
     pub callee: Option<ServiceName>,
@@ -461,7 +461,7 @@ pub struct Healthcheck {
 
 /// The causes, and one drawn among them.
 fn pick() -> impl TypedValueParser<Value = Pick> {
-    let random = PossibleValue::new("random").help("one of these, drawn with the seed and kept secret");
+    let random = PossibleValue::new("random").help(Pick::Random.about());
     let causes = Cause::value_variants().iter().filter_map(Cause::to_possible_value);
     PossibleValuesParser::new(causes.chain([random])).try_map(|text| text.parse::<Pick>())
 }

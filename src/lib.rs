@@ -1,4 +1,4 @@
-//! Tracelab: ship a first distributed trace, then find the one hidden sleep among 90 services.
+//! Tracelab: ship a first distributed trace, then find the one fault hidden among 90 services.
 //!
 //! The binary in `main.rs` is the product; this library exists so that its tests and benches reach the parts. ARCHITECTURE.md
 //! is the map.

@@ -152,7 +152,9 @@ impl Here {
         command.args(["--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning"]);
         command.current_dir(directory.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Ctrl-C in a terminal reaches the whole group, and this one must outlast the requests that are running.
-        command.process_group(0).kill_on_drop(true);
+        #[cfg(unix)]
+        command.process_group(0);
+        command.kill_on_drop(true);
         let mut child = command.spawn().context("cannot run sh")?;
         let lifeline = child.stdin.take().context("it has no stdin")?;
         let last_words = Arc::new(StdMutex::new(String::new()));
@@ -226,5 +228,34 @@ async fn answers(url: &Url) {
     };
     while ping().await.is_err() {
         tokio::time::sleep(POLL).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn here(program: &str) -> Redis {
+        let here = Here { program: program.into(), server: Mutex::default(), running: Arc::default() };
+        Redis(Some(Arc::new(Place::Here(here))))
+    }
+
+    #[tokio::test]
+    async fn what_does_not_start_is_told_with_its_last_words_and_the_way_out() {
+        let none = Redis::none();
+        assert!(!none.is_there() && none.start().await.unwrap_err().to_string().contains("--redis redis://"));
+        // It knows nothing of --port.
+        let redis = here("/bin/ls");
+        let error = format!("{:#}", redis.start().await.unwrap_err());
+        assert!(error.starts_with("cannot start /bin/ls; name a Redis") && error.contains("ended at once: "), "{error}");
+        assert!(error.contains("--help"), "{error}");
+        assert_eq!((redis.is_there(), redis.running()), (true, None));
+    }
+
+    #[tokio::test]
+    async fn one_that_was_named_is_believed_to_run() {
+        let url: Url = "redis://127.0.0.1:1".parse().unwrap();
+        let redis = Redis::at(url.clone());
+        assert_eq!((redis.running(), redis.start().await.unwrap()), (Some(url.clone()), url));
     }
 }

@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use clap::ValueEnum as _;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
@@ -242,7 +243,20 @@ async fn a_press_answers_path_latency_and_trace_and_passes_context_and_baggage_o
     assert!(headers["traceparent"].to_str().unwrap().starts_with(&format!("00-{TRACE_ID}-")));
     let mut baggage: Vec<_> = headers["baggage"].to_str().unwrap().split(',').collect();
     baggage.sort_unstable();
-    assert_eq!(baggage, ["client=ab12-1", "tier=gold"]);
+    let customer = pressed["customer"].as_str().unwrap();
+    assert_eq!(baggage, ["client=ab12-1", &format!("customer.id={customer}"), "tier=gold"]);
+}
+
+#[tokio::test]
+async fn a_call_is_a_customers_of_the_sandbox_unless_it_says_whose_it_is() {
+    let sandbox = Sandbox::start().await;
+    let topology = answer_ok(sandbox.get("topology")).await;
+    let pressed = answer_ok(sandbox.post("buttons/0", Value::Null)).await;
+    assert!(topology["customers"].as_array().unwrap().contains(&pressed["customer"]), "{pressed}");
+    let own = sandbox.post("buttons/0", Value::Null).header("baggage", "customer.id=me");
+    assert_eq!(answer_ok(own).await["customer"], "me");
+    let failed = sandbox.posted("buttons/1", Value::Null).await.1;
+    assert!(failed["customer"].is_string(), "{failed}");
 }
 
 #[tokio::test]
@@ -503,31 +517,84 @@ async fn answer_ok(request: reqwest::RequestBuilder) -> Value {
     answer
 }
 
+/// Every mystery, on a route that allows them all.
+fn any_mystery(mystery: impl Into<Pick>) -> GameSettings {
+    let topology = Topology::new(3, 6, Route::Random).unwrap();
+    let redis = Redis::at("redis://127.0.0.1:1".parse().unwrap());
+    GameSettings { topology, mystery: mystery.into(), seed: Some(3), redis, ..game_settings() }
+}
+
+async fn playing(game: GameSettings) -> Sandbox {
+    Sandbox::with(Settings::default(), game, Redeploy::Elsewhere(String::new())).await
+}
+
 #[tokio::test]
 async fn reveal_names_all_and_no_other_answer_names_the_culprit() {
-    let sandbox = Sandbox::with(
-        Settings::default(),
-        GameSettings { mystery: Pick::Random, seed: Some(3), ..game_settings() },
-        Redeploy::Elsewhere(String::new()),
-    )
-    .await;
-    let culprit = sandbox.culprit().to_string();
-    let other = json!({"cause": "sleep", "service": "dummy-9-9"});
-    for (status, answer) in [
-        answer(sandbox.get("score")).await,
-        sandbox.posted("hint", json!({})).await,
-        sandbox.posted("hint", json!({})).await,
-        sandbox.posted("guess", other).await,
-    ] {
-        assert!(!answer.to_string().contains(&culprit), "{status} {answer}");
+    for &cause in Cause::value_variants() {
+        let sandbox = playing(any_mystery(cause)).await;
+        let expected = serde_json::to_value(sandbox.game.rounds().borrow().mystery.answer()).unwrap();
+        let parts = ["service", "callee", "customer"];
+        let places: Vec<_> = parts.iter().filter_map(|part| expected.get(part)?.as_str()).collect();
+        let nobody = json!({"cause": "sleep", "service": "dummy-9-9"});
+        for (status, answer) in [
+            answer(sandbox.get("score")).await,
+            sandbox.posted("hint", json!({})).await,
+            sandbox.posted("hint", json!({})).await,
+            sandbox.posted("guess", nobody).await,
+        ] {
+            assert!(places.iter().all(|place| !answer.to_string().contains(place)), "{status} {answer}");
+        }
+        let mut revealed = answer_ok(sandbox.post("reveal", json!({}))).await;
+        let fields = revealed.as_object_mut().unwrap();
+        let explanation = fields.remove("explanation").unwrap();
+        assert_eq!(fields.remove("seed"), Some(json!(3)));
+        assert_eq!(revealed, expected);
+        let right = answer_ok(sandbox.post("guess", expected)).await;
+        assert_eq!((&right["verdict"], &right["explanation"]), (&json!("right"), &explanation), "{cause}");
+        sandbox.end().await;
     }
+}
+
+#[tokio::test]
+async fn a_random_mystery_keeps_its_cause_to_itself() {
+    let sandbox = playing(any_mystery(Pick::Random)).await;
+    assert_eq!(answer_ok(sandbox.get("score")).await.get("cause"), None);
+    let begun = answer_ok(sandbox.post("mystery", json!({"cause": "random"}))).await;
+    assert_eq!((begun.get("cause"), begun.get("note")), (None, None), "{begun}");
+}
+
+#[tokio::test]
+async fn the_topology_names_services_customers_and_mysteries_and_why_one_cannot_be_had() {
+    let sandbox = Sandbox::start().await;
     let topology = answer_ok(sandbox.get("topology")).await;
     assert_eq!((&topology["layers"], &topology["width"], &topology["route"]), (&json!(3), &json!(6), &json!("straight")));
     assert_eq!(topology["services"].as_array().unwrap().len(), 18);
-    assert_eq!(answer_ok(sandbox.get("score")).await.get("cause"), None, "a random cause is part of the mystery");
+    assert_eq!(topology["customers"], json!((1..=8).map(|n| format!("customer-{n}")).collect::<Vec<_>>()));
+    let mysteries = topology["mysteries"].as_array().unwrap();
+    assert_eq!(mysteries.len(), Cause::value_variants().len() + 1, "every cause, and random");
+    for mystery in mysteries {
+        assert!(mystery["about"].as_str().unwrap().len() > 9, "{mystery}");
+        let pick = mystery["pick"].as_str().unwrap();
+        let (status, answer) = sandbox.posted("mystery", json!({"cause": pick})).await;
+        match mystery.get("impossible") {
+            None => assert_eq!(status, 200, "{pick}: {answer}"),
+            Some(reason) => {
+                assert!(["upstream", "redis"].contains(&pick), "{mystery}");
+                assert_eq!((status, &answer["error"]), (400, reason));
+            }
+        }
+    }
+    let random = answer_ok(sandbox.post("mystery", json!({"cause": "random"}))).await;
+    let note = random["note"].as_str().unwrap();
+    assert!(note.starts_with("redis is left out") && note.contains("--redis redis://"), "{note}");
+}
 
-    let revealed = answer_ok(sandbox.post("reveal", json!({}))).await;
-    assert_eq!(revealed, json!({"cause": "sleep", "service": culprit, "seed": 3}));
+#[tokio::test]
+async fn a_customers_name_is_taken_without_the_spaces_around_it() {
+    let sandbox = playing(any_mystery(Cause::Customer)).await;
+    let mut guess = serde_json::to_value(sandbox.game.rounds().borrow().mystery.answer()).unwrap();
+    guess["customer"] = json!(format!(" {} ", guess["customer"].as_str().unwrap()));
+    assert_eq!(answer_ok(sandbox.post("guess", guess)).await["verdict"], "right");
 }
 
 #[tokio::test]

@@ -74,10 +74,7 @@ async fn a_run_can_be_cancelled_and_reports_what_was_done() {
 async fn a_guess_is_graded_on_the_page_and_a_hint_helps() {
     let Some(browser) = Browser::start().await else { return };
     let sandbox = Sandbox::up(&["--delay-scale", "0", "--seed", "3"]);
-    // The team that gives up is out of it; another one plays.
-    let culprit = sandbox::stdout(&sandbox.run(&["reveal", "--team", "spoilt", "--json"]));
-    let culprit: Value = serde_json::from_str(&culprit).unwrap();
-    let culprit = culprit["service"].as_str().unwrap();
+    let culprit = spoilt(&sandbox, "service");
     let innocent = if culprit == "dummy-0-0" { "dummy-0-1" } else { "dummy-0-0" };
     open(&browser, &sandbox).await;
     browser.fill("#team", "<b>blue</b>").await;
@@ -86,12 +83,87 @@ async fn a_guess_is_graded_on_the_page_and_a_hint_helps() {
     browser.find("#verdict[data-verdict=wrong]").await;
     browser.click("#hint").await;
     browser.find("#hints [data-hint]").await;
-    browser.fill("#guess-service", culprit).await;
+    browser.fill("#guess-service", &culprit).await;
     browser.click("#guess-submit").await;
     browser.find("#verdict[data-verdict=right]").await;
     browser.until_text("#score", "<b>blue</b>").await;
     assert_eq!(browser.count("#score b").await, 0, "a team's name is text");
     browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_guess_at_a_pair_names_caller_and_callee_and_is_explained() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--delay-scale", "0", "--mystery", "network", "--route", "random", "--seed", "3"]);
+    let (caller, callee) = (spoilt(&sandbox, "service"), spoilt(&sandbox, "callee"));
+    open(&browser, &sandbox).await;
+    browser.until_text("#mystery-cause", "one fault, network: delay between two services, inside neither.").await;
+    browser.until_text("#guess [data-field=service]", "Caller").await;
+    browser.until("document.querySelector('#guess [data-field=customer]').hidden").await;
+    // Numbers are enough, and the other way round is only half of it.
+    browser.fill("#guess-service", callee.strip_prefix("dummy-").unwrap()).await;
+    browser.fill("#guess-callee", caller.strip_prefix("dummy-").unwrap()).await;
+    browser.click("#guess-submit").await;
+    browser.until_text("#verdict[data-verdict=half]", "the call goes the other way").await;
+    browser.until("document.querySelector('#explanation').hidden").await;
+    for _ in 0..3 {
+        browser.click("#hint").await;
+    }
+    browser.until_text("#hints [data-hint='3']", &format!("{caller} → {callee}")).await;
+    browser.fill("#guess-service", &caller).await;
+    browser.fill("#guess-callee", &callee).await;
+    browser.click("#guess-submit").await;
+    browser.until_text("#verdict[data-verdict=right]", "2 guesses").await;
+    browser.until_text("#explanation", &format!("passed between {caller} and {callee}")).await;
+    browser.eval("document.querySelectorAll('details').forEach((details) => (details.open = true))").await;
+    browser.click("#reveal").await;
+    browser.until_text("#revealed", &format!("cause network, caller {caller}, callee {callee} (seed 3)")).await;
+    browser.until_text("#revealed-explanation", "In the real world").await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_guess_at_a_customer_chooses_among_them_and_calls_say_whose_they_are() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--delay-scale", "0", "--mystery", "customer", "--seed", "3"]);
+    let (service, customer) = (spoilt(&sandbox, "service"), spoilt(&sandbox, "customer"));
+    open(&browser, &sandbox).await;
+    browser.until_text("#guess [data-field=service]", "Service").await;
+    assert_eq!(
+        browser.eval("[...document.querySelectorAll('#customers option')].map(({ value }) => value).includes('customer-8')").await,
+        true
+    );
+    browser.click("#buttons [data-button='7']").await;
+    browser.until_text("#last-calls .customer", "customer-").await;
+    browser.fill("#guess-service", &service).await;
+    browser.click("#guess-submit").await;
+    browser.until_text("#verdict[data-verdict=half]", "name the customer as well").await;
+    browser.fill("#guess-customer", &customer).await;
+    browser.click("#guess-submit").await;
+    browser.find("#verdict[data-verdict=right]").await;
+    browser.until_text("#explanation", &format!("For {customer}")).await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn the_next_mystery_is_chosen_by_what_it_is_and_one_that_cannot_be_had_says_why() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--delay-scale", "0"]);
+    open(&browser, &sandbox).await;
+    browser.eval("document.querySelectorAll('details').forEach((details) => (details.open = true))").await;
+    browser.until_text("#new-cause [value=failure]", "failure: one service answers 500 on a share of its requests").await;
+    assert_eq!(browser.eval("document.querySelector('#new-cause [value=upstream]').disabled").await, true);
+    browser.until_text("#impossible [data-pick=upstream]", "use --route random or --route all").await;
+    browser.select("#new-cause", "failure").await;
+    browser.click("#new-submit").await;
+    browser.until_text("#mystery-cause", "one fault, failure").await;
+    browser.assert_clean().await;
+    // What the page does not offer, the frontend refuses, and the page says so in place.
+    browser.eval("(document.querySelector('#new-cause [value=upstream]').disabled = false, 1)").await;
+    browser.select("#new-cause", "upstream").await;
+    browser.click("#new-submit").await;
+    browser.until_text("#begun[data-verdict=error]", "a mystery of cause upstream needs several ways").await;
+    assert_eq!(browser.text("#mystery-number").await, "2");
 }
 
 #[tokio::test]
@@ -118,7 +190,7 @@ async fn a_new_mystery_takes_a_seed_as_it_is_and_clears_what_was_said_of_the_one
 
     browser.fill("#new-seed", "9007199254740993").await;
     browser.click("#new-submit").await;
-    browser.until_text("#verdict", "it must be a whole number between 0 and 9007199254740991").await;
+    browser.until_text("#begun", "it must be a whole number between 0 and 9007199254740991").await;
 }
 
 #[tokio::test]
@@ -151,6 +223,13 @@ async fn no_other_page_in_the_browser_can_play() {
         assert_eq!(browser.url().await, mystery);
         assert_eq!(sandbox.get("/api/score").await["mystery"], json!(1), "the mystery is still the first one");
     }
+}
+
+/// A part of the answer, told to a team that then is out of it; another one plays.
+fn spoilt(sandbox: &Sandbox, part: &str) -> String {
+    let answer = sandbox::stdout(&sandbox.run(&["reveal", "--team", "spoilt", "--json"]));
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    answer[part].as_str().unwrap().to_owned()
 }
 
 async fn open(browser: &Browser, sandbox: &Sandbox) {

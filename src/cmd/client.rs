@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Posts `body` to `path` of the frontend and returns its JSON answer.
 ///
 /// # Errors
-/// The frontend cannot be reached (exit code 3), or refuses (2) with its own words.
+/// The frontend or what it needs cannot be reached (exit code 3), or it refuses (2) with its own words.
 pub(super) async fn post(config: &Config, path: &str, body: &Value) -> anyhow::Result<Value> {
     let url: Url = format!("{}{path}", base(&config.frontend)).parse()?;
     let mut request = outbound::client()?.post(url).timeout(LIMIT).header(ACCEPT, "application/json").json(body);
@@ -38,7 +38,11 @@ pub(super) async fn post(config: &Config, path: &str, body: &Value) -> anyhow::R
             let words = refusal["error"].as_str().unwrap_or("it refuses without saying why");
             let hint =
                 if status == StatusCode::UNAUTHORIZED { "; --instructor-token or TRACELAB_INSTRUCTOR_TOKEN sends it" } else { "" };
-            Err(anyhow::anyhow!("{words}{hint}"))
+            match status {
+                // What the frontend needs for it does not answer.
+                StatusCode::BAD_GATEWAY => Err(failure(Failure::Unreachable, words)),
+                _ => Err(anyhow::anyhow!("{words}{hint}")),
+            }
         }
         _ => Err(unreachable(format!("what listens there is no tracelab frontend (it answered {status})"))),
     }

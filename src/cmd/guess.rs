@@ -22,11 +22,18 @@ pub async fn run(config: Config, flags: cli::Guess) -> anyhow::Result<()> {
         fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), Value::String(value?)))).collect();
     let answer = client::post(&config, "/api/guess", &Value::Object(body)).await?;
     let verdict: Verdict = serde_json::from_value(answer["verdict"].clone()).context("the frontend's verdict cannot be read")?;
-    let message = answer["message"].as_str().unwrap_or_default();
+    let explanation = answer.get("explanation");
     if flags.json {
-        say(&json!({ "verdict": verdict, "guesses": answer["guesses"], "seconds": answer["seconds"] }).to_string());
+        let mut result = json!({ "verdict": verdict, "guesses": answer["guesses"], "seconds": answer["seconds"] });
+        if let Some(explanation) = explanation {
+            result["explanation"] = explanation.clone();
+        }
+        say(&result.to_string());
     } else {
-        say(message);
+        say(answer["message"].as_str().unwrap_or_default());
+        if let Some(explanation) = explanation.and_then(Value::as_str) {
+            say(explanation);
+        }
     }
     match verdict {
         Verdict::Right => Ok(()),

@@ -13,6 +13,7 @@ pub async fn run(config: Config, flags: cli::Reveal) -> anyhow::Result<()> {
         return Ok(());
     }
     let field = |name: &str| answer.get(name).and_then(Value::as_str);
+    let cause = field("cause").unwrap_or_default();
     let mut text = match (field("cause"), field("service")) {
         (Some(cause), Some(service)) => format!("{cause} in {service}"),
         _ => "nothing is wrong".to_owned(),
@@ -23,6 +24,9 @@ pub async fn run(config: Config, flags: cli::Reveal) -> anyhow::Result<()> {
     if let Some(customer) = field("customer") {
         text += &format!(", for {customer}");
     }
-    say(&format!("{text}\nthe same again: --seed {}", answer["seed"]));
+    if let Some(explanation) = field("explanation") {
+        text += &format!("\n{explanation}");
+    }
+    say(&format!("{text}\nthe same again: --mystery {cause} --seed {}", answer["seed"]));
     Ok(())
 }

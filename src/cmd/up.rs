@@ -22,6 +22,9 @@ pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
     let stop = Stop::new();
     stop_on_signal(stop.clone());
     let sandbox = Sandbox::start(&config).await?;
+    if let Some(note) = sandbox.game().note().await {
+        eprintln!("note: {note}");
+    }
     let text = match json {
         true => serde_json::to_string(sandbox.addresses())?,
         // The game may be one from before a restart, with another mystery than the configured one.
@@ -56,21 +59,21 @@ fn welcome(config: &Config, addresses: &Addresses, cause: Option<Cause>) -> Stri
     let default = Config::default().frontend;
     let found = config.frontend == default && addresses.frontend == base(&default);
     let frontend = if found { String::new() } else { format!(" --frontend {}", addresses.frontend) };
-    let (what, find, guess) = match cause {
-        Some(Cause::None) => (
-            "nothing is wrong with any of them".to_owned(),
-            "See in the traces that all is well, and say so: ",
-            format!("--nothing{frontend}"),
-        ),
-        Some(cause) => (
-            format!("one of them hides a {cause}"),
-            "Find the culprit in the traces, then say so:    ",
-            format!("--service dummy-L-N --cause {cause}{frontend}"),
-        ),
-        None => (
-            "something may be wrong with one of them".to_owned(),
-            "Find the culprit in the traces, then say so:    ",
-            format!("--service dummy-L-N --cause CAUSE{frontend} (or --nothing, where nothing is wrong)"),
+    let what = match cause {
+        Some(Cause::None) => "nothing is wrong with any of them".to_owned(),
+        Some(cause) => format!("the mystery is {cause} ({})", cause.about()),
+        None => "something may be wrong with one of them".to_owned(),
+    };
+    let find = match cause {
+        Some(Cause::None) => "See in the traces that all is well, and say so: ",
+        _ => "Find the culprit in the traces, then say so:    ",
+    };
+    let guess = match cause {
+        Some(Cause::None) => format!("--nothing{frontend}"),
+        Some(cause) => format!("--service dummy-L-N{} --cause {cause}{frontend}", beside_service(cause)),
+        None => format!(
+            "--service dummy-L-N --cause CAUSE{frontend} (with --callee where it is between two services, --customer where it \
+             hits one; or --nothing)"
         ),
     };
     format!(
@@ -87,9 +90,29 @@ fn welcome(config: &Config, addresses: &Addresses, cause: Option<Cause>) -> Stri
     )
 }
 
+/// What a right guess names beside the service and the cause.
+fn beside_service(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Network => " --callee dummy-L-N",
+        Cause::Customer => " --customer customer-N",
+        Cause::Sleep
+        | Cause::RareSleep
+        | Cause::Failure
+        | Cause::Upstream
+        | Cause::Contention
+        | Cause::Redis
+        | Cause::LostContext
+        | Cause::None => "",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::mystery::{Guess, Verdict, draw, grade};
+    use crate::topology::{Route, Topology};
+    use clap::{Parser as _, ValueEnum as _};
 
     fn welcome(config: &Config, frontend: &str, cause: Option<Cause>) -> String {
         let jaeger = "http://127.0.0.1:16686".to_owned();
@@ -120,12 +143,39 @@ mod tests {
 
     #[test]
     fn the_guess_that_is_proposed_can_be_right() {
-        let text = |cause| welcome(&Config::default(), "http://127.0.0.1:8080", cause);
-        assert!(text(Some(Cause::Sleep)).contains("guess --service dummy-L-N --cause sleep\n"));
-        let nothing = text(Some(Cause::None));
-        assert!(nothing.contains("guess --nothing\n") && !nothing.contains("--cause"), "{nothing}");
-        let secret = text(None);
-        assert!(secret.contains("--cause CAUSE (or --nothing") && !secret.contains("sleep"), "{secret}");
+        let topology = Topology::new(3, 30, Route::Random).unwrap();
+        for &cause in Cause::value_variants() {
+            let text = welcome(&Config::default(), "http://127.0.0.1:8080", Some(cause));
+            let answer = draw(7, cause, topology, 1.0).unwrap().answer();
+            let (_, line) = text.split_once(" guess ").unwrap();
+            let mut flag = "guess";
+            let words = line.lines().next().unwrap().split_whitespace().map(|word| {
+                let filled = match flag {
+                    "--service" => answer.service.unwrap().to_string(),
+                    "--callee" => answer.callee.unwrap().to_string(),
+                    "--customer" => answer.customer.clone().unwrap(),
+                    _ => word.to_owned(),
+                };
+                flag = word;
+                filled
+            });
+            let words: Vec<String> = ["tracelab".to_owned(), "guess".to_owned()].into_iter().chain(words).collect();
+            let Command::Guess(flags) = Cli::try_parse_from(&words).unwrap().command else { panic!("no guess: {words:?}") };
+            let cause = if flags.nothing { Some(Cause::None) } else { flags.cause };
+            let guess = Guess { cause, service: flags.service, callee: flags.callee, customer: flags.customer };
+            assert_eq!(grade(&guess, &answer), Verdict::Right, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn the_guess_at_a_secret_mystery_covers_them_all_and_tells_none() {
+        let secret = welcome(&Config::default(), "http://127.0.0.1:8080", None);
+        for flag in ["--service", "--cause CAUSE", "--callee", "--customer", "--nothing"] {
+            assert!(secret.contains(flag), "{secret}");
+        }
+        for cause in Cause::value_variants() {
+            assert!(!secret.contains(&format!("cause {cause}")) && !secret.contains(&cause.about()), "{secret}");
+        }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The public API: paths, and the handlers that are a few lines each.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 
 use clap::ValueEnum as _;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Serialize;
 use serde_json::json;
 use subtle::ConstantTimeEq as _;
 use url::Url;
@@ -101,8 +103,19 @@ pub(super) fn routes(
         .unify()
 }
 
+/// A mystery that somebody may want.
+#[derive(Debug, Serialize)]
+struct Choice {
+    pick: Pick,
+    about: String,
+    /// Why it cannot be had here, and the way out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    impossible: Option<String>,
+}
+
 impl Frontend {
-    /// `{team?, cause?, service?, callee?, customer?}` → `{verdict, guesses, seconds, message}`.
+    /// `{team?, cause?, service?, callee?, customer?}` → `{verdict, guesses, seconds, message, explanation?}`; the right
+    /// one is explained.
     async fn guess(&self, headers: &HeaderMap, mut fields: Fields) -> Result<Response, ApiError> {
         self.0.gate(headers)?;
         let team = fields.take("team")?;
@@ -110,7 +123,7 @@ impl Frontend {
             cause: take_parsed(&mut fields, "cause", state::cause)?,
             service: take_parsed(&mut fields, "service", str::parse::<ServiceName>)?,
             callee: take_parsed(&mut fields, "callee", str::parse::<ServiceName>)?,
-            customer: fields.take::<String>("customer")?,
+            customer: fields.take::<String>("customer")?.map(|customer| customer.trim().to_owned()),
         };
         fields.finish()?;
         if guess == Guess::default() {
@@ -122,7 +135,7 @@ impl Frontend {
         Ok(warp::reply::json(&self.0.game.guess(team, guess).await?).into_response())
     }
 
-    /// `{team?}` → `{hint, of, text, services?}`.
+    /// `{team?}` → `{hint, of, text, services?, pairs?, customers?}`; pairs are `{service, callee}`.
     async fn hint(&self, headers: &HeaderMap, mut fields: Fields) -> Result<Response, ApiError> {
         self.0.gate(headers)?;
         let team = fields.take("team")?;
@@ -130,7 +143,7 @@ impl Frontend {
         Ok(warp::reply::json(&self.0.game.hint(team).await?).into_response())
     }
 
-    /// `{team?}` → `{cause, service?, callee?, customer?, seed}`; without a team it ends the mystery for all.
+    /// `{team?}` → `{cause, service?, callee?, customer?, seed, explanation}`; without a team it ends the mystery for all.
     async fn reveal(&self, headers: &HeaderMap, mut fields: Fields) -> Result<Response, ApiError> {
         self.0.gate(headers)?;
         self.0.instructor(headers)?;
@@ -139,7 +152,7 @@ impl Frontend {
         Ok(warp::reply::json(&self.0.game.reveal(team).await?).into_response())
     }
 
-    /// `{cause?, seed?}` → the score of the new mystery.
+    /// `{cause?, seed?}` → the score of the new mystery, and a `note` where it is not all that one may expect.
     async fn new_mystery(&self, headers: &HeaderMap, mut fields: Fields) -> Result<Response, ApiError> {
         self.0.gate(headers)?;
         self.0.instructor(headers)?;
@@ -181,14 +194,22 @@ impl Frontend {
     fn topology(&self, headers: &HeaderMap) -> Result<Response, ApiError> {
         self.0.gate_reading(headers)?;
         let topology = self.0.topology;
-        let causes: Vec<Cause> = Cause::value_variants().to_vec();
+        let picks = Cause::value_variants().iter().copied().map(Pick::Cause).chain([Pick::Random]);
+        let mysteries = picks.map(|pick| Choice {
+            pick,
+            about: pick.about(),
+            impossible: self.0.game.check(pick).err().map(|reason| reason.to_string()),
+        });
+        let rounds = self.0.game.rounds();
+        let customers: BTreeSet<String> = rounds.borrow().mystery.customers.shares().iter().map(|(name, _)| name.clone()).collect();
         Ok(warp::reply::json(&json!({
             "layers": topology.layers,
             "width": topology.width,
             "route": topology.route,
             "services": topology.services().collect::<Vec<_>>(),
             "jaeger": self.0.traces.links,
-            "causes": causes,
+            "customers": customers,
+            "mysteries": mysteries.collect::<Vec<_>>(),
             "team": DEFAULT_TEAM,
             "instructor": self.0.instructor_token.is_some(),
             "redeploy": matches!(self.0.redeploy, Redeploy::Here(_)),

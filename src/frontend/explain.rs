@@ -2,6 +2,7 @@
 //! thing in the real world.
 
 use crate::mystery::{Delay, Fault, Mystery, Spoiled};
+use crate::topology::Route;
 
 /// Names every place of the answer, and how strong the fault is.
 pub(super) fn explain(mystery: &Mystery) -> String {
@@ -39,9 +40,9 @@ pub(super) fn explain(mystery: &Mystery) -> String {
             format!(
                 "For {customer}, who makes about {} of the calls, {service} calculated about {} on every request, and failed on \
                  about {} of them; for everybody else it did neither. The spans carry customer.id: with that customer's traces \
-                 beside the others', both the time and the errors were at {service} and in no other trace. In the real world it \
-                 would be one tenant with too much data: put on spans what tells requests apart, and compare slow traces with \
-                 ordinary ones value by value.",
+                 beside the others', the long time at {service} and the requests that failed there were that customer's alone. \
+                 In the real world it would be one tenant with too much data: put on spans what tells requests apart, and compare \
+                 slow traces with ordinary ones value by value.",
                 percent(calls),
                 time(*delay),
                 percent(*share)
@@ -75,14 +76,21 @@ pub(super) fn explain(mystery: &Mystery) -> String {
              one span, and put them into one pipeline, batch or join.",
             mystery.redis_keys()
         ),
-        Fault::Network { callee, delay } => format!(
-            "About {} passed between {service} and {callee}, inside neither: the client span of {service} began so long before the \
-             server span of {callee} beneath it. {service}'s calls to others and others' calls to {callee} were as quick as ever, \
-             so that neither of the two was slow by itself. In the real world it would be a name that resolves slowly, a pool of \
-             connections, a proxy or a lossy line: compare client spans with their server spans, pair by pair, and mind that \
-             clocks of two machines differ.",
-            time(*delay)
-        ),
+        Fault::Network { callee, delay } => {
+            // Where they have nobody else to call or to be called by, there is nothing else to compare with.
+            let alone = mystery.topology.route == Route::Straight || mystery.topology.width == 1;
+            let neither = match alone {
+                true => format!("Neither {service}'s own sleep nor anything that {callee} did was longer than usual"),
+                false => format!("{service}'s calls to others and others' calls to {callee} were as quick as ever"),
+            };
+            format!(
+                "About {} passed between {service} and {callee}, inside neither: the client span of {service} began so long before \
+                 the server span of {callee} beneath it. {neither}. In the real world it would be a name that resolves slowly, a \
+                 pool of connections, a proxy or a lossy line: compare client spans with their server spans, pair by pair, and \
+                 mind that clocks of two machines differ.",
+                time(*delay)
+            )
+        }
         Fault::LostContext => format!(
             "{service} called others without the trace context, so that the spans of whom it called became traces of their own. \
              Its own traces ended at its client spans, and there were traces that began in layer {} instead of at the frontend. \
@@ -108,7 +116,7 @@ fn percent(share: f64) -> String {
 mod tests {
     use super::*;
     use crate::mystery::{Cause, draw};
-    use crate::topology::{Route, Topology};
+    use crate::topology::Topology;
     use clap::ValueEnum as _;
 
     #[test]

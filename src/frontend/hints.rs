@@ -18,9 +18,9 @@ const CUSTOMERS: usize = 4;
 /// The first hint where the cause is part of the mystery: the same for all of them.
 const LOOK_EVERYWHERE: &str = "Make some hundred calls one at a time, then as many at once, and compare: the longest traces with \
     ordinary ones, failed ones with those that went well, busy times with quiet ones, one customer (tag customer.id) with another. \
-    Ask of every difference in which service the time is spent or the error begins; whether it is inside a span, or between a \
-    client span and the server span beneath it; through which services those requests came; and whether every trace begins at \
-    the frontend. There may be no difference at all.";
+    Ask of every difference in which service the time is spent or the error begins; whether it is inside a span, in many short \
+    calls, or between a client span and the server span beneath it; through which services those requests came; and whether every \
+    trace begins at the frontend. There may be no difference at all.";
 
 /// Whom the last hint names, in order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -77,7 +77,7 @@ fn look(cause: Cause) -> &'static str {
              have it in the same service. What goes on after the answer holds nobody up."
         }
         Cause::RareSleep => {
-            "Only one request in fifty of that service shows it: make ten thousand calls or more, then search for the longest \
+            "Only one request in fifty to the service in question shows it: make ten thousand calls or more, then search for the longest \
              traces and open several. The time that a span spends outside its children is its own: look for the service in \
              which several of the longest traces have most of that. What goes on after the answer holds nobody up."
         }

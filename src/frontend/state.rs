@@ -215,6 +215,14 @@ fn random_seed() -> u64 {
 }
 
 impl Pick {
+    /// What it is, in a line without a full stop.
+    pub fn about(self) -> String {
+        match self {
+            Pick::Cause(cause) => cause.about(),
+            Pick::Random => "one of these, drawn with the seed and kept secret".to_owned(),
+        }
+    }
+
     /// Whether a mystery can be had; a random one always can.
     pub(super) fn check(self, topology: Topology, redis: bool) -> Result<(), Impossible> {
         match self {

@@ -95,6 +95,15 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_lists_every_cause_as_it_is() {
+        let readme = include_str!("../../README.md");
+        for cause in Cause::value_variants() {
+            let row = format!("| `{cause}` | {} | ", cause.about());
+            assert!(readme.contains(&row), "README.md has no row {row}");
+        }
+    }
+
+    #[test]
     fn a_cause_that_cannot_be_had_says_what_it_needs() {
         let topology = |layers, route| Topology::new(layers, 4, route).unwrap();
         for cause in Cause::value_variants() {

@@ -40,3 +40,35 @@ impl Background {
         self.tasks.wait().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use crate::telemetry::{Identity, Signal, Telemetry, TelemetrySettings};
+
+    #[tokio::test]
+    async fn whoever_stops_ends_it_with_its_span_and_waits_for_no_delay() {
+        let exported = Arc::new(AtomicUsize::new(0));
+        let count = exported.clone();
+        let ingest = Arc::new(move |signal: Signal, body: &[u8]| {
+            if matches!(signal, Signal::Traces) {
+                count.fetch_add(body.windows(13).filter(|window| *window == b"refresh cache").count(), Relaxed);
+            }
+            Ok(())
+        });
+        let telemetry = Telemetry::start(&TelemetrySettings::default(), Some(ingest)).unwrap();
+        let instrument = telemetry.instrument(&Identity::named("dummy-0-0"));
+        let background = Background::default();
+        for _ in 0..3 {
+            background.go_on(instrument.internal_span(&Context::new(), "refresh cache"), Duration::from_secs(3_600));
+        }
+        telemetry.flush().await;
+        assert_eq!(exported.load(Relaxed), 0, "it goes on");
+        background.finish().await;
+        telemetry.flush().await;
+        assert_eq!(exported.load(Relaxed), 3);
+    }
+}

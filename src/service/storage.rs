@@ -1,7 +1,7 @@
 //! A service's business with Redis: small values written on every request, over one connection.
 //!
-//! Redis is no part of the answer. Where it does not do what it is asked within a second, the request goes on without it, and so
-//! do those of the next seconds without trying: five at first, twice as many each time, a minute at most.
+//! Redis is no part of the answer. Where a command has no answer within a second, the request goes on without it, and so do those
+//! of the next seconds without trying: five at first, twice as many each time, a minute at most.
 
 use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,7 +18,8 @@ use crate::outbound;
 use crate::telemetry::{ErrorType, Instrument};
 use crate::topology::ServiceName;
 
-/// Everything that one request writes takes no longer than this, connecting included.
+/// One command or pipeline takes no longer than this, connecting included. It is not for all of a request's commands: many of them
+/// one after the other, under load, may well take longer, and each has its answer.
 const LIMIT: Duration = Duration::from_secs(1);
 const FIRST_REST: Duration = Duration::from_secs(5);
 const LAST_REST: Duration = Duration::from_secs(60);
@@ -57,16 +58,18 @@ impl Storage {
         }
         let keys = usage.keys.min(MOST_KEYS);
         let (operation, each) = if key_by_key { ("SET", 1) } else { ("PIPELINE", keys.max(1)) };
-        let limit = tokio::time::Instant::now() + LIMIT;
         for first in (0..keys).step_by(each as usize) {
             let span = instrument.redis_span(cx, &usage.url, operation, each);
             let commands = commands(service, first..first + each);
-            let written = tokio::time::timeout_at(limit, self.send(&usage.url, &commands)).await;
+            let written = tokio::time::timeout(LIMIT, self.send(&usage.url, &commands)).await;
             let result = written.map_err(|_| Trouble::TimedOut).and_then(|sent| sent.map_err(Trouble::from));
             let error = result.as_ref().err().map(|trouble| ErrorType { kind: trouble.kind(), message: trouble.to_string() });
             instrument.finish_redis(&span, error.map_or(Ok(()), Err));
             if let Err(trouble) = result {
-                *self.connection.lock().await = None;
+                // Whoever holds the lock makes a new one just now.
+                if let Ok(mut place) = self.connection.try_lock() {
+                    *place = None;
+                }
                 if let Some(rest) = self.rest().begin() {
                     warn!(error = %trouble, seconds = rest.as_secs(), "cannot write to Redis; requests go on without it for a while");
                 }

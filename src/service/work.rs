@@ -13,7 +13,7 @@ use opentelemetry::baggage::{Baggage, BaggageExt as _};
 use rand::{Rng, RngExt as _};
 use tracing::{info, warn};
 
-use super::{Answer, Failure, Release, Service, message, read, sleep};
+use super::{Answer, Failure, Inner, Release, Service, message, read, sleep};
 use crate::caller::Way;
 use crate::mystery::{Assignment, Decoy, Fault, Peer, Spoiled};
 use crate::telemetry::{CUSTOMER, with_baggage};
@@ -57,7 +57,7 @@ impl Plan {
             Some(Fault::Sleep { delay }) => plan.delay += delay.sample(rng),
             Some(Fault::RareSleep { delay, share }) if rng.random::<f64>() < *share => plan.delay += delay.sample(rng),
             Some(Fault::Failure { share }) => plan.fails = rng.random::<f64>() < *share,
-            Some(Fault::Customer { customer, delay, share }) if calls(baggage, CUSTOMER, customer) => {
+            Some(Fault::Customer { customer, delay, share }) if carries(baggage, CUSTOMER, customer) => {
                 plan.delay += delay.sample(rng);
                 plan.fails = rng.random::<f64>() < *share;
             }
@@ -65,16 +65,26 @@ impl Plan {
             _ => {}
         }
         match assignment.spoiled {
-            Some(Spoiled::Slow { delay }) if calls(baggage, MARK.0, MARK.1) => plan.delay += delay.sample(rng),
-            Some(Spoiled::Fails) if calls(baggage, MARK.0, MARK.1) => plan.fails = true,
+            Some(Spoiled::Slow { delay }) if carries(baggage, MARK.0, MARK.1) => plan.delay += delay.sample(rng),
+            Some(Spoiled::Fails) if carries(baggage, MARK.0, MARK.1) => plan.fails = true,
             _ => {}
         }
         plan
     }
 }
 
-fn calls(baggage: &Baggage, key: &str, value: &str) -> bool {
+fn carries(baggage: &Baggage, key: &str, value: &str) -> bool {
     baggage.get(key).is_some_and(|found| found.as_str() == value)
+}
+
+/// One request, and what it is handled with.
+struct Work<'a> {
+    service: &'a Service,
+    release: &'a Release,
+    cx: &'a Context,
+    assignment: &'a Assignment,
+    /// The assignment's, where it is not patched.
+    fault: Option<&'a Fault>,
 }
 
 impl Service {
@@ -88,9 +98,10 @@ impl Service {
     ) -> Result<Answer, Failure> {
         let fault = assignment.fault.as_ref().filter(|_| !release.patched);
         let plan = Plan::draw(assignment, fault, cx.baggage(), resent, &mut rand::rng());
-        let result = self.follow(&plan, release, cx, assignment, fault).await;
+        let result = Work { service: self, release, cx, assignment, fault }.follow(&plan).await;
         match &result {
             Ok(_) => info!("request handled"),
+            Err(failure) if failure.again => info!("request refused"),
             Err(failure) => warn!(status = failure.status.as_u16(), reason = failure.reason, "request failed"),
         }
         if let (Ok(_), Some(delay)) = (&result, plan.background) {
@@ -98,45 +109,36 @@ impl Service {
         }
         result
     }
+}
 
-    async fn follow(
-        &self,
-        plan: &Plan,
-        release: &Release,
-        cx: &Context,
-        assignment: &Assignment,
-        fault: Option<&Fault>,
-    ) -> Result<Answer, Failure> {
+impl Work<'_> {
+    async fn follow(&self, plan: &Plan) -> Result<Answer, Failure> {
         if plan.refused {
             return Err(Failure::refusal());
         }
         sleep(plan.delay).await;
         if let Some(hold) = plan.hold {
             // Nobody closes it: an error would mean that there is nothing to wait for.
-            let _turn = self.0.section.acquire().await;
+            let _turn = self.service.0.section.acquire().await;
             sleep(hold).await;
         }
         if plan.fails {
             return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error".to_owned()));
         }
-        if let Some(redis) = &assignment.redis {
-            let key_by_key = matches!(fault, Some(Fault::KeyByKey));
-            self.0.storage.write(&release.instrument, cx, self.name(), redis, key_by_key).await;
+        if let Some(redis) = &self.assignment.redis {
+            let key_by_key = matches!(self.fault, Some(Fault::KeyByKey));
+            let Inner { name, storage, .. } = &*self.service.0;
+            storage.write(&self.release.instrument, self.cx, *name, redis, key_by_key).await;
         }
-        match fault {
-            Some(Fault::Spoil) => self.forward(release, &spoilt(cx), assignment, fault).await,
-            _ => self.forward(release, cx, assignment, fault).await,
+        match self.fault {
+            Some(Fault::Spoil) => self.forward(&spoilt(self.cx)).await,
+            _ => self.forward(self.cx).await,
         }
     }
 
-    async fn forward(
-        &self,
-        release: &Release,
-        cx: &Context,
-        assignment: &Assignment,
-        fault: Option<&Fault>,
-    ) -> Result<Answer, Failure> {
-        let mut answer = Answer { message: message(release.patched).to_owned(), path: vec![self.name().to_string()] };
+    async fn forward(&self, cx: &Context) -> Result<Answer, Failure> {
+        let Self { service, release, assignment, .. } = self;
+        let mut answer = Answer { message: message(release.patched).to_owned(), path: vec![service.name().to_string()] };
         let chosen = match (&assignment.next[..], assignment.route) {
             ([], _) => return Ok(answer),
             (next, Route::Straight | Route::Random) => {
@@ -146,11 +148,11 @@ impl Service {
             (next, Route::All) => next,
         };
         if let [Peer { name, url }] = chosen {
-            answer.include(read(*name, release.caller.get_by(cx, url, way(fault, *name)).await)?);
+            answer.include(read(*name, release.caller.get_by(cx, url, way(self.fault, *name)).await)?);
             return Ok(answer);
         }
         let calls = chosen.iter().cloned().map(|Peer { name, url }| {
-            let (caller, cx, way) = (release.caller.clone(), cx.clone(), way(fault, name));
+            let (caller, cx, way) = (release.caller.clone(), cx.clone(), way(self.fault, name));
             async move { read(name, caller.get_by(&cx, &url, way).await) }
         });
         let mut answers = stream::iter(calls).buffered(FAN_OUT);

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file that includes this uses a part of it")]
 
+use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -9,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tracelab::mystery::{Assignment, Cause, Decoy, Mystery, Peers, draw};
+use tracelab::topology::{ServiceName, Topology};
 
 /// How long something may take that happens at once on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,6 +49,22 @@ pub async fn until(condition: impl Fn() -> bool, otherwise: impl Fn() -> String)
         assert!(start.elapsed() < PATIENCE, "{}", otherwise());
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// The first seed with which a mystery is as a test needs it.
+pub fn find(cause: Cause, topology: Topology, is: impl Fn(&Mystery) -> bool) -> (u64, Mystery) {
+    let mut drawn = (0..100_000).map(|seed| (seed, draw(seed, cause, topology, 0.0).unwrap()));
+    drawn.find(|(_, mystery)| is(mystery)).unwrap_or_else(|| panic!("no mystery of cause {cause} is as the test needs it"))
+}
+
+/// What a service is told, where there is a Redis.
+pub fn assignment(mystery: &Mystery, service: ServiceName) -> Assignment {
+    let peers = Peers::new(mystery.topology, |name| format!("http://{name}:8080")).unwrap();
+    mystery.assignment(service, &peers, Some(&"redis://redis:6379".parse().unwrap()))
+}
+
+pub fn decoy(mystery: &Mystery, service: ServiceName) -> Option<Decoy> {
+    assignment(mystery, service).decoy
 }
 
 /// A role that runs until this is dropped.
@@ -180,6 +199,36 @@ impl Sandbox {
         answer
     }
 
+    /// Presses a button for a customer; whatever comes of it.
+    pub async fn press_as(&self, customer: &str, button: u16) -> (u16, Value) {
+        let request = self.client.post(format!("{}/api/buttons/{button}", self.frontend));
+        let answer = request.header("baggage", format!("customer.id={customer}")).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    /// Puts the patched version of a service in place.
+    pub async fn patch(&self, service: ServiceName) {
+        let (status, answer) = self.post("/api/redeploy", json!({ "service": service, "version": "v2" })).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    /// The log lines of a call, as soon as there is one of each of so many services.
+    pub async fn log_lines(&self, trace_id: &str, services: usize) -> Vec<Value> {
+        let start = Instant::now();
+        loop {
+            let url = format!("{}/api/logs?traceID={trace_id}", self.jaeger);
+            let logs: Value = self.client.get(url).send().await.unwrap().json().await.unwrap();
+            // Nothing is known of the trace before the first of them.
+            let lines = logs["data"].as_array().cloned().unwrap_or_default();
+            let found: HashSet<_> = lines.iter().map(|line| line["service"].to_string()).collect();
+            if found.len() >= services {
+                return lines;
+            }
+            assert!(start.elapsed() < PATIENCE, "{logs}");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     /// The spans of a trace, as soon as the backend has `count` of them.
     pub async fn spans(&self, trace_id: &str, count: usize) -> Vec<Span> {
         spans(&self.client, &self.jaeger, trace_id, count).await
@@ -228,8 +277,57 @@ impl Span {
     }
 
     pub fn duration_ms(&self) -> f64 {
-        let nanos = |key: &str| self.span[key].as_str().unwrap().parse::<u64>().unwrap();
-        (nanos("endTimeUnixNano") - nanos("startTimeUnixNano")) as f64 / 1e6
+        self.end_ms() - self.start_ms()
+    }
+
+    /// Since 1970.
+    pub fn start_ms(&self) -> f64 {
+        self.milliseconds("startTimeUnixNano")
+    }
+
+    pub fn end_ms(&self) -> f64 {
+        self.milliseconds("endTimeUnixNano")
+    }
+
+    fn milliseconds(&self, key: &str) -> f64 {
+        // To a quarter of a microsecond, as exact as a float is about nanoseconds since 1970.
+        self.span[key].as_str().unwrap().parse::<u64>().unwrap() as f64 / 1e6
+    }
+
+    /// How long it lasted beside its children, which shall be no two at a time.
+    pub fn self_ms(&self, spans: &[Span]) -> f64 {
+        let children = spans.iter().filter(|child| child.parent() == self.id());
+        self.duration_ms() - children.map(|child| child.end_ms().min(self.end_ms()) - child.start_ms()).sum::<f64>()
+    }
+
+    /// Everything about it but what differs between any two: ids, times, addresses, and whose service and call it is.
+    pub fn without_identity(&self) -> String {
+        let mut resource = self.resource.clone();
+        mask(&mut resource, &["service.name", "tracelab.number"]);
+        let mut span = self.span.clone();
+        for key in ["traceId", "spanId", "parentSpanId", "startTimeUnixNano", "endTimeUnixNano"] {
+            span[key] = json!("…");
+        }
+        mask(&mut span["attributes"], &["server.port", "url.full", "customer.id"]);
+        format!("{resource} {span}")
+    }
+}
+
+/// The same of a log line.
+pub fn line_without_identity(line: &Value) -> String {
+    let mut line = line.clone();
+    for key in ["timestamp", "service", "trace_id", "span_id"] {
+        assert!(!line[key].is_null(), "{line}");
+        line[key] = json!("…");
+    }
+    line.to_string()
+}
+
+fn mask(attributes: &mut Value, keys: &[&str]) {
+    for attribute in attributes.as_array_mut().into_iter().flatten() {
+        if keys.contains(&attribute["key"].as_str().unwrap()) {
+            attribute["value"] = json!("…");
+        }
     }
 }
 

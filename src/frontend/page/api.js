@@ -42,7 +42,7 @@ export async function post(path, body = {}) {
   return read(await ask(path, request(Object.fromEntries(filled))));
 }
 
-/** One call through a button: `{button, message, path, latency_ms, trace_id}`; a failed one has `error` in the message's place. */
+/** One call through a button: `{button, message, path, latency_ms, trace_id, customer}`; a failed one has `error` in the message's place. */
 export async function press(button) {
   calls += 1;
   const answer = await ask(`buttons/${button}`, { method: 'POST', headers: { baggage: `client=${client}-${calls}` } });

@@ -36,18 +36,23 @@ async function call(number, button) {
   show(pressed);
 }
 
-function show({ button, path, message, latency_ms: latency, trace_id: id, error }) {
+function show({ button, path, message, latency_ms: latency, trace_id: id, customer, error }) {
   const list = byId('last-calls');
   const line = element('li', { 'data-button': button, 'data-trace-id': id, 'data-failed': error ? 'true' : null });
   line.append(
     element('span', { class: 'path' }, `${button}: `, ...way(path)),
     element('span', { class: 'latency' }, latency === undefined ? '' : `${ms(latency)} ms`),
     traceLink(id),
-    error ? element('span', { class: 'failed' }, error) : element('span', { class: 'message' }, message),
+    element('span', { class: error ? 'failed' : 'message' }, error ?? message, ...by(customer)),
   );
   list.prepend(line);
   while (list.children.length > SHOWN) list.lastChild.remove();
   byId('no-calls').hidden = true;
+}
+
+/** Who called, where the frontend says so. */
+function by(customer) {
+  return customer ? [' · ', element('span', { class: 'customer' }, customer)] : [];
 }
 
 /** The services of a path, which breaks between them and not within. A fan-out may pass a thousand. */

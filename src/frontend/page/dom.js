@@ -17,6 +17,12 @@ export function options(...pairs) {
   return pairs.map(([value, text]) => element('option', { value }, text));
 }
 
+/** A text whose names of services and customers do not break at their hyphens: nodes for an element. */
+export function whole(text) {
+  const parts = text.split(/\b((?:dummy-\d+|customer)-\d+)\b/);
+  return parts.map((part, place) => (place % 2 === 1 ? element('span', { class: 'service' }, part) : part));
+}
+
 /** A message that stays until the next one; an error is also marked as such. */
 export function say(place, text, kind = '') {
   place.textContent = text;

@@ -1,13 +1,17 @@
 // The mystery: guesses, hints, giving up, the next one, another version of a service, and the score.
 
 import { get, instructor, post } from './api.js';
-import { byId, element, options, say, whileBusy } from './dom.js';
+import { byId, element, options, say, whileBusy, whole } from './dom.js';
 import { count, duration } from './format.js';
 
 /** What a right guess names, by cause; any other cause names a service. */
 const NAMES = { none: [], network: ['service', 'callee'], customer: ['service', 'customer'] };
-/// What is said of a mystery, by cause; any other cause is a fault that hides somewhere.
+/** What the service is to the others that a guess names, by cause. */
+const ROLES = { network: 'Caller' };
+/** What is said of a mystery, by cause; any other cause is a fault that hides somewhere. */
 const HIDES = { random: 'What is wrong here, if anything, is part of the mystery.', none: 'Nothing is wrong here.' };
+/** What each mystery is, by cause. */
+const ABOUT = {};
 const SCORE_EVERY_MS = 3000;
 /** Where the team's name stays while the browser's tab is open. */
 const TEAM = 'tracelab.team';
@@ -16,9 +20,8 @@ let mystery;
 
 export function start(topology) {
   byId('services').append(...topology.services.map((service) => element('option', { value: service })));
-  const causes = topology.causes.map((cause) => [cause, cause === 'none' ? 'none: nothing is wrong' : cause]);
-  byId('guess-cause').append(...options(['', 'choose'], ...causes));
-  byId('new-cause').append(...options(['', 'as configured'], ['random', 'random, and hidden'], ...causes));
+  byId('customers').append(...topology.customers.map((customer) => element('option', { value: customer })));
+  offer(topology.mysteries);
   byId('team').placeholder = topology.team;
   byId('team').value = sessionStorage.getItem(TEAM) ?? '';
   byId('team').addEventListener('change', () => sessionStorage.setItem(TEAM, team()));
@@ -31,9 +34,11 @@ export function start(topology) {
   }
 
   onSubmit('guess', 'guess-submit', 'verdict', guess);
-  onSubmit('new-mystery', 'new-submit', 'verdict', async () => {
+  onSubmit('new-mystery', 'new-submit', 'begun', async () => {
     const seed = byId('new-seed').value;
-    show(await post('mystery', { cause: byId('new-cause').value, seed: seed === '' ? null : Number(seed) }));
+    const { note, ...begun } = await post('mystery', { cause: byId('new-cause').value, seed: seed === '' ? null : Number(seed) });
+    show(begun);
+    say(byId('begun'), note ? `Note: ${note}.` : '');
   });
   onSubmit('redeploy', 'redeploy-submit', 'redeployed', async () => {
     const done = await post('redeploy', { service: byId('redeploy-service').value, version: byId('redeploy-version').value });
@@ -42,16 +47,37 @@ export function start(topology) {
   onClick('hint', 'verdict', hint);
   onClick('reveal', 'revealed', async () => {
     // Without a team it would end for all of them.
-    const { seed, ...answer } = await post('reveal', { team: team() || topology.team });
-    const named = Object.entries(answer).map(([name, value]) => `${name} ${value}`);
-    say(byId('revealed'), `${named.join(', ')} (seed ${seed})`);
+    const { seed, explanation, ...answer } = await post('reveal', { team: team() || topology.team });
+    const named = Object.entries(answer).map(([name, value]) => `${name === 'service' ? role(answer.cause).toLowerCase() : name} ${value}`);
+    say(byId('revealed'), '');
+    byId('revealed').append(...whole(`${named.join(', ')} (seed ${seed})`));
+    explain('revealed-explanation', explanation);
     await refresh();
   });
   refresh();
   setInterval(() => document.hidden || refresh(), SCORE_EVERY_MS);
 }
 
+/** Fills both choices of a cause: all can be guessed, but not all can be had everywhere. */
+function offer(mysteries) {
+  for (const { pick, about } of mysteries) ABOUT[pick] = about;
+  const choices = mysteries.map(({ pick, about }) => [pick, `${pick}: ${about}`]);
+  byId('guess-cause').append(...options(['', 'choose'], ...choices.filter(([pick]) => pick !== 'random')));
+  byId('new-cause').append(...options(['', 'as configured'], ...choices));
+  const impossible = mysteries.filter((mystery) => mystery.impossible);
+  for (const { pick } of impossible) byId('new-cause').querySelector(`[value="${pick}"]`).disabled = true;
+  byId('impossible').append(...impossible.map((mystery) => element('li', { 'data-pick': mystery.pick }, `Not here: ${mystery.impossible}.`)));
+  byId('impossible').hidden = impossible.length === 0;
+}
+
 const team = () => byId('team').value.trim();
+const role = (cause) => ROLES[cause] ?? 'Service';
+
+/** Shows why the answer is what it is; without a text, nothing. */
+function explain(place, text = '') {
+  byId(place).replaceChildren(...whole(text));
+  byId(place).hidden = text === '';
+}
 
 function onSubmit(form, button, place, work) {
   byId(form).addEventListener('submit', (event) => {
@@ -83,6 +109,7 @@ function names() {
 }
 
 function showFields() {
+  byId('guess-service-label').textContent = role(byId('guess-cause').value);
   for (const label of document.querySelectorAll('#guess [data-field]')) label.hidden = !names().includes(label.dataset.field);
 }
 
@@ -91,14 +118,17 @@ async function guess() {
   const graded = await post('guess', { team: team(), cause: byId('guess-cause').value, ...named });
   const guesses = graded.guesses === 1 ? 'guess' : 'guesses';
   say(byId('verdict'), `${graded.message} ${count(graded.guesses)} ${guesses}, ${duration(graded.seconds)}.`, graded.verdict);
+  explain('explanation', graded.explanation);
   await refresh();
 }
 
 async function hint() {
   const told = await post('hint', { team: team() });
   const list = byId('hints');
-  const services = (told.services ?? []).flatMap((service) => [' ', element('span', { class: 'service' }, service)]);
-  const line = element('li', { 'data-hint': told.hint }, `Hint ${told.hint} of ${told.of}: ${told.text}`, ...services);
+  const pairs = (told.pairs ?? []).map(({ service, callee }) => `${service} → ${callee}`);
+  const candidates = [...(told.services ?? []), ...pairs, ...(told.customers ?? [])];
+  const named = candidates.flatMap((name) => [' ', element('span', { class: 'candidate' }, name)]);
+  const line = element('li', { 'data-hint': told.hint }, `Hint ${told.hint} of ${told.of}: ${told.text}`, ...named);
   const old = list.querySelector(`[data-hint="${told.hint}"]`);
   if (old) old.replaceWith(line);
   else list.append(line);
@@ -118,7 +148,7 @@ async function refresh() {
 
 function show({ mystery: number, cause, seconds, teams }) {
   byId('mystery-number').textContent = number;
-  const hides = HIDES[cause ?? 'random'] ?? `Somewhere hides one fault: ${cause}.`;
+  const hides = HIDES[cause ?? 'random'] ?? `Somewhere hides one fault, ${cause}: ${ABOUT[cause]}.`;
   const minutes = Math.floor(seconds / 60);
   byId('mystery-cause').textContent = `${hides} This mystery has been running for ${minutes < 1 ? 'less than a minute' : `${count(minutes)} min`}.`;
   if (number !== mystery) {
@@ -135,7 +165,10 @@ function show({ mystery: number, cause, seconds, teams }) {
 /** What was said belongs to the mystery before. */
 function forget(number) {
   say(byId('verdict'), `Mystery ${number} has begun.`);
+  explain('explanation');
   say(byId('revealed'), '');
+  explain('revealed-explanation');
+  say(byId('begun'), '');
   // Every service is back at v1.
   say(byId('redeployed'), '');
   byId('hints').replaceChildren();
