@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum as _};
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use serde::{Serialize, Serializer};
 use url::Url;
 
@@ -44,6 +45,8 @@ pub enum Command {
     Up(Up),
     /// Make many calls through the frontend's buttons and measure them
     Load(Load),
+    /// Read traces and say what is wrong: suspects, with evidence
+    Diagnose(Diagnose),
     /// Say what is wrong, and hear whether you are right
     Guess(Guess),
     /// Give up: be told what is wrong, and the seed
@@ -264,6 +267,58 @@ pub struct Load {
     pub json: bool,
 }
 
+/// Read traces and say what is wrong: suspects, with evidence.
+///
+/// The traces may be anybody's. Without --file they come from a Jaeger query API, by default the one that `tracelab up` has
+/// inside. Exit code 1 says that there was no trace to read.
+#[derive(Debug, Args, Serialize)]
+pub struct Diagnose {
+    /// Base URL of the Jaeger query API [default: http://127.0.0.1:16686]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger: Option<Url>,
+    /// Only traces that this service takes part in (repeatable) [default: all]
+    #[arg(long, conflicts_with = "file")]
+    #[serde(skip)]
+    pub service: Vec<String>,
+    /// How far back from --end, for example 15m, 2h or 1d
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lookback, conflicts_with_all = ["file", "start"])]
+    #[serde(skip)]
+    pub lookback: SignedDuration,
+    /// Traces from this time on, for example 2026-11-01T12:00:00Z [default: --lookback before --end]
+    #[arg(long, value_name = "TIME", conflicts_with = "file")]
+    #[serde(skip)]
+    pub start: Option<Timestamp>,
+    /// Traces up to this time [default: now]
+    #[arg(long, value_name = "TIME", conflicts_with = "file")]
+    #[serde(skip)]
+    pub end: Option<Timestamp>,
+    /// Stop reading after about so many traces, the newest first
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    #[serde(skip)]
+    pub limit: u64,
+    /// Read this file instead, or - for stdin: Jaeger's JSON or OTLP's, gzip or not (repeatable)
+    #[arg(long, value_name = "PATH")]
+    #[serde(skip)]
+    pub file: Vec<PathBuf>,
+    /// Compare with better times: a file, or START..END to read from --jaeger
+    #[arg(long, value_name = "FILE|START..END")]
+    #[serde(skip)]
+    pub baseline: Option<String>,
+    /// Where links to traces lead [default: --jaeger]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger_links: Option<Url>,
+    /// Print the result as JSON
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+    /// Write a report for the browser to this file, which needs nothing else
+    #[arg(long, value_name = "PATH")]
+    #[serde(skip)]
+    pub html: Option<PathBuf>,
+}
+
 #[derive(Debug, Args, Serialize)]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["service", "callee", "cause", "customer", "nothing"]))]
 pub struct Guess {
@@ -478,6 +533,13 @@ fn baggage(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.trim().to_owned())),
         _ => Err("it should look like tier=gold".to_owned()),
     }
+}
+
+/// A positive time; a day has 24 hours.
+fn lookback(text: &str) -> Result<SignedDuration, String> {
+    let span: Span = text.parse().map_err(|_| "it should look like 15m, 2h or 1d".to_owned())?;
+    let time = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|error| error.to_string())?;
+    if time.is_positive() { Ok(time) } else { Err("it must be more than nothing".to_owned()) }
 }
 
 fn secret(text: &str) -> Result<Secret, String> {

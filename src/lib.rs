@@ -11,6 +11,7 @@ pub mod config;
 pub mod diagnose;
 pub mod exit;
 pub mod frontend;
+pub mod jaeger;
 pub mod load;
 pub mod mystery;
 pub mod outbound;

@@ -2,6 +2,7 @@
 
 mod backend;
 mod client;
+mod diagnose;
 mod frontend;
 mod guess;
 mod healthcheck;
@@ -35,6 +36,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Up(flags) => server_runtime()?.block_on(up::run(Config::load_up(file, &flags)?, flags.json)),
         Command::Load(flags) => server_runtime()?.block_on(load::run(Config::load_without_telemetry(file, &flags)?, flags)),
+        Command::Diagnose(flags) => server_runtime()?.block_on(diagnose::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Guess(flags) => small_runtime()?.block_on(guess::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Reveal(flags) => small_runtime()?.block_on(reveal::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Mystery(flags) => small_runtime()?.block_on(mystery::run(Config::load_without_telemetry(file, &flags)?, flags)),

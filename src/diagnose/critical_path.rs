@@ -199,6 +199,9 @@ impl Walker {
 mod tests {
     use std::collections::BTreeSet;
 
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
     use crate::diagnose::model::{Builder, NewSpan, Resource, Traces};
 
@@ -353,6 +356,26 @@ mod tests {
             assert_eq!(of_span.iter().sum::<u64>(), traces.of(0)[0].duration());
             let seen: BTreeSet<u32> = path.iter().map(|one| one.span).collect();
             assert_eq!(seen.len() as u64, MANY);
+        }
+    }
+
+    #[test]
+    fn whatever_the_spans_a_path_has_no_gap_and_no_overlap() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for _ in 0..3000 {
+            let count = rng.random_range(1..30_usize);
+            let names: Vec<String> = (1..=count).map(|at| format!("{at:x}")).collect();
+            let spans: Vec<_> = (0..count)
+                .map(|at| {
+                    let parent = if at == 0 { "" } else { names[rng.random_range(0..at)].as_str() };
+                    let start = rng.random_range(0..300);
+                    (names[at].as_str(), parent, start, start + rng.random_range(0..300))
+                })
+                .collect();
+            for rule in [Rule::Crisp, Rule::JaegerUi] {
+                // It checks what holds for every path.
+                path(&spans, rule);
+            }
         }
     }
 }

@@ -5,9 +5,14 @@
 //! `evidence` → `suspects` → `report`.
 
 pub mod critical_path;
+pub mod effect;
 pub mod evidence;
+pub mod figures;
 pub mod model;
+pub mod profile;
 pub mod read;
+pub mod repair;
+pub mod report;
 pub mod tree;
 
 use serde::Serialize;

@@ -3,7 +3,7 @@
 //! Readers (`read`) push spans into a [`Builder`] in whatever order they come; [`Builder::finish`] groups them into traces, links
 //! parents, and leaves out what is no span, counting it by reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher as _;
 use std::ops::Range;
 
@@ -278,6 +278,18 @@ struct Answer {
     /// What was left out and noted before.
     counts: (BTreeMap<&'static str, u64>, BTreeMap<&'static str, u64>),
     seen: FxHashSet<u32>,
+    starts: Option<(u64, u64)>,
+}
+
+/// What an answer brought.
+#[derive(Clone, Debug, Default)]
+pub struct Answered {
+    /// How many traces, met before or not.
+    pub traces: usize,
+    /// Those that were not met before.
+    pub new: Vec<TraceId>,
+    /// The earliest and the latest start of a span, in nanoseconds since the epoch.
+    pub starts: Option<(u64, u64)>,
 }
 
 impl Builder {
@@ -352,6 +364,8 @@ impl Builder {
         let trace = self.trace(TraceId(number(trace_id)));
         if let Some(answer) = &mut self.answer {
             answer.seen.insert(trace);
+            let (earliest, latest) = answer.starts.unwrap_or((start, start));
+            answer.starts = Some((earliest.min(start), latest.max(start)));
             if (trace as usize) < answer.ids {
                 return;
             }
@@ -399,13 +413,27 @@ impl Builder {
             attributes: self.traces.attributes.len(),
             counts: (self.traces.left_out.clone(), self.traces.noted.clone()),
             seen: FxHashSet::default(),
+            starts: None,
         });
     }
 
-    /// Keeps what the answer brought, or forgets it as if it had not come; says how many traces it held and how many of them were new.
-    pub fn end_answer(&mut self, keep: bool) -> (usize, usize) {
-        let Some(answer) = self.answer.take() else { return (0, 0) };
-        let new = self.ids.len() - answer.ids;
+    /// How many traces the answer held so far, met before or not.
+    pub fn answer_size(&self) -> usize {
+        self.answer.as_ref().map_or(0, |answer| answer.seen.len())
+    }
+
+    /// The services of the spans without a parent that the answer brought.
+    pub fn answered_roots(&self) -> Vec<String> {
+        let first = self.answer.as_ref().map_or(self.pending.len(), |answer| answer.pending);
+        let roots = self.pending[first..].iter().filter(|pending| pending.parent == 0);
+        let services: BTreeSet<Text> = roots.map(|root| self.traces.service(&root.span)).collect();
+        services.into_iter().map(|service| self.traces.texts.get(service).to_owned()).collect()
+    }
+
+    /// Keeps what the answer brought, or forgets it as if it had not come.
+    pub fn end_answer(&mut self, keep: bool) -> Answered {
+        let Some(answer) = self.answer.take() else { return Answered::default() };
+        let new = self.ids[answer.ids..].to_vec();
         if !keep {
             for id in self.ids.drain(answer.ids..) {
                 self.numbers.remove(&id);
@@ -415,7 +443,12 @@ impl Builder {
             self.traces.attributes.truncate(answer.attributes);
             (self.traces.left_out, self.traces.noted) = answer.counts;
         }
-        (answer.seen.len(), new)
+        Answered { traces: answer.seen.len(), new, starts: answer.starts }
+    }
+
+    /// Did a span of this trace come?
+    pub fn knows(&self, trace: TraceId) -> bool {
+        self.numbers.contains_key(&trace)
     }
 
     fn trace(&mut self, id: TraceId) -> u32 {
@@ -736,5 +769,98 @@ mod tests {
             }
             assert_ne!(matches!(span.parent, Parent::Span(_)), true, "every way ends");
         }
+    }
+
+    fn push(builder: &mut Builder, trace: &str, id: &str, parent: &str, kind: Kind, (start, duration): (u64, i64), resource: u32) {
+        let (trace_id, span_id, parent_id, operation) = (trace, id, parent, "o");
+        let new = NewSpan { trace_id, span_id, parent_id, operation, start, duration, resource, kind, ..NewSpan::default() };
+        builder.push(new);
+    }
+
+    /// As Zipkin's instrumentation has it.
+    #[test]
+    fn both_ends_of_a_call_may_have_one_id() {
+        let mut builder = Builder::default();
+        let resources: Vec<u32> = ["caller", "called"]
+            .map(|name| {
+                let service = builder.text(name);
+                builder.resource(Resource { service, attributes: vec![] })
+            })
+            .to_vec();
+        push(&mut builder, "1", "b", "a", Kind::Server, (20, 50), resources[1]);
+        push(&mut builder, "1", "a", "", Kind::Server, (0, 100), resources[0]);
+        push(&mut builder, "1", "b", "a", Kind::Client, (10, 80), resources[0]);
+        push(&mut builder, "1", "c", "b", Kind::Client, (30, 10), resources[1]);
+        push(&mut builder, "1", "d", "b", Kind::Internal, (12, 3), resources[0]);
+        push(&mut builder, "1", "b", "a", Kind::Server, (20, 50), resources[1]);
+        push(&mut builder, "1", "b", "a", Kind::Server, (21, 9), resources[1]);
+        let traces = builder.finish();
+        let found: Vec<_> = traces.of(0).iter().map(|span| (span.id, span.kind, span.parent)).collect();
+        let expected = [
+            (10, Kind::Server, Parent::Root),
+            (11, Kind::Client, Parent::Span(0)),
+            (13, Kind::Internal, Parent::Span(1)),
+            (11, Kind::Server, Parent::Span(1)),
+            (12, Kind::Client, Parent::Span(3)),
+        ];
+        assert_eq!(found, expected);
+        let left_out: Vec<_> = traces.left_out.into_iter().collect();
+        assert_eq!(left_out, [("duplicate span", 1), ("span with the id of another span", 1)]);
+    }
+
+    #[test]
+    fn traces_keep_the_order_in_which_they_came_however_their_spans_are_mixed() {
+        let mut builder = Builder::default();
+        let service = builder.text("s");
+        let resource = builder.resource(Resource { service, attributes: vec![] });
+        for at in 0..1_000_u64 {
+            let trace = format!("{:x}", 1 + (at * 7) % 10);
+            push(&mut builder, &trace, &format!("{:x}", at + 1), "", Kind::Unspecified, (1_000 - at, 1), resource);
+        }
+        let traces = builder.finish();
+        let ids: Vec<_> = (0..traces.len()).map(|trace| traces.id(trace).0).collect();
+        assert_eq!(ids, [1, 8, 5, 2, 9, 6, 3, 10, 7, 4]);
+        for trace in 0..10 {
+            assert_eq!(traces.of(trace).len(), 100);
+            assert!(traces.of(trace).is_sorted_by_key(|span| span.start));
+        }
+    }
+
+    #[test]
+    fn spans_of_the_future_are_left_out() {
+        let mut builder = Builder::until(1_000);
+        let service = builder.text("s");
+        let resource = builder.resource(Resource { service, attributes: vec![] });
+        for (id, start) in [("a", 999), ("b", 1_000 + AHEAD), ("c", 1_001 + AHEAD), ("d", u64::MAX)] {
+            push(&mut builder, "1", id, "", Kind::Unspecified, (start, 0), resource);
+        }
+        let traces = builder.finish();
+        assert_eq!((traces.span_count(), traces.left_out.get("span of the future")), (2, Some(&2)));
+    }
+
+    #[test]
+    fn what_an_answer_repeats_is_passed_over_and_what_it_lost_is_forgotten() {
+        let mut builder = Builder::default();
+        let service = builder.text("s");
+        let resource = builder.resource(Resource { service, attributes: vec![] });
+        let one = |builder: &mut Builder, trace: &str, id: &str| push(builder, trace, id, "", Kind::Unspecified, (5, 1), resource);
+        builder.begin_answer();
+        one(&mut builder, "1", "a");
+        one(&mut builder, "2", "a");
+        builder.leave_out("x");
+        builder.end_answer(false);
+        assert!(builder.pushed() == 0 && !builder.knows(TraceId(1)));
+        builder.begin_answer();
+        one(&mut builder, "1", "a");
+        one(&mut builder, "1", "b");
+        assert_eq!(builder.answered_roots(), ["s"]);
+        assert_eq!(builder.end_answer(true).new, [TraceId(1)]);
+        builder.begin_answer();
+        one(&mut builder, "1", "a");
+        one(&mut builder, "3", "a");
+        let answered = builder.end_answer(true);
+        assert_eq!((answered.traces, answered.new, answered.starts), (2, vec![TraceId(3)], Some((5, 5))));
+        let traces = builder.finish();
+        assert_eq!((traces.len(), traces.span_count(), traces.left_out.len()), (2, 3, 0));
     }
 }

@@ -142,17 +142,36 @@ mod tests {
     #[test]
     fn how_strong_the_fault_is_stands_in_the_explanation() {
         let topology = Topology::new(3, 6, Route::Random).unwrap();
-        for seed in 0..30 {
-            for (cause, expected) in [
-                (Cause::Sleep, vec!["00 ms", "10 ms", "20 ms", "30 ms", "40 ms", "50 ms", "60 ms", "70 ms", "80 ms", "90 ms"]),
-                (Cause::RareSleep, vec![" on about 2 % of its requests"]),
-                (Cause::Failure, vec![" % of its requests"]),
-            ] {
-                let text = explain(&draw(seed, cause, topology, 1.0).unwrap());
-                assert!(expected.iter().any(|part| text.contains(part)), "{text}");
-            }
+        for &cause in Cause::value_variants() {
+            let mystery = draw(7, cause, topology, 1.0).unwrap();
+            let expected = match mystery.fault() {
+                Some(Fault::Sleep { delay } | Fault::Network { delay, .. }) => vec![time(*delay)],
+                Some(Fault::RareSleep { delay, share } | Fault::Customer { delay, share, .. }) => {
+                    vec![time(*delay), percent(*share)]
+                }
+                Some(Fault::Failure { share }) => vec![percent(*share)],
+                Some(Fault::Contention { hold }) => vec![time(*hold)],
+                Some(Fault::KeyByKey) => vec![format!("{} keys", mystery.redis_keys())],
+                Some(Fault::Spoil | Fault::LostContext) | None => Vec::new(),
+            };
+            let text = explain(&mystery);
+            assert!(expected.iter().all(|part| text.contains(part)), "{expected:?}: {text}");
         }
         assert_eq!(time(Delay { median_ms: 434.4, sigma: 0.0 }), "430 ms");
         assert_eq!(time(Delay { median_ms: 21.7, sigma: 0.0 }), "22 ms");
+    }
+
+    #[test]
+    fn what_the_spoilt_requests_suffered_is_told_as_it_was() {
+        let topology = Topology::new(3, 6, Route::All).unwrap();
+        for seed in 0..30 {
+            let mystery = draw(seed, Cause::Upstream, topology, 1.0).unwrap();
+            let expected = match mystery.suffering() {
+                Some((layer, Spoiled::Slow { delay })) => format!("took about {} longer in layer {layer}", time(delay)),
+                Some((layer, Spoiled::Fails)) => format!("failed in layer {layer}"),
+                None => panic!("nobody suffers"),
+            };
+            assert!(explain(&mystery).contains(&expected), "{expected}");
+        }
     }
 }

@@ -177,7 +177,7 @@ impl Game {
         };
         start(redis, state.pick).await?;
         if let Some(note) = left_out(state.pick, redis) {
-            info!("{note}");
+            info!(note, "random does not draw everything");
         }
         if let Some(store) = &store {
             // Now, not at the first guess, is the time to find out that the directory is read-only.

@@ -11,7 +11,7 @@ use std::ops::Range;
 use serde::Deserialize;
 
 use super::stream::{Broken, Element, Stream};
-use super::value::{Plain, Str, Whole};
+use super::value::{List, Plain, Str, Whole};
 use super::{Reader, concluded, kind_named};
 use crate::diagnose::model::{Kind, NewSpan, Resource, Status};
 
@@ -28,13 +28,13 @@ struct Span<'a> {
     #[serde(borrow, default)]
     operation_name: Str<'a>,
     #[serde(borrow, default)]
-    references: Option<Vec<Reference<'a>>>,
+    references: List<Reference<'a>>,
     #[serde(default)]
     start_time: Option<Whole>,
     #[serde(default)]
     duration: Whole,
     #[serde(borrow, default)]
-    tags: Option<Vec<Tag<'a>>>,
+    tags: List<Tag<'a>>,
     #[serde(borrow, default, rename = "processID")]
     process_id: Str<'a>,
     /// Where a single span carries it instead.
@@ -67,7 +67,7 @@ struct Process<'a> {
     #[serde(borrow, default)]
     service_name: Str<'a>,
     #[serde(borrow, default)]
-    tags: Option<Vec<Tag<'a>>>,
+    tags: List<Tag<'a>>,
 }
 
 struct Spans;
@@ -119,7 +119,8 @@ impl Reader<'_> {
     /// All of a trace came, or all that will.
     pub(super) fn close(&mut self, open: &Open, whole: bool) {
         let Some(range) = open.range.clone() else { return };
-        if !whole && open.processes.iter().all(Option::is_none) {
+        // Part of a trace would pass for a fast one.
+        if !whole {
             return self.cut_off(range.start);
         }
         let nameless = self.nameless();
@@ -149,7 +150,7 @@ impl Reader<'_> {
             return self.nameless();
         }
         self.attributes.clear();
-        for Tag { key, value } in process.tags.iter().flatten() {
+        for Tag { key, value } in &process.tags.0 {
             if let Some(text) = value.0.text(&mut self.scratch) {
                 self.attributes.extend(self.builder.attribute(key, text));
             }
@@ -169,7 +170,7 @@ impl Reader<'_> {
         };
         self.attributes.clear();
         let (mut kind, mut stated, mut http_status) = (Kind::Unspecified, Status::Unset, None);
-        for Tag { key, value: Plain(value) } in span.tags.iter().flatten() {
+        for Tag { key, value: Plain(value) } in &span.tags.0 {
             let Some(text) = value.text(&mut self.scratch) else { continue };
             match &**key {
                 "span.kind" => kind = kind_named(text),
@@ -213,7 +214,7 @@ impl Reader<'_> {
 }
 
 fn parent<'a>(span: &'a Span<'_>) -> &'a str {
-    let references = || span.references.iter().flatten().filter(|to| to.trace_id.0.is_empty() || to.trace_id == span.trace_id);
+    let references = || span.references.0.iter().filter(|to| to.trace_id.0.is_empty() || to.trace_id == span.trace_id);
     let child_of = references().find(|to| to.ref_type.0 == "CHILD_OF");
     match child_of.or_else(|| references().find(|to| to.ref_type.0 == "FOLLOWS_FROM")) {
         Some(reference) => &reference.span_id.0,

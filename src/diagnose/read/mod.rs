@@ -62,10 +62,19 @@ pub struct Outcome {
 /// # Errors
 /// It is not there, is a directory, or holds no traces.
 pub fn file(path: &Path, builder: &mut Builder) -> Result<Outcome, ReadError> {
+    file_through(path, builder, |file| file)
+}
+
+/// Reads a file through what `wrap` makes of it, for example a progress bar.
+///
+/// # Errors
+/// As [`file`].
+pub fn file_through<R: Read>(path: &Path, builder: &mut Builder, wrap: impl FnOnce(File) -> R) -> Result<Outcome, ReadError> {
+    // Opening a directory works, and reading it says only which number the error has.
     if path.is_dir() {
         return Err(io::Error::from(io::ErrorKind::IsADirectory).into());
     }
-    json(File::open(path)?, builder)
+    json(wrap(File::open(path)?), builder)
 }
 
 /// Reads traces in Jaeger's JSON; as [`json`], which finds out for itself which format it is.
@@ -99,15 +108,9 @@ pub fn json(mut input: impl Read, builder: &mut Builder) -> Result<Outcome, Read
 fn plain(input: impl Read, builder: &mut Builder) -> Result<Outcome, ReadError> {
     let mut stream = Stream::new(input);
     // A byte order mark, as Windows likes to write it.
-    if stream.look(3).is_ok_and(|bytes| bytes == b"\xef\xbb\xbf") {
-        stream.advance(3);
-    }
-    match stream.peek() {
+    match stream.skip_text("\u{feff}").and_then(|_| stream.peek()) {
         Ok(Some(b'{' | b'[')) => {}
-        Ok(Some(_)) => {
-            let start = stream.look(20).map(String::from_utf8_lossy).unwrap_or_default();
-            return Err(ReadError::NotJson(format!("it begins with {start:?}")));
-        }
+        Ok(Some(_)) => return Err(ReadError::NotJson(format!("it begins with {:?}", stream.next_text(20)))),
         Ok(None) => return Err(ReadError::Empty),
         Err(Broken::Input { error, .. }) => return Err(error.into()),
         Err(broken) => return Err(ReadError::NotJson(broken.to_string())),
@@ -266,3 +269,6 @@ struct Refusal {
     #[serde(alias = "msg", default)]
     message: String,
 }
+
+#[cfg(test)]
+mod tests;

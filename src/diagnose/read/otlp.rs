@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::stream::{Broken, Element, Stream};
-use super::value::{KeyValue, Plain, Scalar, Str, Whole};
+use super::value::{KeyValue, List, Plain, Scalar, Str, Whole};
 use super::{Reader, concluded, kind_named};
 use crate::diagnose::model::{Kind, NewSpan, Resource, Status};
 
@@ -29,7 +29,7 @@ enum Field {
 #[derive(Deserialize)]
 struct NewResource<'a> {
     #[serde(borrow, default)]
-    attributes: Option<Vec<KeyValue<'a>>>,
+    attributes: List<KeyValue<'a>>,
 }
 
 struct Resources;
@@ -56,9 +56,20 @@ struct Span<'a> {
     #[serde(default)]
     end_time_unix_nano: Whole,
     #[serde(borrow, default)]
-    attributes: Option<Vec<KeyValue<'a>>>,
+    attributes: List<KeyValue<'a>>,
+    #[serde(borrow, default)]
+    links: List<Link<'a>>,
     #[serde(borrow, default)]
     status: Option<NewStatus<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Link<'a> {
+    #[serde(borrow, default)]
+    trace_id: Str<'a>,
+    #[serde(borrow, default)]
+    span_id: Str<'a>,
 }
 
 #[derive(Deserialize)]
@@ -108,7 +119,7 @@ impl Reader<'_> {
     fn resource(&mut self, found: &NewResource<'_>) -> u32 {
         let mut service = None;
         self.attributes.clear();
-        for KeyValue { key, value } in found.attributes.iter().flatten() {
+        for KeyValue { key, value } in &found.attributes.0 {
             let Some(text) = value.0.text(&mut self.scratch) else { continue };
             if key == "service.name" {
                 service = Some(self.builder.text(text));
@@ -134,7 +145,7 @@ impl Reader<'_> {
     fn push_otlp(&mut self, span: &Span<'_>) {
         self.attributes.clear();
         let mut http_status = None;
-        for KeyValue { key, value } in span.attributes.iter().flatten() {
+        for KeyValue { key, value } in &span.attributes.0 {
             if super::is_http_status(key) {
                 http_status = value.0.number();
             } else if key == "@jaeger@warnings" {
@@ -158,7 +169,15 @@ impl Reader<'_> {
             }
         });
         let Some((start, duration)) = self.nanoseconds(span.start_time_unix_nano, span.end_time_unix_nano) else { return };
-        let (trace_id, span_id, parent_id) = (id(&span.trace_id), id(&span.span_id), id(&span.parent_span_id));
+        // A link inside the trace is what Jaeger's JSON has as `FOLLOWS_FROM`; see there.
+        let parent = match &span.parent_span_id {
+            none if none.0.is_empty() => {
+                let mut links = span.links.0.iter();
+                links.find(|link| link.trace_id == span.trace_id).map_or(none, |link| &link.span_id)
+            }
+            parent => parent,
+        };
+        let (trace_id, span_id, parent_id) = (id(&span.trace_id), id(&span.span_id), id(parent));
         let new = NewSpan {
             trace_id: &trace_id,
             span_id: &span_id,

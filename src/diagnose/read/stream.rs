@@ -1,7 +1,7 @@
 //! A JSON document piece by piece: its frame is walked here, the elements inside are serde's.
 //!
-//! serde_json reads a slice four times as fast as it reads a stream, and texts of a slice need not be copied. So a window of the
-//! input is kept, an element is read from it as a slice, and one that the window cuts is read again once more of the input is in.
+//! serde_json reads a text in memory four times as fast as a stream, and what it finds there need not be copied. So a window of the
+//! input is kept, an element is read from it, and one that the window cuts is read again once more of the input is in.
 //! Memory is bounded by the largest element, not by the input.
 
 use std::io::{self, Read};
@@ -11,7 +11,8 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
-/// The window's usual size.
+/// The window's first size, and its usual one where the input is larger.
+const FIRST: usize = 1 << 16;
 const WINDOW: usize = 1 << 20;
 /// An element that is larger is no span: reading it would only take memory.
 const LARGEST: usize = 64 << 20;
@@ -41,10 +42,11 @@ impl<T: DeserializeOwned> Element for Plain<T> {
 
 pub(super) struct Stream<R> {
     input: R,
-    window: Vec<u8>,
-    /// What of the window is not read yet.
+    window: String,
+    /// The bytes after it, which begin a character that is not in yet.
+    begun: Vec<u8>,
+    /// What of the window is not read yet begins there.
     at: usize,
-    end: usize,
     /// Bytes of the input before the window.
     before: u64,
     ended: bool,
@@ -62,33 +64,35 @@ enum Attempt {
 
 impl<R: Read> Stream<R> {
     pub fn new(input: R) -> Self {
-        Self { input, window: Vec::new(), at: 0, end: 0, before: 0, ended: false, failed: None }
+        Self { input, window: String::new(), begun: Vec::new(), at: 0, before: 0, ended: false, failed: None }
     }
 
     /// The next byte that is no white space, which is not taken; none at the end.
     pub fn peek(&mut self) -> Result<Option<u8>, Broken> {
         loop {
-            let rest = &self.window[self.at..self.end];
+            let rest = &self.window.as_bytes()[self.at..];
             if let Some(skip) = rest.iter().position(|byte| !byte.is_ascii_whitespace()) {
                 self.at += skip;
-                return Ok(Some(self.window[self.at]));
+                return Ok(Some(rest[skip]));
             }
-            self.at = self.end;
+            self.at = self.window.len();
             if !self.fill()? {
                 return if self.failed.is_some() { Err(self.cut()) } else { Ok(None) };
             }
         }
     }
 
-    /// The first bytes that were not taken, as many as there are.
-    pub fn look(&mut self, bytes: usize) -> Result<&[u8], Broken> {
-        while self.end - self.at < bytes && self.fill()? {}
-        Ok(&self.window[self.at..self.end.min(self.at + bytes)])
+    /// Passes over this text if it is the next, and says whether it was.
+    pub fn skip_text(&mut self, text: &str) -> Result<bool, Broken> {
+        while self.window.len() - self.at < text.len() && self.fill()? {}
+        let found = self.window[self.at..].starts_with(text);
+        self.at += if found { text.len() } else { 0 };
+        Ok(found)
     }
 
-    /// Takes bytes that [`Stream::look`] showed.
-    pub fn advance(&mut self, bytes: usize) {
-        self.at = (self.at + bytes).min(self.end);
+    /// What is next, at most so many characters of it.
+    pub fn next_text(&self, characters: usize) -> String {
+        self.window[self.at..].chars().take(characters).collect()
     }
 
     /// Hands the next element to `take`.
@@ -118,7 +122,7 @@ impl<R: Read> Stream<R> {
         }
     }
 
-    /// Passes over the next value. Texts in it may be no UTF-8, and it may be as deep as it likes.
+    /// Passes over the next value, which may be as deep as it likes.
     pub fn skip(&mut self) -> Result<(), Broken> {
         loop {
             match self.attempt::<IgnoredAny>(|_| {}) {
@@ -139,12 +143,12 @@ impl<R: Read> Stream<R> {
 
     /// Reads one value from what of the window is not read yet.
     fn attempt<'s, T: Deserialize<'s>>(&'s self, take: impl FnOnce(T)) -> Attempt {
-        let mut values = serde_json::Deserializer::from_slice(&self.window[self.at..self.end]).into_iter::<T>();
+        let mut values = serde_json::Deserializer::from_str(&self.window[self.at..]).into_iter::<T>();
         match values.next() {
             Some(Ok(value)) => {
                 let end = self.at + values.byte_offset();
                 // A number goes on as long as digits come.
-                if end == self.end && !self.ended && self.window[end - 1].is_ascii_alphanumeric() {
+                if end == self.window.len() && !self.ended && self.window.ends_with(|last: char| last.is_ascii_alphanumeric()) {
                     return Attempt::Cut;
                 }
                 take(value);
@@ -230,11 +234,10 @@ impl<R: Read> Stream<R> {
     }
 
     fn cut(&mut self) -> Broken {
+        let at = self.before + self.window.len() as u64;
         match self.failed.take() {
-            Some(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                Broken::Input { at: self.before + self.end as u64, error }
-            }
-            _ => Broken::Cut(self.before + self.end as u64),
+            Some(error) if error.kind() != io::ErrorKind::UnexpectedEof => Broken::Input { at, error },
+            _ => Broken::Cut(at),
         }
     }
 
@@ -250,35 +253,38 @@ impl<R: Read> Stream<R> {
         if self.ended {
             return Ok(false);
         }
-        if self.at > 0 {
-            self.window.copy_within(self.at..self.end, 0);
-            self.before += self.at as u64;
-            self.end -= self.at;
-            self.at = 0;
+        let (first, had) = (self.before == 0 && self.window.is_empty(), self.window.len() - self.at);
+        if had >= LARGEST {
+            return Err(self.broken(&format!("one value takes more than {} MiB", LARGEST >> 20)));
         }
-        if self.end == self.window.len() {
-            if self.end >= LARGEST {
-                return Err(self.broken(&format!("one value takes more than {} MiB", LARGEST >> 20)));
-            }
-            self.window.resize((self.end * 2).max(WINDOW), 0);
+        let mut bytes = std::mem::take(&mut self.window).into_bytes();
+        bytes.drain(..self.at);
+        self.before += self.at as u64;
+        self.at = 0;
+        bytes.append(&mut self.begun);
+        // As much as fits, since what is cut is read again; as much again where one value takes it all.
+        let more = if first { FIRST } else { WINDOW.saturating_sub(bytes.len()).max(bytes.len()) };
+        bytes.reserve_exact(more);
+        match self.input.by_ref().take(more as u64).read_to_end(&mut bytes) {
+            Ok(read) => self.ended = read < more,
+            Err(error) => (self.ended, self.failed) = (true, Some(error)),
         }
-        let had = self.end;
-        // As much as fits: a pipe gives little at a time, and what is cut is read again.
-        while self.end < self.window.len() {
-            match self.input.read(&mut self.window[self.end..]) {
-                Ok(0) => {
-                    self.ended = true;
-                    break;
-                }
-                Ok(read) => self.end += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.ended = true;
-                    self.failed = Some(error);
-                    break;
-                }
-            }
+        self.window = self.text(bytes);
+        Ok(self.window.len() > had)
+    }
+
+    /// What is no UTF-8 becomes `�`, as it would on a screen: for a name that is better than no span.
+    fn text(&mut self, bytes: Vec<u8>) -> String {
+        let error = match String::from_utf8(bytes) {
+            Ok(text) => return text,
+            Err(error) => error,
+        };
+        let valid = error.utf8_error().valid_up_to();
+        let cut = error.utf8_error().error_len().is_none() && !self.ended;
+        let mut bytes = error.into_bytes();
+        if cut {
+            self.begun = bytes.split_off(valid);
         }
-        Ok(self.end > had)
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 }

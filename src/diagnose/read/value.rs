@@ -59,10 +59,28 @@ impl<'de: 'a, 'a> Deserialize<'de> for Str<'a> {
     }
 }
 
+/// A list, empty where it is null.
+#[derive(Clone, Debug)]
+pub(super) struct List<T>(pub Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::deserialize(deserializer).map(|list| Self(list.unwrap_or_default()))
+    }
+}
+
 /// What an attribute is worth, as text.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Scalar<'a> {
     Text(Cow<'a, str>),
+    /// A number that came as text.
+    Digits(Cow<'a, str>),
     Int(i64),
     Unsigned(u64),
     Float(f64),
@@ -76,7 +94,7 @@ impl Scalar<'_> {
     pub fn text<'s>(&'s self, scratch: &'s mut String) -> Option<&'s str> {
         scratch.clear();
         let written = match self {
-            Self::Text(text) => return Some(text),
+            Self::Text(text) | Self::Digits(text) => return Some(text),
             Self::Bool(value) => return Some(if *value { "true" } else { "false" }),
             Self::Nothing => return None,
             Self::Int(value) => write!(scratch, "{value}"),
@@ -90,7 +108,7 @@ impl Scalar<'_> {
         match self {
             Self::Int(value) => Some(*value),
             Self::Unsigned(value) => i64::try_from(*value).ok(),
-            Self::Text(text) => text.parse().ok(),
+            Self::Text(text) | Self::Digits(text) => text.parse().ok(),
             _ => None,
         }
     }
@@ -229,9 +247,11 @@ impl<'de> Visitor<'de> for AnyVisitor {
         let mut found = Scalar::Nothing;
         while let Some(of) = fields.next_key::<Type>()? {
             found = match of {
-                Type::StringValue | Type::BytesValue | Type::BoolValue | Type::DoubleValue | Type::IntValue => {
-                    fields.next_value::<Plain>()?.0
-                }
+                Type::StringValue | Type::BytesValue | Type::BoolValue => fields.next_value::<Plain>()?.0,
+                Type::IntValue | Type::DoubleValue => match fields.next_value::<Plain>()?.0 {
+                    Scalar::Text(text) => Scalar::Digits(text),
+                    number => number,
+                },
                 Type::ArrayValue => {
                     let list = fields.next_value::<Values>()?.values;
                     let items: Vec<String> = list.iter().map(|Any(item)| json(item)).collect();

@@ -1,0 +1,233 @@
+//! One question and its answer, in either API.
+
+use std::fmt;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::StatusCode;
+use serde::Deserialize;
+
+use super::{Client, JaegerError};
+use crate::outbound;
+
+/// Which of Jaeger's two HTTP APIs is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Api {
+    /// `/api/v3/…`, with OTLP JSON; services are optional in a search where the storage can do without.
+    V3,
+    /// `/api/…`, with Jaeger's own JSON; gone after 2.20.
+    Legacy,
+}
+
+impl fmt::Display for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V3 => "v3",
+            Self::Legacy => "legacy",
+        })
+    }
+}
+
+/// One search. Times are in microseconds since the epoch, both ends belong to it.
+#[derive(Clone, Debug)]
+pub(super) struct Search {
+    pub service: Option<String>,
+    pub start: u64,
+    pub end: u64,
+    pub depth: usize,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Traces(Vec<u8>),
+    Nothing,
+    /// Longer than what is taken at once.
+    TooLarge,
+    TooSlow,
+    /// The server did not do it: it said this.
+    Refused(StatusCode, String),
+    /// There is no such path.
+    NotServed,
+}
+
+#[derive(Deserialize)]
+struct Services {
+    /// Must be there, or anything would do; null where there is none.
+    #[serde(alias = "data", deserialize_with = "Option::deserialize")]
+    services: Option<Vec<String>>,
+}
+
+/// Errors of both APIs.
+#[derive(Deserialize)]
+struct Errors {
+    error: Option<Message>,
+    #[serde(default)]
+    errors: Option<Vec<Message>>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    #[serde(alias = "msg", default)]
+    message: String,
+}
+
+impl Client {
+    /// Finds out which API is there, and the names of all services.
+    ///
+    /// # Errors
+    /// Nobody answers, or what answers speaks neither API.
+    pub async fn connect(&self) -> Result<(Api, Vec<String>), JaegerError> {
+        let mut reasons = Vec::new();
+        for api in [Api::V3, Api::Legacy] {
+            match self.services(api).await? {
+                Ok(services) => return Ok((api, services)),
+                Err(reason) => reasons.push(reason),
+            }
+        }
+        Err(JaegerError::NotJaeger { base: self.base.clone(), reason: reasons.join(", ") })
+    }
+
+    /// The names of all services, or why this API is not there.
+    pub(super) async fn services(&self, api: Api) -> Result<Result<Vec<String>, String>, JaegerError> {
+        let path = match api {
+            Api::V3 => "/api/v3/services",
+            Api::Legacy => "/api/services",
+        };
+        let reason = match self.get(path).await? {
+            // An older Jaeger answers what it does not know with its page.
+            Answer::Traces(body) => match serde_json::from_slice::<Services>(&body) {
+                Ok(found) => {
+                    let mut services = found.services.unwrap_or_default();
+                    services.sort_unstable();
+                    return Ok(Ok(services));
+                }
+                Err(_) => format!("{path} is answered with {}", start_of(&body)),
+            },
+            Answer::Nothing | Answer::NotServed => format!("{path} is not found"),
+            Answer::TooLarge => format!("the answer to {path} is endless"),
+            Answer::TooSlow => {
+                let reason = format!("no answer to {path} within {} s", self.settings.answer.as_secs());
+                return Err(JaegerError::Unreachable { base: self.base.clone(), reason });
+            }
+            Answer::Refused(status, said) if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED => {
+                return Err(self.refused(path, status, &said));
+            }
+            Answer::Refused(status, said) => format!("{path}: {}", reason(status, &said)),
+        };
+        Ok(Err(reason))
+    }
+
+    pub(super) async fn search(&self, api: Api, search: &Search) -> Result<Answer, JaegerError> {
+        self.get(&path(api, search)).await
+    }
+
+    /// Asks until there is an answer that asking again would not change.
+    async fn get(&self, path: &str) -> Result<Answer, JaegerError> {
+        let mut pause = self.settings.pause;
+        let mut attempt = 1;
+        loop {
+            let last = attempt >= self.settings.attempts;
+            match self.ask(path).await {
+                Ok(Answer::Refused(status, _)) if is_busy(status) && !last => {}
+                Ok(answer) => return Ok(answer),
+                Err(error) if last || matches!(error, JaegerError::Unreachable { .. }) => return Err(error),
+                Err(_) => {}
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+            attempt += 1;
+        }
+    }
+
+    async fn ask(&self, path: &str) -> Result<Answer, JaegerError> {
+        let url = format!("{}{path}", self.base);
+        let mut response = match self.http.get(url).timeout(self.settings.answer).send().await {
+            Ok(response) => response,
+            Err(error) if error.is_timeout() && !error.is_connect() => return Ok(Answer::TooSlow),
+            Err(error) => {
+                return Err(JaegerError::Unreachable { base: self.base.clone(), reason: outbound::reason(error) });
+            }
+        };
+        let status = response.status();
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > self.settings.largest => return Ok(Answer::TooLarge),
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => return Ok(answer(status, body)),
+                Err(error) if error.is_timeout() => return Ok(Answer::TooSlow),
+                Err(error) => {
+                    let reason = format!("it breaks off after {} bytes ({})", body.len(), outbound::reason(error));
+                    return Err(JaegerError::Garbage { base: self.base.clone(), path: short(path), reason });
+                }
+            }
+        }
+    }
+
+    pub(super) fn refused(&self, path: &str, status: StatusCode, said: &str) -> JaegerError {
+        JaegerError::Refused { base: self.base.clone(), path: short(path), reason: reason(status, said) }
+    }
+}
+
+/// Somebody is too busy, or not there for the moment.
+fn is_busy(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+    )
+}
+
+fn answer(status: StatusCode, body: Vec<u8>) -> Answer {
+    let errors = serde_json::from_slice::<Errors>(&body).ok();
+    let said = errors.as_ref().and_then(|Errors { error, errors }| error.as_ref().or_else(|| errors.as_ref()?.first()));
+    match (status, said) {
+        // The legacy API answers 200 and says below what went wrong; traces may have come all the same.
+        (StatusCode::OK, _) => Answer::Traces(body),
+        // v3 says so of a search that finds nothing.
+        (StatusCode::NOT_FOUND, Some(_)) => Answer::Nothing,
+        (StatusCode::NOT_FOUND, None) => Answer::NotServed,
+        (status, Some(said)) => Answer::Refused(status, said.message.clone()),
+        (status, None) => Answer::Refused(status, start_of(&body)),
+    }
+}
+
+fn reason(status: StatusCode, said: &str) -> String {
+    if said.is_empty() { format!("it answers {status}") } else { format!("it answers {status}, saying {said:?}") }
+}
+
+/// Enough of an unexpected answer to know it by.
+pub(super) fn start_of(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(200)]);
+    let line = text.trim().lines().next().unwrap_or_default();
+    if line.is_empty() { "nothing".to_owned() } else { format!("{:?}", line.chars().take(60).collect::<String>()) }
+}
+
+/// A path without its parameters.
+pub(super) fn short(path: &str) -> String {
+    path.split('?').next().unwrap_or_default().to_owned()
+}
+
+/// Traces are asked for as they were recorded: the diagnosis mends clocks itself, and counts what it mends.
+pub(super) fn path(api: Api, search: &Search) -> String {
+    let Search { service, start, end, depth } = search;
+    let service = service.as_deref().map(|service| utf8_percent_encode(service, NON_ALPHANUMERIC).to_string());
+    match api {
+        Api::V3 => {
+            let service = service.map(|service| format!("query.serviceName={service}&")).unwrap_or_default();
+            let (start, end) = (time(*start), time(*end));
+            format!(
+                "/api/v3/traces?{service}query.startTimeMin={start}&query.startTimeMax={end}&query.searchDepth={depth}&query.rawTraces=true"
+            )
+        }
+        Api::Legacy => {
+            let service = service.unwrap_or_default();
+            format!("/api/traces?service={service}&start={start}&end={end}&limit={depth}&raw=true")
+        }
+    }
+}
+
+/// RFC 3339 in UTC, whose characters need no escape.
+fn time(microseconds: u64) -> String {
+    let time = i64::try_from(microseconds).ok().and_then(|time| jiff::Timestamp::from_microsecond(time).ok());
+    time.unwrap_or(jiff::Timestamp::MAX).to_string()
+}
