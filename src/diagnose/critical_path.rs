@@ -163,7 +163,7 @@ impl Walker {
             let kid = self.kids[visit.left];
             let taken = match visit.later {
                 None => true,
-                Some(later) if kid.end < later.start => true,
+                Some(later) if kid.end < later.start || rule == Rule::Crisp && kid.end == later.start => true,
                 Some(later) => rule == Rule::Crisp && self.nearly_before(kid, later, visit),
             };
             if taken {

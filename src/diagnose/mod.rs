@@ -13,11 +13,25 @@ pub mod profile;
 pub mod read;
 pub mod repair;
 pub mod report;
+pub mod suspects;
 pub mod tree;
 
 use serde::Serialize;
 
+pub use critical_path::Rule;
 pub use model::{TraceId, Traces};
+
+/// How to diagnose.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Which spans of a trace its time is charged to.
+    pub rule: Rule,
+}
+
+/// Asks what is wrong in `traces`; with a `baseline` of traces from better times, what has become worse.
+pub fn diagnose(traces: &Traces, baseline: Option<&Traces>, options: &Options) -> Diagnosis {
+    suspects::diagnose(traces, baseline, options)
+}
 
 /// What a diagnosis says.
 #[derive(Clone, Debug, Default)]

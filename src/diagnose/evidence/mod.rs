@@ -4,7 +4,8 @@
 //! the next service. Suspects are services, so visits are what is counted and compared; which span inside a visit took the time is
 //! for a reader of the trace. A **gap** is what a call to another service took beside the callee's own visit.
 //!
-//! Only time on the trace's critical path counts. What is slow, typical or suspicious is for `suspects` to say.
+//! Beside what a visit took stands how much of it was on the critical path of its trace: the first tells how the service fares, the
+//! second what that costs. What is slow, typical or suspicious is for `suspects` to say.
 
 mod failures;
 mod index;
@@ -13,7 +14,9 @@ mod visits;
 
 use rustc_hash::FxHashMap;
 
+use super::critical_path::Rule;
 use super::model::{Text, Traces};
+use super::repair::Repairs;
 pub use index::Index;
 
 /// In place of an index where there is none.
@@ -40,6 +43,8 @@ pub struct Evidence {
     pub by_place: Index,
     /// The gaps of each pair.
     pub by_pair: Index,
+    /// What had to be mended in the traces.
+    pub repairs: Repairs,
 }
 
 /// One request in one service. Times are nanoseconds.
@@ -52,8 +57,10 @@ pub struct Visit {
     pub parent: u32,
     pub service: u32,
     pub place: u32,
-    /// Time on the critical path in none of its calls.
+    /// Time in none of its calls, as far as its caller waited for it.
     pub own: u64,
+    /// Of that, on the critical path.
+    pub on_path: u64,
     /// Time on the critical path in calls to what sends no spans, such as a database.
     pub calls_out: u64,
     /// How many such calls it made, whether on the critical path or not.
@@ -61,6 +68,23 @@ pub struct Visit {
     /// The one of them made most often ([`NONE`]: it made none): a client span of it.
     pub call: u32,
     pub outcome: Outcome,
+}
+
+impl Visit {
+    /// One of which nothing is known yet.
+    const NEW: Self = Self {
+        trace: 0,
+        span: 0,
+        parent: NONE,
+        service: 0,
+        place: 0,
+        own: 0,
+        on_path: 0,
+        calls_out: 0,
+        calls: 0,
+        call: NONE,
+        outcome: Outcome::Fine,
+    };
 }
 
 /// How a visit ended, as far as the whole trace is concerned.
@@ -82,8 +106,10 @@ pub struct Gap {
     pub caller: u32,
     pub callee: u32,
     pub pair: u32,
-    /// Nanoseconds on the critical path that passed in the call but not in the callee.
+    /// Nanoseconds that passed in the call but not in the callee.
     pub time: u64,
+    /// Of that, on the critical path.
+    pub on_path: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -96,8 +122,8 @@ pub struct Trace {
 }
 
 impl Evidence {
-    pub fn gather(traces: &Traces) -> Self {
-        let mut evidence = visits::gather(traces);
+    pub fn gather(traces: &Traces, rule: Rule) -> Self {
+        let mut evidence = visits::gather(traces, rule);
         failures::mark(traces, &mut evidence);
         let Self { visits, gaps, services, places, pairs, .. } = &evidence;
         let by_service = Index::new(services.len(), visits.iter().map(|visit| visit.service));

@@ -1,12 +1,13 @@
 //! Cuts traces into visits, and charges each moment of a critical path to a visit or to the gap between two.
 
-use super::path::Path;
-use super::{Evidence, Gap, NONE, Numbers, Outcome, Trace, Visit};
+use super::path::{Own, Paths};
+use super::{Evidence, Gap, NONE, Numbers, Trace, Visit};
+use crate::diagnose::critical_path::Rule;
 use crate::diagnose::model::{Kind, Parent, Span, Text, Traces};
 
 /// All but who failed and the indexes.
-pub(super) fn gather(traces: &Traces) -> Evidence {
-    let mut gatherer = Gatherer { evidence: Evidence::default(), ..Gatherer::default() };
+pub(super) fn gather(traces: &Traces, rule: Rule) -> Evidence {
+    let mut gatherer = Gatherer { paths: Paths::new(traces, rule), ..Gatherer::default() };
     let service_names: Vec<Text> = traces.resources.iter().map(|resource| resource.service).collect();
     gatherer.resources =
         service_names.into_iter().map(|name| gatherer.numbers.services.of(name, &mut gatherer.evidence.services)).collect();
@@ -14,7 +15,7 @@ pub(super) fn gather(traces: &Traces) -> Evidence {
     for trace in 0..traces.len() {
         gatherer.trace(trace as u32, traces.range(trace).start as u32, traces.of(trace));
     }
-    gatherer.evidence
+    Evidence { repairs: gatherer.paths.repairs, ..gatherer.evidence }
 }
 
 #[derive(Default)]
@@ -23,7 +24,7 @@ struct Gatherer {
     numbers: AllNumbers,
     /// The service of each resource.
     resources: Vec<u32>,
-    path: Path,
+    paths: Paths,
     /// Of the spans of the trace at hand: the visit, and what else is to know before time can be charged.
     visit: Vec<u32>,
     children: Vec<Children>,
@@ -55,7 +56,7 @@ impl Gatherer {
             self.place(trace, first, spans, at);
         }
         self.count_children(spans);
-        self.path.walk(spans);
+        self.paths.walk(spans);
         for at in 0..spans.len() {
             self.charge(first, spans, at);
         }
@@ -90,8 +91,7 @@ impl Gatherer {
                     let place = self.numbers.places.of((service, span.operation), places);
                     let parent = parent.map_or(NONE, |parent| self.visit[parent]);
                     let span = first + at;
-                    let (own, calls_out, calls, call, outcome) = (0, 0, 0, NONE, Outcome::Fine);
-                    visits.push(Visit { trace, span, parent, service, place, own, calls_out, calls, call, outcome });
+                    visits.push(Visit { trace, span, parent, service, place, ..Visit::NEW });
                     visits.len() as u32 - 1
                 }
             };
@@ -122,15 +122,19 @@ impl Gatherer {
 
     /// Charges a span's time on the critical path.
     fn charge(&mut self, first: u32, spans: &[Span], at: usize) {
-        let (time, index) = (self.path.time[at], self.visit[at]);
+        let (Own { time, on_path }, index) = (self.paths.own(at), self.visit[at]);
         let children = self.children[at];
         let visits = &mut self.evidence.visits;
         let inner = visits[index as usize].span != first + at as u32;
         match waits(&spans[at], inner, children) {
-            Waits::No => visits[index as usize].own += time,
+            Waits::No => {
+                let visit = &mut visits[index as usize];
+                visit.own += time;
+                visit.on_path += on_path;
+            }
             Waits::Unanswered => {
                 let visit = &mut visits[index as usize];
-                visit.calls_out += time;
+                visit.calls_out += on_path;
                 visit.calls += 1;
                 visit.call = first + at as u32;
             }
@@ -138,7 +142,7 @@ impl Gatherer {
                 let (caller, callee) = (index, children.visit);
                 let ends = (visits[caller as usize].service, visits[callee as usize].service);
                 let pair = self.numbers.pairs.of(ends, &mut self.evidence.pairs);
-                self.evidence.gaps.push(Gap { caller, callee, pair, time });
+                self.evidence.gaps.push(Gap { caller, callee, pair, time, on_path });
             }
         }
     }

@@ -37,5 +37,10 @@ pub fn queue(traces: &Traces, evidence: &Evidence, service: u32) -> Option<Queue
     let (sum_in_flight, sum_time) = points.fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));
     let waiting = slope * sum_in_flight / sum_time.max(1.0);
     let most = in_flight.into_iter().max().unwrap_or(0);
-    (slope > 0.0 && explains >= EXPLAINS && waiting >= QUEUE).then_some(Queue { each: slope, explains, waiting: waiting.min(1.0), most })
+    (slope > 0.0 && explains >= EXPLAINS && waiting >= QUEUE).then_some(Queue {
+        each: slope,
+        explains,
+        waiting: waiting.min(1.0),
+        most,
+    })
 }

@@ -30,22 +30,27 @@ pub struct ManyCalls {
 
 /// Services that make many calls of one visit, those that lose most time first.
 pub fn find(traces: &Traces, evidence: &Evidence) -> Vec<ManyCalls> {
-    let usual: Vec<Usual> = (0..evidence.services.len() as u32).filter_map(|service| Usual::of(traces, evidence, service)).collect();
-    let mut found: Vec<ManyCalls> = usual.iter().filter(|one| one.calls >= MANY).filter_map(|one| {
-        let others = usual.iter().filter(|other| other.service != one.service && other.system == one.system);
-        let mut others: Vec<f64> = others.map(|other| other.calls).collect();
-        let others = median(&mut others);
-        (one.share >= MATTERS && one.calls > 3.0 * others).then_some(ManyCalls {
-            service: one.service,
-            calls: one.calls,
-            time: one.time,
-            others,
-            share: one.share,
-            operation: one.operation,
-            system: one.system,
-            visits: one.visits,
+    let usual: Vec<Usual> =
+        (0..evidence.services.len() as u32).filter_map(|service| Usual::of(traces, evidence, service)).collect();
+    let mut found: Vec<ManyCalls> = usual
+        .iter()
+        .filter(|one| one.calls >= MANY)
+        .filter_map(|one| {
+            let others = usual.iter().filter(|other| other.service != one.service && other.system == one.system);
+            let mut others: Vec<f64> = others.map(|other| other.calls).collect();
+            let others = median(&mut others);
+            (one.share >= MATTERS && one.calls > 3.0 * others).then_some(ManyCalls {
+                service: one.service,
+                calls: one.calls,
+                time: one.time,
+                others,
+                share: one.share,
+                operation: one.operation,
+                system: one.system,
+                visits: one.visits,
+            })
         })
-    }).collect();
+        .collect();
     found.sort_by(|a, b| b.share.total_cmp(&a.share).then(a.service.cmp(&b.service)));
     found
 }
@@ -66,7 +71,9 @@ impl Usual {
         let visits = || evidence.visits_of(service);
         let mut calls: Vec<f64> = visits().map(|visit| f64::from(visit.calls)).collect();
         let mut times: Vec<f64> = visits().map(|visit| visit.calls_out as f64).collect();
-        let of_traces: u64 = visits().map(|visit| evidence.traces[visit.trace as usize].duration).sum();
+        let mut in_traces: Vec<u32> = visits().map(|visit| visit.trace).collect();
+        in_traces.dedup();
+        let of_traces: u64 = in_traces.iter().map(|trace| evidence.traces[*trace as usize].duration).sum();
         let share = times.iter().sum::<f64>() / (of_traces as f64).max(1.0);
         let call = &traces.spans()[example.call as usize];
         Some(Self {

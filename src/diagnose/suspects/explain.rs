@@ -17,6 +17,8 @@ const MOST: usize = 5;
 const LEAST: f64 = 5.0;
 /// Strikes in one service are that service's matter where it has more than this share of them.
 const ONE_SERVICE: f64 = 0.6;
+/// What several services or pairs are said to have in common must strike at least this share of its presence.
+const COMMON: f64 = 0.15;
 /// What is less simple must explain so much more, in nats.
 const SIMPLER: f64 = 3.0;
 
@@ -66,7 +68,8 @@ pub fn visits(traces: &Traces, evidence: &Evidence, strikes: &[Strike]) -> Vec<E
         });
         let mut candidates: Vec<Candidate> = single.collect();
         let common = passed(evidence, left, &by_service).into_iter().chain(resources(traces, evidence, left, &by_service));
-        let common = common.filter(|common| is_spread(evidence, left, &common.hits));
+        let common = common
+            .filter(|common| common.hits.len() as f64 >= COMMON * common.exposed as f64 && is_spread(evidence, left, &common.hits));
         candidates.extend(common.map(|common| {
             let mut candidate = pool.judge(common.subject, common.hits, common.exposed, tried * 2);
             candidate.evidence -= SIMPLER;
@@ -106,7 +109,7 @@ pub fn gaps(evidence: &Evidence, strikes: &[Strike]) -> Vec<Explanation> {
             by_pair.iter().map(|(pair, hits)| pool.judge(Subject::Pair(*pair), hits.clone(), exposed(*pair), tried)).collect();
         candidates.extend(by_end.into_iter().filter_map(|(end, hits)| {
             let largest = largest(hits.iter().map(|at| evidence.gaps[left[*at as usize].row as usize].pair));
-            if largest as f64 > ONE_SERVICE * hits.len() as f64 {
+            if largest as f64 > ONE_SERVICE * hits.len() as f64 || (hits.len() as f64) < COMMON * around[&end] as f64 {
                 return None;
             }
             let mut candidate = pool.judge(Subject::Around(end), hits, around[&end], tried * 2);

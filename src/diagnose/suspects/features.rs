@@ -97,7 +97,8 @@ fn of(traces: &Traces, evidence: &Evidence, visit: u32, mut give: impl FnMut(Fea
 
 /// Attributes that say how a request ended do not say why.
 fn is_outcome(key: &str) -> bool {
-    let part = |part: &str| matches!(part, "response" | "error" | "exception" | "status" | "status_code" | "status_message" | "duration");
+    let part =
+        |part: &str| matches!(part, "response" | "error" | "exception" | "status" | "status_code" | "status_message" | "duration");
     key.split('.').any(part)
 }
 
@@ -107,7 +108,9 @@ mod tests {
 
     #[test]
     fn how_a_request_ended_is_no_reason() {
-        for key in ["http.response.status_code", "http.status_code", "error", "error.type", "rpc.grpc.status_code", "otel.status_code"] {
+        for key in
+            ["http.response.status_code", "http.status_code", "error", "error.type", "rpc.grpc.status_code", "otel.status_code"]
+        {
             assert!(is_outcome(key), "{key}");
         }
         for key in ["customer.id", "http.route", "k8s.pod.name", "service.version", "tier"] {

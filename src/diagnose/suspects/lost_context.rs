@@ -32,7 +32,10 @@ pub fn find(traces: &Traces, evidence: &Evidence) -> Vec<LostContext> {
     let mut roots: Vec<Root> = Vec::new();
     for (row, visit) in evidence.visits.iter().enumerate() {
         let span = &spans[visit.span as usize];
-        if visit.parent == NONE && span.parent == Parent::Root && matches!(span.kind, Kind::Server | Kind::Unspecified | Kind::Consumer) {
+        if visit.parent == NONE
+            && span.parent == Parent::Root
+            && matches!(span.kind, Kind::Server | Kind::Unspecified | Kind::Consumer)
+        {
             roots.push(Root { start: span.start, end: span.end, service: visit.service, trace: visit.trace, visit: row as u32 });
         }
     }

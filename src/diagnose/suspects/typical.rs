@@ -4,12 +4,20 @@
 //! takes is learnt from its own quicker half and from its peers, the more from itself the more often it was seen. A place that is
 //! far above all its peers is **shifted**: there the peers say what would be typical, for its own times only say what is.
 
+use std::collections::BTreeMap;
+
 use super::stats::{centre_and_scatter, median, quantile};
 
 /// A place or pair that is this many standard deviations of its peers above them is shifted.
 const SHIFTED: f64 = 3.2;
 /// A time is slow where it is this many standard deviations above the typical one.
 const SLOW: f64 = 4.0;
+/// Fewer groups of a kind than this are no measure for each other.
+const ALIKE: usize = 8;
+/// So many times in a baseline say what a place usually takes.
+const PAST: usize = 8;
+/// The median of a place changes by about ±35 % from one day to the next.
+const DRIFT: f64 = 0.3;
 /// Scatter within a place and between places is not believed to be less: ±25 %, ±60 %.
 const LEAST_WITHIN: f64 = 0.25;
 const LEAST_BETWEEN: f64 = 0.47;
@@ -34,35 +42,54 @@ pub struct Typicals {
     pub peers: f64,
 }
 
-/// Learns from the times of every group. `least` is in nanoseconds: differences below it do not matter to anybody.
-pub fn learn(groups: &mut [Vec<f64>], least: f64) -> Typicals {
+/// Learns from the times of every group. `kinds` says which groups are alike; few of a kind are compared with all. `least` is in
+/// nanoseconds: differences below it do not matter to anybody.
+pub fn learn(groups: &mut [Vec<f64>], kinds: &[u8], least: f64) -> Typicals {
+    learn_since(groups, &[], kinds, least)
+}
+
+/// The same where the times of each group in a baseline are known, or not: then the group's own past takes its peers' place.
+pub fn learn_since(groups: &mut [Vec<f64>], before: &[Vec<f64>], kinds: &[u8], least: f64) -> Typicals {
     let least = least.max(1.0);
     let log = |time: f64| (time + least).ln();
     let back = |log: f64| (log.exp() - least).max(0.0);
     let seen: Vec<Seen> = groups.iter_mut().map(|times| Seen::new(times, log)).collect();
-    let known = |value: fn(&Seen) -> f64| seen.iter().filter(|seen| seen.count >= 1.0).map(value).collect::<Vec<_>>();
+    let past = |group: usize| before.get(group).filter(|times| times.len() >= PAST).map(|times| Seen::new(&mut times.clone(), log));
     let mut spreads: Vec<f64> = seen.iter().filter(|seen| seen.count >= 8.0).map(|seen| seen.spread).collect();
     let within = median(&mut spreads).max(LEAST_WITHIN);
-    let (centre, scatter) = centre_and_scatter(&mut known(|seen| seen.median));
-    let between = scatter.max(LEAST_BETWEEN);
-    let of = seen.iter().map(|seen| {
+    let peers = |kind: Option<u8>| {
+        let alike = seen.iter().zip(kinds).filter(|(seen, of)| seen.count >= 1.0 && kind.is_none_or(|kind| kind == **of));
+        let mut medians: Vec<f64> = alike.map(|(seen, _)| seen.median).collect();
+        let (centre, scatter) = centre_and_scatter(&mut medians);
+        (medians.len(), centre, scatter.max(LEAST_BETWEEN))
+    };
+    let all = peers(None);
+    let mut of_kind: BTreeMap<u8, (f64, f64)> = BTreeMap::new();
+    for kind in kinds {
+        of_kind.entry(*kind).or_insert_with(|| {
+            let (_, centre, between) = Some(peers(Some(*kind))).filter(|(count, ..)| *count >= ALIKE).unwrap_or(all);
+            (centre, between)
+        });
+    }
+    let of = seen.iter().zip(kinds).enumerate().map(|(group, (seen, kind))| {
+        let past = past(group);
+        let (centre, between) = past.as_ref().map_or(of_kind[kind], |past| (past.median, DRIFT));
         // The median of a few values errs by more than their mean would: hence 1.57.
         let error = 1.57 * within * within / seen.count.max(1.0);
         let above_peers = if seen.count == 0.0 { 0.0 } else { (seen.median - centre) / (between * between + error).sqrt() };
         let shifted = above_peers > SHIFTED;
-        let (typical, doubt) = match shifted {
-            true => (centre, between * between),
-            false => {
-                let own = between * between / (between * between + error);
-                (own * seen.usual(within) + (1.0 - own) * centre, own * error)
-            }
-        };
+        if shifted {
+            // What is nearer to the place's own median than to its peers' is part of what is wrong with it.
+            return Typical { time: back(centre), slow_from: back((centre + seen.median) / 2.0), above_peers, shifted };
+        }
+        let own = between * between / (between * between + error);
+        let typical = own * seen.usual(within) + (1.0 - own) * centre;
         // A place may scatter more than others do, but not without bounds: a fault would hide in its own scatter.
-        let spread = if shifted { within } else { seen.spread.clamp(within, 1.5 * within) };
-        let slow_from = back(typical + SLOW * (spread * spread + doubt).sqrt());
+        let spread = past.map_or(seen.spread.clamp(within, 1.5 * within), |past| past.tail.max(within));
+        let slow_from = back(typical + SLOW * (spread * spread + own * error).sqrt());
         Typical { time: back(typical), slow_from, above_peers, shifted }
     });
-    Typicals { of: of.collect(), peers: back(centre) }
+    Typicals { of: of.collect(), peers: back(all.1) }
 }
 
 /// What the times of one group look like, as logarithms.
@@ -73,6 +100,8 @@ struct Seen {
     low: f64,
     /// Standard deviation, as the quicker half has it.
     spread: f64,
+    /// The same, as the slowest have it.
+    tail: f64,
 }
 
 impl Seen {
@@ -80,10 +109,11 @@ impl Seen {
         for time in times.iter_mut() {
             *time = log(*time);
         }
-        let [least, low, middle] = [0.1, 0.3, 0.45].map(|share| quantile(times, share));
+        let [least, low, middle, high] = [0.1, 0.3, 0.45, 0.98].map(|share| quantile(times, share));
         let median = median(times);
-        // Of a normal distribution 10 % and 45 % are 1.156 standard deviations apart.
-        Self { count: times.len() as f64, median, low, spread: (middle - least) / 1.156 }
+        // Of a normal distribution 10 % and 45 % are 1.156 standard deviations apart, 50 % and 98 % are 2.054.
+        let (spread, tail) = ((middle - least) / 1.156, (high - median) / 2.054);
+        Self { count: times.len() as f64, median, low, spread, tail }
     }
 
     /// The median as it would be without the slow ones among them.
@@ -115,8 +145,9 @@ mod tests {
     fn a_place_is_typical_by_itself_and_hardly_ever_slow() {
         let mut groups = peers(2_000);
         let copy = groups.clone();
-        let found = learn(&mut groups, 1e5);
-        let slow: usize = copy.iter().zip(&found.of).map(|(times, typical)| times.iter().filter(|time| **time > typical.slow_from).count()).sum();
+        let found = learn(&mut groups, &[0; 30], 1e5);
+        let slow: usize =
+            copy.iter().zip(&found.of).map(|(times, typical)| times.iter().filter(|time| **time > typical.slow_from).count()).sum();
         assert!(slow < 20, "{slow} of 60000 are slow");
         assert!(found.of.iter().all(|typical| !typical.shifted));
         assert!((0.9e6..1.1e6).contains(&found.of[0].time), "{:?}", found.of[0]);
@@ -126,7 +157,7 @@ mod tests {
     fn a_slow_third_does_not_hide_itself() {
         let mut groups = peers(100);
         groups[3][..33].fill(3e8);
-        let found = learn(&mut groups, 1e5).of[3];
+        let found = learn(&mut groups, &[0; 30], 1e5).of[3];
         assert!(!found.shifted && found.slow_from < 2e7, "{found:?}");
     }
 
@@ -135,7 +166,7 @@ mod tests {
         for count in [2, 100] {
             let mut groups = peers(count);
             groups[3] = times(count, 400.0, 7);
-            let found = learn(&mut groups, 1e5);
+            let found = learn(&mut groups, &[0; 30], 1e5);
             assert!(found.of[3].shifted && found.of[3].slow_from < 2e8, "{:?}", found.of[3]);
             assert_eq!(found.of.iter().filter(|typical| typical.shifted).count(), 1);
         }
@@ -143,8 +174,8 @@ mod tests {
 
     #[test]
     fn nothing_and_zeros_make_no_trouble() {
-        assert!(learn(&mut [], 1e5).of.is_empty());
-        let found = learn(&mut [vec![], vec![0.0; 5]], 0.0);
+        assert!(learn(&mut [], &[], 1e5).of.is_empty());
+        let found = learn(&mut [vec![], vec![0.0; 5]], &[0, 0], 0.0);
         assert!(found.of.iter().all(|typical| typical.time == 0.0 && !typical.shifted), "{found:?}");
     }
 }

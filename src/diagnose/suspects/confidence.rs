@@ -1,0 +1,37 @@
+//! TEMPORARY
+use super::calls::ManyCalls;
+use super::explain::Explanation;
+use super::lost_context::LostContext;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Strength {
+    pub evidence: f64,
+    pub rival: f64,
+    pub share: f64,
+    pub struck: f64,
+    pub share_struck: f64,
+    pub telling: f64,
+    pub doubt: f64,
+}
+
+impl Strength {
+    pub fn of(found: &Explanation) -> Self {
+        Self {
+            evidence: found.evidence,
+            rival: found.rival,
+            share: found.share,
+            struck: found.strikes.len() as f64,
+            ..Self::default()
+        }
+    }
+    pub fn of_many_calls(many: &ManyCalls) -> Self {
+        Self { evidence: 1e3 * many.share, rival: 0.0, share: 1.0, struck: many.visits as f64, ..Self::default() }
+    }
+    pub fn of_lost_context(lost: &LostContext) -> Self {
+        Self { evidence: 5.0 * lost.matched as f64, rival: 0.0, share: 1.0, struck: lost.matched as f64, ..Self::default() }
+    }
+    pub fn confidence(&self) -> f64 {
+        let x = (self.evidence.max(0.1).ln() - 10_f64.ln()) + 2.0 * (self.share - 0.5);
+        1.0 / (1.0 + (-x).exp())
+    }
+}

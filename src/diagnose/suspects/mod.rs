@@ -1,0 +1,371 @@
+//! From evidence to suspects: who explains what was slow or failed, and by which cause.
+//!
+//! `typical` says what a place usually takes, `strikes` what went beyond it or failed, `explain` which few services, pairs or
+//! attributes account for the strikes. What kind of fault it is, each of `features` (a customer, a version, a service passed
+//! before), `busy` (contention), `calls` (many small ones) and `lost_context` asks on its own. `confidence` says how sure that is,
+//! `words` says it to a person.
+
+mod baseline;
+mod busy;
+mod calls;
+mod confidence;
+mod explain;
+mod features;
+mod lost_context;
+mod stats;
+mod strikes;
+mod typical;
+mod words;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::effect::{self, effect};
+use super::evidence::{Evidence, Outcome};
+use super::model::{TraceId, Traces};
+use super::{Attribute, Charge, Diagnosis, Options, Suspect, SuspectCause};
+use baseline::Cell;
+use confidence::Strength;
+use explain::{Explanation, Subject};
+use features::{Feature, Found};
+use strikes::{Strike, Strikes};
+
+/// So many example traces are shown.
+const EXAMPLES: usize = 3;
+/// More likely wrong than this is not worth a reader's time.
+const LEAST_CONFIDENCE: f64 = 0.3;
+/// Struck on this share of its visits, a service is slow on all of them rather than on some.
+const ALWAYS: f64 = 0.5;
+/// Nats; failures that the baseline explains nearly as well are not new.
+const NEW: f64 = 5.0;
+/// Attributes that name whom a request is for.
+const CUSTOMER_KEYS: [&str; 5] = ["customer.id", "enduser.id", "user.id", "tenant.id", "session.id"];
+
+/// See [`super::diagnose`].
+pub fn diagnose(traces: &Traces, baseline: Option<&Traces>, options: &Options) -> Diagnosis {
+    let evidence = Evidence::gather(traces, options.rule);
+    let before = baseline.map(|traces| (traces, Evidence::gather(traces, options.rule)));
+    let before = before.as_ref().map(|(traces, evidence)| Before::new(traces, evidence));
+    let case = Case::new(traces, &evidence, before.as_ref());
+    let mut findings = case.findings(before.as_ref());
+    findings.retain(|finding| finding.confidence() >= LEAST_CONFIDENCE);
+    let ranking = match &before {
+        None => case.ranking(&findings),
+        Some(before) => case.ranking_since(before),
+    };
+    let outcomes: Vec<effect::Outcome> =
+        evidence.traces.iter().map(|trace| effect::Outcome { duration: trace.duration, failed: trace.failed }).collect();
+    let suspects = findings.into_iter().map(|finding| case.suspect(finding, &outcomes)).collect();
+    Diagnosis { suspects, ranking, notes: evidence.repairs.notes() }
+}
+
+/// All that is known, while suspects are looked for.
+struct Case<'a> {
+    traces: &'a Traces,
+    evidence: &'a Evidence,
+    strikes: Strikes,
+}
+
+/// What the baseline says.
+struct Before<'a> {
+    cells: FxHashMap<Cell<'a>, Vec<f64>>,
+    /// Failures that began in each service, and its visits, by name.
+    failures: FxHashMap<&'a str, (u64, u64)>,
+}
+
+impl<'a> Before<'a> {
+    fn new(traces: &'a Traces, evidence: &Evidence) -> Self {
+        let failures = (0..evidence.services.len() as u32).map(|service| {
+            let failed = evidence.visits_of(service).filter(|visit| visit.outcome == Outcome::Origin).count();
+            let name = traces.texts.get(evidence.services[service as usize]);
+            (name, (failed as u64, evidence.visits_of(service).len() as u64))
+        });
+        Self { cells: baseline::cells(traces, evidence), failures: failures.collect() }
+    }
+}
+
+/// A suspect in the making.
+#[derive(Debug)]
+pub(super) struct Finding {
+    pub cause: SuspectCause,
+    pub service: Option<u32>,
+    pub callee: Option<u32>,
+    pub attribute: Option<Attribute>,
+    pub strength: Strength,
+    pub sentences: Vec<String>,
+    pub charged: Vec<Charge>,
+    /// Traces, the clearest first, where charges do not say it.
+    pub examples: Vec<u32>,
+}
+
+impl Finding {
+    fn confidence(&self) -> f64 {
+        self.strength.confidence()
+    }
+}
+
+impl<'a> Case<'a> {
+    fn new(traces: &'a Traces, evidence: &'a Evidence, before: Option<&Before<'_>>) -> Self {
+        let strikes = match before {
+            None => strikes::find(evidence),
+            Some(before) => {
+                let name = |service: u32| traces.texts.get(evidence.services[service as usize]);
+                let of = |cell: Cell<'_>| before.cells.get(&cell).cloned().unwrap_or_default();
+                let own =
+                    evidence.places.iter().map(|(service, operation)| of(Cell::Own(name(*service), traces.texts.get(*operation))));
+                let between = evidence.pairs.iter().map(|(caller, callee)| of(Cell::Gap(name(*caller), name(*callee))));
+                strikes::find_since(evidence, &strikes::Past { own: own.collect(), between: between.collect() })
+            }
+        };
+        Self { traces, evidence, strikes }
+    }
+
+    /// Everything that may be wrong, the most certain first.
+    fn findings(&self, before: Option<&Before<'_>>) -> Vec<Finding> {
+        let Self { traces, evidence, strikes } = self;
+        let mut findings: Vec<Finding> = Vec::new();
+        let mut lost = lost_context::find(traces, evidence);
+        lost.truncate(EXAMPLES);
+        // Calls that are answered in traces of their own are not calls to a database.
+        let many = calls::find(traces, evidence).into_iter().filter(|many| lost.iter().all(|lost| lost.service != many.service));
+        findings.extend(many.take(EXAMPLES).map(|many| self.many_calls(many)));
+        findings.extend(lost.into_iter().map(|lost| self.lost_context(lost)));
+        findings.extend(explain::visits(traces, evidence, &strikes.slow).into_iter().map(|found| self.slow(found)));
+        let failed = explain::visits(traces, evidence, &strikes.failed);
+        for found in failed.into_iter().filter(|found| self.is_new(found, before)) {
+            self.add_failure(found, &mut findings);
+        }
+        findings.extend(explain::gaps(evidence, &strikes.gaps).into_iter().map(|found| self.gap(found)));
+        findings
+            .sort_by(|a, b| b.confidence().total_cmp(&a.confidence()).then(b.strength.evidence.total_cmp(&a.strength.evidence)));
+        findings
+    }
+
+    /// What is slow: always, for some, when busy, after somebody else, or now and then.
+    fn slow(&self, found: Explanation) -> Finding {
+        let mut finding = self.place(&found, SuspectCause::RareSleep);
+        let Subject::Service(service) = found.subject else { return finding };
+        finding.sentences.push(self.how_slow(service, &found));
+        let share = found.strikes.len() as f64 / found.exposed.max(1) as f64;
+        if let Some(telling) = self.telling(service, &found.strikes) {
+            self.tell(&mut finding, telling, service);
+        } else if let Some(queue) = busy::queue(self.traces, self.evidence, service).filter(|_| share >= ALWAYS / 2.0) {
+            finding.cause = SuspectCause::Contention;
+            finding.strength.doubt = 0.0;
+            finding.sentences.push(words::queue(&queue));
+        } else if share >= ALWAYS {
+            finding.cause = SuspectCause::Sleep;
+        }
+        finding.strength.share_struck = share;
+        finding
+    }
+
+    /// Whether more fails than did before.
+    fn is_new(&self, found: &Explanation, before: Option<&Before<'_>>) -> bool {
+        let (Some(before), Subject::Service(service)) = (before, found.subject) else { return true };
+        let (failed, all) = before.failures.get(self.name(service)).copied().unwrap_or_default();
+        let usual = (failed as f64 + 0.5) / (all as f64 + 1.0);
+        stats::evidence(found.strikes.len() as u64, found.exposed, usual) >= NEW
+    }
+
+    /// What fails; a service that is slow as well is one suspect, not two.
+    fn add_failure(&self, found: Explanation, findings: &mut Vec<Finding>) {
+        let mut finding = self.place(&found, SuspectCause::Failure);
+        if let Subject::Service(service) = found.subject {
+            finding.sentences.push(words::failures(found.strikes.len() as u64, found.exposed, self.evidence));
+            if let Some(telling) = self.telling(service, &found.strikes) {
+                self.tell(&mut finding, telling, service);
+            }
+        }
+        let same = findings.iter_mut().find(|other| {
+            other.service == finding.service && other.service.is_some() && !matches!(other.cause, SuspectCause::LostContext)
+        });
+        match same {
+            Some(other) => {
+                if other.attribute.is_none() && finding.attribute.is_some() {
+                    (other.cause, other.attribute) = (finding.cause, finding.attribute);
+                }
+                other.sentences.append(&mut finding.sentences);
+                other.charged = merge(std::mem::take(&mut other.charged), finding.charged);
+            }
+            None => findings.push(finding),
+        }
+    }
+
+    fn gap(&self, found: Explanation) -> Finding {
+        let mut finding = self.place(&found, SuspectCause::Network);
+        finding.strength.share_struck = found.strikes.len() as f64 / found.exposed.max(1) as f64;
+        finding.sentences.push(words::gap(&found, self.evidence, &self.strikes));
+        finding
+    }
+
+    fn many_calls(&self, many: calls::ManyCalls) -> Finding {
+        let system = many.system.map(|system| self.traces.texts.get(system));
+        let cause = if system == Some("redis") { SuspectCause::Redis } else { SuspectCause::ManyCalls };
+        let visits = self.evidence.visits_of(many.service);
+        let kept = |visit: &super::evidence::Visit| visit.calls_out - visit.calls_out / u64::from(visit.calls.max(1));
+        let charged = visits
+            .map(|visit| Charge { trace: visit.trace, excess: kept(visit), failed: false })
+            .filter(|charge| charge.excess > 0);
+        Finding {
+            cause,
+            service: Some(many.service),
+            callee: None,
+            attribute: None,
+            strength: Strength::of_many_calls(&many),
+            sentences: vec![words::many_calls(&many, self.traces)],
+            charged: merge(charged.collect(), Vec::new()),
+            examples: Vec::new(),
+        }
+    }
+
+    fn lost_context(&self, lost: lost_context::LostContext) -> Finding {
+        Finding {
+            cause: SuspectCause::LostContext,
+            service: Some(lost.service),
+            callee: None,
+            attribute: None,
+            strength: Strength::of_lost_context(&lost),
+            sentences: vec![words::lost_context(&lost)],
+            charged: Vec::new(),
+            examples: lost.examples.iter().map(|(trace, _)| *trace).collect(),
+        }
+    }
+
+    /// Where it is, whatever it is.
+    fn place(&self, found: &Explanation, cause: SuspectCause) -> Finding {
+        let (mut service, mut callee, mut attribute) = (None, None, None);
+        let mut cause = cause;
+        let mut sentences = Vec::new();
+        match found.subject {
+            Subject::Service(one) | Subject::Around(one) => service = Some(one),
+            Subject::Passed(one) => {
+                service = Some(one);
+                cause = SuspectCause::Upstream;
+                sentences.push(words::passed(found, self.evidence));
+            }
+            Subject::Resource(key, value) => {
+                cause = SuspectCause::Attribute;
+                attribute = Some(self.attribute(key, value));
+                sentences.push(words::resource(found, self.evidence));
+            }
+            Subject::Pair(pair) => {
+                let (caller, called) = self.evidence.pairs[pair as usize];
+                (service, callee) = (Some(caller), Some(called));
+            }
+        }
+        let charged = found.strikes.iter().map(|strike| {
+            let visit = &self.evidence.visits[strike.visit as usize];
+            Charge { trace: visit.trace, excess: strike.cost, failed: strike.excess == 0 && visit.outcome == Outcome::Origin }
+        });
+        let charged = merge(charged.collect(), Vec::new());
+        Finding { cause, service, callee, attribute, strength: Strength::of(found), sentences, charged, examples: Vec::new() }
+    }
+
+    fn telling(&self, service: u32, strikes: &[Strike]) -> Option<Found> {
+        let struck: FxHashSet<u32> = strikes.iter().map(|strike| strike.visit).collect();
+        features::telling(self.traces, self.evidence, service, &struck)
+    }
+
+    /// Narrows a finding to what tells its struck visits from the others.
+    fn tell(&self, finding: &mut Finding, found: Found, service: u32) {
+        finding.strength.telling = found.evidence;
+        match found.feature {
+            Feature::Attribute(key, value) => {
+                let attribute = self.attribute(key, value);
+                finding.sentences.push(words::attribute(&found, &attribute));
+                let customer = CUSTOMER_KEYS.contains(&attribute.key.as_str());
+                finding.cause = if customer { SuspectCause::Customer } else { SuspectCause::Attribute };
+                finding.attribute = Some(attribute);
+            }
+            Feature::Passed(before) => {
+                finding.sentences.push(words::passed_before(&found, self.name(service), self.name(before)));
+                finding.cause = SuspectCause::Upstream;
+                finding.service = Some(before);
+            }
+        }
+    }
+
+    fn attribute(&self, key: super::model::Text, value: super::model::Text) -> Attribute {
+        let text = |text| self.traces.texts.get(text).to_owned();
+        Attribute { key: text(key), value: text(value) }
+    }
+
+    fn how_slow(&self, service: u32, found: &Explanation) -> String {
+        words::how_slow(service, found, self.evidence, &self.strikes)
+    }
+
+    fn name(&self, service: u32) -> &str {
+        self.traces.texts.get(self.evidence.services[service as usize])
+    }
+
+    fn suspect(&self, finding: Finding, outcomes: &[effect::Outcome]) -> Suspect {
+        let confidence = finding.confidence();
+        let Finding { cause, service, callee, attribute, sentences, charged, examples, .. } = finding;
+        let name = |service: Option<u32>| service.map(|service| self.name(service).to_owned());
+        let examples = if examples.is_empty() { clearest(&charged) } else { examples };
+        Suspect {
+            cause,
+            service: name(service),
+            callee: name(callee),
+            attribute,
+            confidence,
+            effect: effect(outcomes, &charged),
+            evidence: sentences,
+            examples: examples.into_iter().take(EXAMPLES).map(|trace| self.traces.id(trace as usize)).collect::<Vec<TraceId>>(),
+            charged,
+        }
+    }
+
+    /// Every service, those of the suspects first.
+    fn ranking(&self, findings: &[Finding]) -> Vec<(String, f64)> {
+        let mut scores: Vec<f64> = vec![0.0; self.evidence.services.len()];
+        for strike in &self.strikes.slow {
+            scores[self.evidence.visits[strike.visit as usize].service as usize] += strike.excess as f64;
+        }
+        let most = scores.iter().copied().fold(1.0, f64::max);
+        for score in &mut scores {
+            *score /= most;
+        }
+        for finding in findings {
+            for service in [finding.service, finding.callee].into_iter().flatten() {
+                let score = &mut scores[service as usize];
+                *score = score.max(1.0 + finding.confidence());
+            }
+        }
+        let mut ranking: Vec<(String, f64)> =
+            scores.into_iter().enumerate().map(|(service, score)| (self.name(service as u32).to_owned(), score)).collect();
+        ranking.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        ranking
+    }
+
+    /// Every service by how much worse it has become.
+    fn ranking_since(&self, before: &Before<'_>) -> Vec<(String, f64)> {
+        let scores = baseline::scores(&baseline::cells(self.traces, self.evidence), &before.cells, strikes::least(self.evidence));
+        let services = (0..self.evidence.services.len() as u32).map(|service| self.name(service));
+        let mut ranking: Vec<(String, f64)> =
+            services.map(|name| (name.to_owned(), scores.get(name).copied().unwrap_or(0.0))).collect();
+        ranking.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        ranking
+    }
+}
+
+/// One charge a trace, by trace.
+fn merge(mut charges: Vec<Charge>, more: Vec<Charge>) -> Vec<Charge> {
+    charges.extend(more);
+    let mut by_trace: FxHashMap<u32, Charge> = FxHashMap::default();
+    for charge in charges {
+        let known = by_trace.entry(charge.trace).or_insert(Charge { excess: 0, failed: false, ..charge });
+        known.excess += charge.excess;
+        known.failed |= charge.failed;
+    }
+    let mut merged: Vec<Charge> = by_trace.into_values().collect();
+    merged.sort_unstable_by_key(|charge| charge.trace);
+    merged
+}
+
+/// The traces with the largest charges.
+fn clearest(charges: &[Charge]) -> Vec<u32> {
+    let mut charges: Vec<&Charge> = charges.iter().collect();
+    charges.sort_by_key(|charge| (std::cmp::Reverse((charge.excess, charge.failed)), charge.trace));
+    charges.into_iter().take(EXAMPLES).map(|charge| charge.trace).collect()
+}
