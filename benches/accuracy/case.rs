@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tracelab::diagnose::model::{Kind, Parent, Span};
-use tracelab::diagnose::{Diagnosis, Suspect, Traces};
+use tracelab::diagnose::{Diagnosis, Options, Suspect, Traces, diagnose};
 use tracelab::mystery::{Answer, Cause, Mystery, draw};
 use tracelab::simulation::grade::{Grade, grade, is_right};
 use tracelab::simulation::{Load, simulate};
@@ -132,8 +132,7 @@ impl fmt::Display for Source {
 
 /// As `tracelab diagnose` does without any flag.
 pub fn diagnosed(traces: &Traces, baseline: Option<&Traces>) -> Diagnosis {
-    let _ = (traces, baseline);
-    Diagnosis::default()
+    diagnose(traces, baseline, &Options::default())
 }
 
 fn met(traces: &Traces, answer: &Answer) -> usize {
