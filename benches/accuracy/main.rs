@@ -1,4 +1,4 @@
-//! How often the diagnosis is right: `cargo bench --bench accuracy -- [--quick] [--simulated | --real] [--table N] [--cause X] [--seeds A..B]`
+//! How often the diagnosis is right: `cargo bench --bench accuracy -- [--quick] [--table N] [--cause X] [--seeds A..B] …`; `--help` says all
 //!
 //! The mysteries are those of seeds that nothing was tuned on. Table 1 is measured in the real sandbox, in this process; what
 //! would take it too long is simulated, and every row says which it was. A run counts as right when culprit and cause come first:
@@ -35,9 +35,12 @@ struct Arguments {
     /// only what the real sandbox can do in some seconds a run
     #[arg(long)]
     real: bool,
-    /// only these tables: 1 to 4, 5 is Nezha, 6 compares simulation and sandbox
+    /// only these tables: 1 to 4; 5 is Nezha, 6 compares simulation and sandbox, 7 is about size
     #[arg(long)]
     table: Vec<u8>,
+    /// name every run of table 3 that went wrong
+    #[arg(long)]
+    wrong: bool,
     /// only these causes
     #[arg(long)]
     cause: Vec<Cause>,
@@ -65,6 +68,9 @@ fn main() {
     }
     if wanted(3) {
         bench.curves();
+    }
+    if wanted(7) {
+        bench.size();
     }
     if wanted(4) {
         bench.reliability();

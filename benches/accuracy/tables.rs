@@ -1,5 +1,6 @@
 //! The tables: which cases stand in which, and how they are printed.
 
+use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ const MANY_CALLS: u64 = 20_000;
 const CONCURRENCY: usize = 100;
 /// A press that fans out is hundreds of calls; these many at a time keep two cores busy.
 const FEW: usize = 4;
+const MANY_SPANS: u64 = 1_000_000;
 /// Spans that the real sandbox records in some seconds.
 const REAL_SPANS: u64 = 60_000;
 
@@ -24,6 +26,7 @@ pub struct Bench {
     causes: Vec<Cause>,
     simulated: bool,
     real: bool,
+    wrong: bool,
     /// Of all runs so far.
     claims: Vec<Claim>,
 }
@@ -32,7 +35,7 @@ impl Bench {
     pub fn new(seeds: Range<u64>, arguments: &Arguments) -> Self {
         let all = Cause::value_variants().iter().copied();
         let causes = all.filter(|cause| arguments.cause.is_empty() || arguments.cause.contains(cause)).collect();
-        Self { seeds, causes, simulated: arguments.simulated, real: arguments.real, claims: Vec::new() }
+        Self { seeds, causes, simulated: arguments.simulated, real: arguments.real, wrong: arguments.wrong, claims: Vec::new() }
     }
 
     /// Table 1: every cause.
@@ -93,13 +96,14 @@ impl Bench {
             "Table 3. Right of {} by number of calls and by strength; simulated, 3 × 30, straight, upstream random",
             self.count()
         );
-        println!("Strengths at {CALLS} calls, rare-sleep at {MANY_CALLS}\n");
+        println!("Strengths at {CALLS} calls, rare-sleep at {MANY_CALLS}; a strength changes delays, shares and numbers of keys\n");
         let calls = [50, 200, CALLS];
         let strengths = [1.0, 0.5, 0.2, 0.1, 0.05, 0.02];
         print!("{:<14}", "cause");
         calls.iter().for_each(|calls| print!("{:>8}", format!("{calls} c")));
         strengths.iter().for_each(|strength| print!("{:>8}", format!("× {strength}")));
         println!();
+        let mut wrong = Vec::new();
         for cause in self.causes.clone() {
             let route = if cause == Cause::Upstream { Route::Random } else { Route::Straight };
             let topology = Topology::new(3, 30, route).unwrap();
@@ -107,14 +111,49 @@ impl Bench {
             print!("{:<14}", cause.to_string());
             let by_calls = calls.iter().map(|calls| (*calls, 1.0));
             let by_strength = strengths.iter().map(|strength| (most, *strength));
+            let mut last = None;
             for (calls, strength) in by_calls.chain(by_strength) {
-                let runs = self.measured(Case { strength, ..case(cause, topology, calls, Source::Simulated) });
-                print!("{:>8}", right(&runs));
+                // These faults have no strength: they are there or not.
+                if strength < 1.0 && matches!(cause, Cause::LostContext | Cause::None) {
+                    print!("{:>8}", "–");
+                    continue;
+                }
+                // The last column by calls is the first by strength; what is measured once counts once.
+                if last != Some((calls, strength)) {
+                    let runs = self.measured(Case { strength, ..case(cause, topology, calls, Source::Simulated) });
+                    print!("{:>8}", right(&runs));
+                    let runs = runs.into_iter().filter(|run| !run.grade.is_right());
+                    wrong.extend(runs.map(|run| format!("    {calls} calls × {strength}, {}", Wrong(&run))));
+                } else {
+                    print!("{:>8}", "″");
+                }
+                last = Some((calls, strength));
                 flush();
             }
             println!();
         }
-        println!("\nStrength changes nothing about lost-context and none, nor about how often upstream fails.\n");
+        println!();
+        if self.wrong {
+            wrong.iter().for_each(|line| println!("{line}"));
+            println!();
+        }
+    }
+
+    /// Table 7: a million spans of a thousand services, one seed.
+    pub fn size(&mut self) {
+        if self.real {
+            return;
+        }
+        println!("Table 7. A thousand services and a million spans\n");
+        heading();
+        let topology = Topology::new(5, 200, Route::Straight).unwrap();
+        let seeds = self.seeds.clone();
+        self.seeds.end = seeds.start + 1;
+        for cause in self.causes.clone() {
+            self.row(case(cause, topology, MANY_SPANS / (2 * topology.calls() + 1), Source::Simulated));
+        }
+        self.seeds = seeds;
+        println!();
     }
 
     /// Table 4: what a confidence is worth, over all runs above.
@@ -179,7 +218,7 @@ impl Bench {
             format!("{:.0} ms", took.as_secs_f64() * 1e3),
         );
         for run in runs.iter().filter(|run| !run.grade.is_right()) {
-            println!("    {}: {}; met {} times; said {}", run.seed, run.answer, run.met, run.first);
+            println!("    {}", Wrong(run));
         }
         flush();
     }
@@ -198,6 +237,16 @@ impl Bench {
 fn case(cause: Cause, topology: Topology, calls: u64, source: Source) -> Case {
     let concurrency = if topology.route == Route::All { FEW } else { CONCURRENCY };
     Case { cause, topology, strength: 1.0, calls, concurrency, source }
+}
+
+/// One run that went wrong, as a line.
+struct Wrong<'a>(&'a Run);
+
+impl fmt::Display for Wrong<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Run { seed, answer, met, first, .. } = self.0;
+        write!(f, "{seed}: {answer}; met {met} times; said {first}")
+    }
 }
 
 fn heading() {
