@@ -69,9 +69,11 @@ impl Bench {
             heading();
             for cause in self.causes.clone() {
                 let calls = match (cause, route, topology.calls()) {
-                    // A press is 931 or 22,621 calls there: every button four times, or twice.
-                    (_, Route::All, 100..1_000) => 4 * u64::from(width),
-                    (_, Route::All, 1_000..) => 2 * u64::from(width),
+                    // A press is 931 or 22,621 calls there, so every button is pressed 20 times, or three: more than a million
+                    // spans. A culprit of layer 0 is met no oftener than that, and what strikes rarely, or only those that
+                    // queue, may not have struck at all.
+                    (_, Route::All, 100..1_000) => 20 * u64::from(width),
+                    (_, Route::All, 1_000..) => 3 * u64::from(width),
                     (Cause::RareSleep, ..) => MANY_CALLS,
                     _ => CALLS,
                 };
@@ -150,7 +152,10 @@ impl Bench {
         let seeds = self.seeds.clone();
         self.seeds.end = seeds.start + 1;
         for cause in self.causes.clone() {
-            self.row(case(cause, topology, MANY_SPANS / (2 * topology.calls() + 1), Source::Simulated));
+            let calls = MANY_SPANS / (2 * topology.calls() + 1);
+            // As many callers a button as elsewhere, or nobody would queue.
+            let concurrency = CONCURRENCY * usize::from(topology.width) / 30;
+            self.row(Case { concurrency, ..case(cause, topology, calls, Source::Simulated) });
         }
         self.seeds = seeds;
         println!();
