@@ -17,7 +17,7 @@ pub fn print(case: Case, seed: u64) {
     // The sandbox starts a Redis only where the cause needs it.
     let (calls, concurrency, redis) = (case.calls, case.concurrency, case.cause == Cause::Redis);
     let simulated = simulate(&mystery, &Load { calls, concurrency, seed, redis, ..Load::default() });
-    println!("{}", case.cause);
+    println!("{}, {}", case.cause, case.topology.route);
     let spans = |traces: &Traces| format!("{} traces, {} spans, {} errors", traces.len(), traces.span_count(), errors(traces));
     println!("    {:<22}{:>40}  {:>40}", "", spans(&real), spans(&simulated));
     for ((name, mut real), (_, mut simulated)) in samples(&real, &mystery).into_iter().zip(samples(&simulated, &mystery)) {
