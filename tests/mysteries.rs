@@ -373,7 +373,7 @@ async fn a_redis_that_was_started_does_not_outlive_a_sandbox_that_is_killed() {
 }
 
 #[tokio::test]
-async fn a_redis_that_dies_is_told_of_and_fails_no_request() {
+async fn a_redis_that_dies_is_told_of_fails_no_request_and_is_started_again() {
     if !redis_is_there() {
         return;
     }
@@ -387,9 +387,12 @@ async fn a_redis_that_dies_is_told_of_and_fails_no_request() {
     let _: redis::RedisResult<()> = redis::cmd("SHUTDOWN").arg("NOSAVE").query_async(&mut connection).await;
     until(|| sandbox.role.printed().contains("redis-server ended by itself"), || sandbox.role.printed()).await;
     assert_eq!(sandbox.press_as(SOMEBODY, culprit.number).await.0, 200);
-    let (status, answer) = sandbox.post("/api/mystery", serde_json::json!({ "cause": "redis" })).await;
+    // The same mystery again.
+    let seed = &sandbox.reveal()["seed"];
+    let (status, answer) = sandbox.post("/api/mystery", serde_json::json!({ "cause": "redis", "seed": seed })).await;
     assert_eq!(status, 200, "it is started again: {answer}");
-    assert_eq!(sandbox.press_as(SOMEBODY, culprit.number).await.0, 200);
+    let (_, spans) = trace(&sandbox, SOMEBODY, culprit.number, 5 + keys).await;
+    assert!(to_redis(&spans, culprit).iter().all(|write| write.attribute("server.port").unwrap() != port));
 }
 
 #[tokio::test]

@@ -767,7 +767,7 @@ mod tests {
                 let Parent::Span(parent) = span.parent else { break };
                 span = &traces.of(0)[parent as usize];
             }
-            assert_ne!(matches!(span.parent, Parent::Span(_)), true, "every way ends");
+            assert!(!matches!(span.parent, Parent::Span(_)), "every way ends");
         }
     }
 

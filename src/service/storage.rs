@@ -35,10 +35,10 @@ pub(super) struct Storage {
     rest: StdMutex<Rest>,
 }
 
-/// The time without Redis, after it failed.
+/// The time without the Redis that failed; another one need not wait for its end.
 #[derive(Debug, Default)]
 struct Rest {
-    until: Option<Instant>,
+    until: Option<(Url, Instant)>,
     length: Duration,
 }
 
@@ -53,7 +53,7 @@ enum Trouble {
 impl Storage {
     /// Writes `usage.keys` values for a request of `service`: in one pipeline, or, `key_by_key`, one command after the other.
     pub async fn write(&self, instrument: &Instrument, cx: &Context, service: ServiceName, usage: &RedisUse, key_by_key: bool) {
-        if self.rest().lasts() {
+        if self.rest().lasts(&usage.url) {
             return;
         }
         let keys = usage.keys.min(MOST_KEYS);
@@ -70,7 +70,7 @@ impl Storage {
                 if let Ok(mut place) = self.connection.try_lock() {
                     *place = None;
                 }
-                if let Some(rest) = self.rest().begin() {
+                if let Some(rest) = self.rest().begin(&usage.url) {
                     warn!(error = %trouble, seconds = rest.as_secs(), "cannot write to Redis; requests go on without it for a while");
                 }
                 return;
@@ -119,17 +119,17 @@ fn commands(service: ServiceName, keys: std::ops::Range<u32>) -> Pipeline {
 }
 
 impl Rest {
-    fn lasts(&self) -> bool {
-        self.until.is_some_and(|until| Instant::now() < until)
+    fn lasts(&self, url: &Url) -> bool {
+        self.until.as_ref().is_some_and(|(of, until)| of == url && Instant::now() < *until)
     }
 
     /// Begins one, longer than the last, and says how long it is. Of many requests that fail together only the first does so.
-    fn begin(&mut self) -> Option<Duration> {
-        if self.lasts() {
+    fn begin(&mut self, url: &Url) -> Option<Duration> {
+        if self.lasts(url) {
             return None;
         }
         self.length = (self.length * 2).clamp(FIRST_REST, LAST_REST);
-        self.until = Some(Instant::now() + self.length);
+        self.until = Some((url.clone(), Instant::now() + self.length));
         Some(self.length)
     }
 
@@ -156,15 +156,17 @@ mod tests {
 
     #[test]
     fn rests_double_up_to_a_minute_and_a_success_ends_them() {
+        let [url, other] = ["redis://here", "redis://there"].map(|url| Url::parse(url).unwrap());
         let mut rest = Rest::default();
         let mut lengths = Vec::new();
         for _ in 0..6 {
-            lengths.push(rest.begin().unwrap().as_secs());
-            assert!(rest.lasts() && rest.begin().is_none(), "one of many failures begins it");
-            rest.until = Some(Instant::now());
+            lengths.push(rest.begin(&url).unwrap().as_secs());
+            assert!(rest.lasts(&url) && rest.begin(&url).is_none(), "one of many failures begins it");
+            assert!(!rest.lasts(&other));
+            rest.until = Some((url.clone(), Instant::now()));
         }
         assert_eq!(lengths, [5, 10, 20, 40, 60, 60]);
         rest.end();
-        assert_eq!(rest.begin(), Some(FIRST_REST));
+        assert_eq!(rest.begin(&url), Some(FIRST_REST));
     }
 }

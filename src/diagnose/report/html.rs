@@ -233,7 +233,9 @@ fn latency(outcomes: &[Outcome], first: Option<&Suspect>) -> Markup {
     let height = |count: u64| format!("--height:{:.2}%", count as f64 / highest * 100.0);
     let sum = |count: fn(&super::histogram::Column) -> u64| histogram.columns.iter().map(count).sum::<u64>();
     let (others, concerned) = (sum(|column| column.others), sum(|column| column.concerned));
-    let p99 = first.map(|first| first.effect.p99_ms);
+    // A suspect that only fails requests changes no time.
+    let faster = charged.iter().any(|charge| charge.excess > 0);
+    let p99 = first.map(|first| first.effect.p99_ms).filter(|_| faster);
     let mark = |ms: f64| format!("--left:{:.2}%", histogram.place(ms * 1e6) * 100.0);
     html! {
         section {
@@ -247,7 +249,7 @@ fn latency(outcomes: &[Outcome], first: Option<&Suspect>) -> Markup {
                         div.column title={ (range) (parts) } {
                             @if column.concerned > 0 { i.concerned style=(height(column.concerned)) {} }
                             @if column.others > 0 { i.others style=(height(column.others)) {} }
-                            @if !charged.is_empty() && column.fixed > 0 { span.fixed style=(height(column.fixed)) {} }
+                            @if faster && column.fixed > 0 { span.fixed style=(height(column.fixed)) {} }
                         }
                     }
                     @if let Some(p99) = p99 {
@@ -268,7 +270,7 @@ fn latency(outcomes: &[Outcome], first: Option<&Suspect>) -> Markup {
                     } @else {
                         li { span.key.concerned {} (figures::counted(concerned, "trace")) " that the first suspect concerns" }
                         li { span.key.others {} (figures::counted(others, "other")) }
-                        li { span.key.line {} "all of them, if fixed" }
+                        @if faster { li { span.key.line {} "all of them, if fixed" } }
                     }
                     @if let Some(p99) = p99 {
                         li { span.key.mark-key.now {} "p99 " (figures::duration(p99.now)) }

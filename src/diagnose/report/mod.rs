@@ -24,6 +24,8 @@ use super::{Diagnosis, figures};
 pub struct Report<'a> {
     pub traces: &'a Traces,
     pub diagnosis: &'a Diagnosis,
+    /// The rule that the diagnosis went by, for the page's critical paths.
+    pub rule: Rule,
     /// Where the traces came from, for a person: an address, files.
     pub source: &'a str,
     /// Where a reader's browser finds Jaeger, if anywhere, with `http://` or `https://`: a trace is at `{links}/trace/{id}`.
@@ -74,7 +76,7 @@ impl Report<'_> {
         let mut profiles = [Profile::default(), Profile::default()];
         for trace in 0..self.traces.len() {
             let spans = mender.mend(self.traces.of(trace), &clocks, &mut Repairs::default());
-            walker.walk(spans, Rule::Crisp, &mut path);
+            walker.walk(spans, self.rule, &mut path);
             profiles[usize::from(!chosen(trace))].add(self.traces, spans, &path);
         }
         profiles
@@ -138,7 +140,7 @@ mod tests {
     }
 
     fn diagnosis(traces: &Traces, cart: &str) -> Diagnosis {
-        let report = Report { traces, diagnosis: &Diagnosis::default(), source: "", links: None };
+        let report = Report { traces, diagnosis: &Diagnosis::default(), rule: Rule::Crisp, source: "", links: None };
         let charged: Vec<Charge> =
             (0..200).step_by(20).map(|trace| Charge { trace, excess: 500 * MS, failed: trace == 3 }).collect();
         let effect = effect(&report.outcomes(), &charged);
@@ -179,6 +181,7 @@ mod tests {
         forms(&Report {
             traces: &traces,
             diagnosis: &diagnosis,
+            rule: Rule::Crisp,
             source: "http://127.0.0.1:16686",
             links: Some("http://127.0.0.1:16686/"),
         })
@@ -221,7 +224,8 @@ mod tests {
     #[test]
     fn where_nothing_stands_out_it_says_what_was_looked_at() {
         let traces = traces("cart");
-        let report = Report { traces: &traces, diagnosis: &Diagnosis::default(), source: "traces.json", links: None };
+        let report =
+            Report { traces: &traces, diagnosis: &Diagnosis::default(), rule: Rule::Crisp, source: "traces.json", links: None };
         insta::assert_snapshot!(terminal(&report, 80));
         assert!(report.html().contains(words::LOOKED_AT));
         assert!(report.json().ends_with(r#""suspects":[]}"#));
@@ -230,7 +234,8 @@ mod tests {
     #[test]
     fn of_no_traces_it_says_that_there_are_none() {
         let traces = Traces::default();
-        let report = Report { traces: &traces, diagnosis: &Diagnosis::default(), source: "traces.json", links: None };
+        let report =
+            Report { traces: &traces, diagnosis: &Diagnosis::default(), rule: Rule::Crisp, source: "traces.json", links: None };
         assert!(terminal(&report, 80).contains(words::NO_TRACES));
         assert!(report.html().contains(words::NO_TRACES));
         assert_eq!(report.json(), r#"{"read":{"traces":0,"spans":0,"left_out":{}},"suspects":[]}"#);
@@ -251,6 +256,18 @@ mod tests {
             assert!(page.contains(said), "{said}");
         }
         assert!(page.contains(r#"href="http://127.0.0.1:16686/trace/00000000000000000000000000000001""#));
+    }
+
+    #[test]
+    fn a_suspect_that_only_fails_requests_moves_nothing_in_time() {
+        let traces = traces("cart");
+        let mut diagnosis = diagnosis(&traces, "cart");
+        let page = |diagnosis: &Diagnosis| {
+            Report { traces: &traces, diagnosis, rule: Rule::Crisp, source: "traces.json", links: None }.html()
+        };
+        assert!(page(&diagnosis).contains("p99 if fixed"));
+        diagnosis.suspects[0].charged.iter_mut().for_each(|charge| charge.excess = 0);
+        assert!(!page(&diagnosis).contains("p99 if fixed"));
     }
 
     #[test]
