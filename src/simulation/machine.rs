@@ -3,7 +3,7 @@
 //! Work waits for a core, first come, first served. That alone makes calls dearer under load and the start of a run slow, when
 //! every caller opens its connection at once.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use rand::Rng;
 use rand_distr::{Distribution as _, Exp, LogNormal};
@@ -23,7 +23,7 @@ pub struct Machine {
     pub reply_us: f64,
     /// Work that each call makes and nobody waits for, such as exporting its spans.
     pub aside_us: f64,
-    /// Additional work where a call opens a connection.
+    /// Opening a connection takes so long, one after the other: whoever has one already does not wait behind them.
     pub connect_us: f64,
     /// How late a sleep ends at the median.
     pub late_us: f64,
@@ -61,6 +61,8 @@ impl Default for Machine {
 pub(super) struct Cores {
     machine: Machine,
     cores: RefCell<Vec<Core>>,
+    /// When the last connection that was asked for is open.
+    connected: Cell<u64>,
     scatter: LogNormal<f64>,
 }
 
@@ -79,6 +81,7 @@ impl Cores {
         Self {
             machine: machine.clone(),
             cores: RefCell::new((0..machine.cores.max(1)).map(core).collect()),
+            connected: Cell::new(0),
             scatter: LogNormal::new(0.0, sigma).expect("a deviation that is not negative"),
         }
     }
@@ -102,6 +105,13 @@ impl Cores {
             }
         }
         done
+    }
+
+    /// When a connection that is asked for at `now` is open.
+    pub fn connected(&self, now: u64, rng: &mut impl Rng) -> u64 {
+        let time = self.scattered(self.machine.connect_us, rng);
+        self.connected.set(now.max(self.connected.get()) + time);
+        self.connected.get()
     }
 
     /// Work that goes on where something ended, without waiting for a core.

@@ -352,11 +352,12 @@ impl<'a> World<'a> {
     /// The way of a request from its client to `node`.
     async fn arrive(&self, node: &Node) {
         node.calls.set(node.calls.get() + 1);
-        let new = node.calls.get() > node.connections.get();
-        if new {
+        if node.calls.get() > node.connections.get() {
             node.connections.set(node.calls.get());
+            let connected = self.cores.connected(self.clock.now(), &mut *self.rng());
+            self.clock.until(connected).await;
         }
-        self.work(|machine| machine.send_us + if new { machine.connect_us } else { 0.0 }).await;
+        self.work(|machine| machine.send_us).await;
         let wire = self.cores.wire(&mut *self.rng());
         self.clock.sleep(wire).await;
         self.work(|machine| machine.accept_us).await;
