@@ -29,6 +29,8 @@ pub struct Evidence {
     pub visits: Vec<Visit>,
     /// By trace.
     pub gaps: Vec<Gap>,
+    /// Calls that no span of another service belongs to: the visit, and the span as an index into [`Traces::spans`].
+    pub unanswered: Vec<(u32, u32)>,
     /// Names of the services, by number; the numbers are in the order of their first spans.
     pub services: Vec<Text>,
     /// What a visit may ask of a service: service and operation of the visit's first span.
@@ -65,7 +67,7 @@ pub struct Visit {
     pub calls_out: u64,
     /// How many such calls it made, whether on the critical path or not.
     pub calls: u32,
-    /// The one of them made most often ([`NONE`]: it made none): a client span of it.
+    /// The span of the last of them, or [`NONE`].
     pub call: u32,
     pub outcome: Outcome,
 }
@@ -146,21 +148,27 @@ impl Evidence {
         std::iter::successors(at(visit.parent), move |visit| at(visit.parent))
     }
 
-    /// How many requests were in flight in the service when each of its visits began, itself not counted; in the order of
-    /// [`Evidence::visits_of`].
-    pub fn in_flight(&self, traces: &Traces, service: u32) -> Vec<u32> {
-        let spans = traces.spans();
-        let mut ends: Vec<u64> = self.visits_of(service).map(|visit| spans[visit.span as usize].end).collect();
-        ends.sort_unstable();
-        let mut starts: Vec<u64> = self.visits_of(service).map(|visit| spans[visit.span as usize].start).collect();
-        starts.sort_unstable();
-        let before = |times: &[u64], time| times.partition_point(|other| *other <= time);
-        let begun = |time| starts.partition_point(|other| *other < time);
-        let count = |visit: &Visit| {
-            let start = spans[visit.span as usize].start;
-            begun(start).saturating_sub(before(&ends, start)) as u32
+    /// For each visit of a service, in the order of [`Evidence::visits_of`]: how many requests were in flight there when it began,
+    /// itself not counted, and how many ended while it lasted.
+    pub fn at_once(&self, traces: &Traces, service: u32) -> (Vec<u32>, Vec<u32>) {
+        let times = |visit: &Visit| {
+            let span = &traces.spans()[visit.span as usize];
+            (span.start, span.end)
         };
-        self.visits_of(service).map(count).collect()
+        let sorted = |time: fn((u64, u64)) -> u64| {
+            let mut all: Vec<u64> = self.visits_of(service).map(|visit| time(times(visit))).collect();
+            all.sort_unstable();
+            all
+        };
+        let (starts, ends) = (sorted(|(start, _)| start), sorted(|(_, end)| end));
+        let begun_before = |time| starts.partition_point(|start| *start < time);
+        let ended_by = |time| ends.partition_point(|end| *end <= time);
+        let of = |visit: &Visit| {
+            let (start, end) = times(visit);
+            let in_flight = begun_before(start).saturating_sub(ended_by(start));
+            (in_flight as u32, (ended_by(end) - ended_by(start)) as u32)
+        };
+        self.visits_of(service).map(of).unzip()
     }
 }
 

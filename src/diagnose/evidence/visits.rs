@@ -137,6 +137,7 @@ impl Gatherer {
                 visit.calls_out += on_path;
                 visit.calls += 1;
                 visit.call = first + at as u32;
+                self.evidence.unanswered.push((index, first + at as u32));
             }
             Waits::Answered => {
                 let (caller, callee) = (index, children.visit);

@@ -1,15 +1,20 @@
-//! Slow when busy: does the time that visits of a service take grow with the number of requests in flight there?
+//! Slow when busy: does the time that visits of a service take grow with the number of requests that are served before them?
+//!
+//! Those are the ones in flight when a visit begins. Where many begin at once, the one that is served first need not be the one that
+//! began first; then the ones that end while a visit lasts say it better.
 
 use super::stats::{Line, line};
 use crate::diagnose::evidence::Evidence;
 use crate::diagnose::model::Traces;
 
-/// The number in flight must explain at least this share of the variance …
+/// Of many visits the number in flight must explain at least this share of the variance, …
 const EXPLAINS: f64 = 0.4;
-/// … and the queue at least this share of the time.
+/// … or the number that ended meanwhile this share: a longer visit sees more end even where nobody waits for them …
+const ENDED_EXPLAINS: f64 = 0.85;
+/// … and the queue must be at least this share of the time.
 const QUEUE: f64 = 0.4;
 /// Fewer visits say nothing.
-const VISITS: usize = 8;
+const VISITS: usize = 3;
 
 /// How the time of a service's visits depends on how many there are at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,21 +31,29 @@ pub struct Queue {
 
 /// The queue of a service, if it has one.
 pub fn queue(traces: &Traces, evidence: &Evidence, service: u32) -> Option<Queue> {
-    let in_flight = evidence.in_flight(traces, service);
-    let points = evidence.visits_of(service).zip(&in_flight).filter(|(visit, _)| visit.own > 0);
-    let points = points.map(|(visit, in_flight)| (f64::from(*in_flight), visit.own as f64));
+    let (in_flight, ended) = evidence.at_once(traces, service);
+    let by_start = grows(evidence, service, &in_flight, EXPLAINS);
+    let by_end = grows(evidence, service, &ended, ENDED_EXPLAINS);
+    let best = [by_start, by_end].into_iter().flatten().max_by(|a, b| a.explains.total_cmp(&b.explains));
+    best.map(|queue| Queue { most: in_flight.into_iter().max().unwrap_or(0), ..queue })
+}
+
+fn grows(evidence: &Evidence, service: u32, ahead: &[u32], explains_many: f64) -> Option<Queue> {
+    let points = evidence.visits_of(service).zip(ahead).filter(|(visit, _)| visit.own > 0);
+    let points = points.map(|(visit, ahead)| (f64::from(*ahead), visit.own as f64));
     let count = points.clone().count();
     if count < VISITS {
         return None;
     }
     let Line { slope, explains, .. } = line(points.clone())?;
-    let (sum_in_flight, sum_time) = points.fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));
-    let waiting = slope * sum_in_flight / sum_time.max(1.0);
-    let most = in_flight.into_iter().max().unwrap_or(0);
-    (slope > 0.0 && explains >= EXPLAINS && waiting >= QUEUE).then_some(Queue {
+    let (sum_ahead, sum_time) = points.fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));
+    let waiting = slope * sum_ahead / sum_time.max(1.0);
+    // Few points lie near some line by chance: of three nine tenths must be explained.
+    let enough = 1.0 - (1.0 - explains_many) * (1.0 - 2.5 / count as f64);
+    (slope > 0.0 && explains >= enough && waiting >= QUEUE).then_some(Queue {
         each: slope,
         explains,
         waiting: waiting.min(1.0),
-        most,
+        most: 0,
     })
 }

@@ -14,7 +14,7 @@ use crate::diagnose::model::{Text, Traces};
 /// No more subjects than this are looked for.
 const MOST: usize = 5;
 /// A subject that explains less, in nats and after correction for the number of subjects tried, is none.
-const LEAST: f64 = 5.0;
+const LEAST: f64 = 1.0;
 /// Strikes in one service are that service's matter where it has more than this share of them.
 const ONE_SERVICE: f64 = 0.6;
 /// What several services or pairs are said to have in common must strike at least this share of its presence.

@@ -10,7 +10,11 @@ use crate::diagnose::model::{Text, Traces};
 /// An attribute with more values than this among the visits is an identifier, not a kind of request.
 const MOST_VALUES: usize = 200;
 /// Nats, after correction for the number of features tried; less is chance.
-const LEAST: f64 = 7.0;
+const LEAST: f64 = 4.0;
+/// Whom a request is for is a more likely reason than any other attribute, by so many nats.
+const CUSTOMER: f64 = 3.0;
+/// Attributes that name whom a request is for.
+const CUSTOMER_KEYS: [&str; 5] = ["customer.id", "enduser.id", "user.id", "tenant.id", "session.id"];
 /// A feature tells the struck visits from the others where it has at least this share of them …
 const MOST_OF_THEM: f64 = 0.7;
 /// … and is struck this many times as often as the visits without it.
@@ -19,7 +23,10 @@ const TIMES_AS_OFTEN: f64 = 5.0;
 /// What a visit may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Feature {
+    /// It asks this of the service: a number of [`Evidence::places`].
+    Place(u32),
     Attribute(Text, Text),
+    /// It came by way of this service.
     Passed(u32),
 }
 
@@ -71,7 +78,8 @@ pub fn telling(traces: &Traces, evidence: &Evidence, service: u32, struck: &FxHa
     let tried = (counts.len().max(1) as f64).ln();
     let judged = counts.into_iter().map(|(feature, with)| {
         let without = (hits - with.0, all - with.1);
-        Found { feature, with, without, evidence: contrast(with, without) - tried }
+        let likely = matches!(feature, Feature::Attribute(key, _) if is_customer(traces.texts.get(key)));
+        Found { feature, with, without, evidence: contrast(with, without) - tried + if likely { CUSTOMER } else { 0.0 } }
     });
     let tells = |found: &Found| {
         let rate = |(hits, all): (u64, u64)| hits as f64 / all.max(1) as f64;
@@ -84,6 +92,7 @@ pub fn telling(traces: &Traces, evidence: &Evidence, service: u32, struck: &FxHa
 
 fn of(traces: &Traces, evidence: &Evidence, visit: u32, mut give: impl FnMut(Feature)) {
     let span = &traces.spans()[evidence.visits[visit as usize].span as usize];
+    give(Feature::Place(evidence.visits[visit as usize].place));
     let resource = &traces.resources[span.resource as usize].attributes;
     for (key, value) in traces.attributes(span).iter().chain(resource) {
         if !is_outcome(traces.texts.get(*key)) {
@@ -93,6 +102,11 @@ fn of(traces: &Traces, evidence: &Evidence, visit: u32, mut give: impl FnMut(Fea
     for service in ways(evidence, visit) {
         give(Feature::Passed(service));
     }
+}
+
+/// Whether an attribute names whom a request is for.
+pub fn is_customer(key: &str) -> bool {
+    CUSTOMER_KEYS.contains(&key)
 }
 
 /// Attributes that say how a request ended do not say why.

@@ -23,6 +23,8 @@ pub struct LostContext {
     /// Calls that nothing answers, and those of them during which a trace began at the callee.
     pub calls: u64,
     pub matched: u64,
+    /// Where those traces began, by number.
+    pub callees: Vec<u32>,
     /// A trace with such a call, and the one that belongs to it.
     pub examples: Vec<(u32, u32)>,
 }
@@ -53,8 +55,8 @@ pub fn find(traces: &Traces, evidence: &Evidence) -> Vec<LostContext> {
     }
     let addresses = Addresses::new(traces);
     let mut unanswered: Vec<Vec<u32>> = vec![Vec::new(); evidence.services.len()];
-    for visit in evidence.visits.iter().filter(|visit| visit.call != NONE) {
-        unanswered[visit.service as usize].push(visit.call);
+    for (visit, span) in &evidence.unanswered {
+        unanswered[evidence.visits[*visit as usize].service as usize].push(*span);
     }
     let found = unanswered.into_iter().enumerate().filter_map(|(service, calls)| {
         let service = service as u32;
@@ -102,19 +104,24 @@ fn matches(
             }
         }
     }
-    let explains = |callee: u32, matched: usize| {
-        let share = (matched * step) as f64 / begun[&callee] as f64;
-        (EXPLAINED..=2.0).contains(&share) || share > 2.0
-    };
-    let mut matched: Vec<(u32, u32)> =
-        by_callee.into_iter().filter(|(callee, pairs)| explains(*callee, pairs.len())).flat_map(|(_, pairs)| pairs).collect();
+    let explains = |callee: u32, matched: usize| (matched * step) as f64 >= EXPLAINED * begun[&callee] as f64;
+    by_callee.retain(|callee, pairs| explains(*callee, pairs.len()));
+    let mut callees: Vec<u32> = by_callee.keys().copied().collect();
+    callees.sort_unstable();
+    let mut matched: Vec<(u32, u32)> = by_callee.into_values().flatten().collect();
     matched.sort_unstable();
     matched.dedup_by_key(|(call, _)| *call);
     if sample.is_empty() || (matched.len() as f64) < MATCHED * sample.len() as f64 {
         return None;
     }
     let examples = matched.iter().take(3).map(|(call, trace)| (trace_of_span(traces, *call), *trace)).collect();
-    Some(LostContext { service, calls: calls.len() as u64, matched: (matched.len() * step).min(calls.len()) as u64, examples })
+    Some(LostContext {
+        service,
+        calls: calls.len() as u64,
+        matched: (matched.len() * step).min(calls.len()) as u64,
+        callees,
+        examples,
+    })
 }
 
 /// The trace that a span belongs to.

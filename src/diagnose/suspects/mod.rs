@@ -20,11 +20,11 @@ mod words;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::effect::{self, effect};
-use super::evidence::{Evidence, Outcome};
+use super::evidence::{Evidence, NONE, Outcome};
 use super::model::{TraceId, Traces};
 use super::{Attribute, Charge, Diagnosis, Options, Suspect, SuspectCause};
 use baseline::Cell;
-use confidence::Strength;
+pub use confidence::Strength;
 use explain::{Explanation, Subject};
 use features::{Feature, Found};
 use strikes::{Strike, Strikes};
@@ -37,8 +37,6 @@ const LEAST_CONFIDENCE: f64 = 0.3;
 const ALWAYS: f64 = 0.5;
 /// Nats; failures that the baseline explains nearly as well are not new.
 const NEW: f64 = 5.0;
-/// Attributes that name whom a request is for.
-const CUSTOMER_KEYS: [&str; 5] = ["customer.id", "enduser.id", "user.id", "tenant.id", "session.id"];
 
 /// See [`super::diagnose`].
 pub fn diagnose(traces: &Traces, baseline: Option<&Traces>, options: &Options) -> Diagnosis {
@@ -56,6 +54,17 @@ pub fn diagnose(traces: &Traces, baseline: Option<&Traces>, options: &Options) -
         evidence.traces.iter().map(|trace| effect::Outcome { duration: trace.duration, failed: trace.failed }).collect();
     let suspects = findings.into_iter().map(|finding| case.suspect(finding, &outcomes)).collect();
     Diagnosis { suspects, ranking, notes: evidence.repairs.notes() }
+}
+
+/// Every suspect however unlikely, with what its confidence is reckoned from: for fitting that.
+pub fn judged(traces: &Traces, options: &Options) -> Vec<(Suspect, Strength)> {
+    let evidence = Evidence::gather(traces, options.rule);
+    let case = Case::new(traces, &evidence, None);
+    case.findings(None)
+        .into_iter()
+        .map(|finding| (finding.strength, finding))
+        .map(|(strength, finding)| (case.suspect(finding, &[]), strength))
+        .collect()
 }
 
 /// All that is known, while suspects are looked for.
@@ -106,14 +115,14 @@ impl Finding {
 impl<'a> Case<'a> {
     fn new(traces: &'a Traces, evidence: &'a Evidence, before: Option<&Before<'_>>) -> Self {
         let strikes = match before {
-            None => strikes::find(evidence),
+            None => strikes::find(traces, evidence),
             Some(before) => {
                 let name = |service: u32| traces.texts.get(evidence.services[service as usize]);
                 let of = |cell: Cell<'_>| before.cells.get(&cell).cloned().unwrap_or_default();
                 let own =
                     evidence.places.iter().map(|(service, operation)| of(Cell::Own(name(*service), traces.texts.get(*operation))));
                 let between = evidence.pairs.iter().map(|(caller, callee)| of(Cell::Gap(name(*caller), name(*callee))));
-                strikes::find_since(evidence, &strikes::Past { own: own.collect(), between: between.collect() })
+                strikes::find_since(traces, evidence, &strikes::Past { own: own.collect(), between: between.collect() })
             }
         };
         Self { traces, evidence, strikes }
@@ -128,9 +137,15 @@ impl<'a> Case<'a> {
         // Calls that are answered in traces of their own are not calls to a database.
         let many = calls::find(traces, evidence).into_iter().filter(|many| lost.iter().all(|lost| lost.service != many.service));
         findings.extend(many.take(EXAMPLES).map(|many| self.many_calls(many)));
+        // Where a trace begins for want of a context, a refusal that its caller gets over looks like a failure of everything.
+        let loose = |strike: &&Strike| {
+            let visit = &evidence.visits[strike.visit as usize];
+            visit.parent == NONE && lost.iter().any(|lost| lost.callees.contains(&visit.service))
+        };
+        let failed: Vec<Strike> = strikes.failed.iter().filter(|strike| !loose(strike)).copied().collect();
         findings.extend(lost.into_iter().map(|lost| self.lost_context(lost)));
         findings.extend(explain::visits(traces, evidence, &strikes.slow).into_iter().map(|found| self.slow(found)));
-        let failed = explain::visits(traces, evidence, &strikes.failed);
+        let failed = explain::visits(traces, evidence, &failed);
         for found in failed.into_iter().filter(|found| self.is_new(found, before)) {
             self.add_failure(found, &mut findings);
         }
@@ -146,16 +161,18 @@ impl<'a> Case<'a> {
         let Subject::Service(service) = found.subject else { return finding };
         finding.sentences.push(self.how_slow(service, &found));
         let share = found.strikes.len() as f64 / found.exposed.max(1) as f64;
-        if let Some(telling) = self.telling(service, &found.strikes) {
+        let telling = self.telling(service, &found.strikes);
+        if let Some(telling) = telling.filter(|telling| !matches!(telling.feature, Feature::Place(_))) {
             self.tell(&mut finding, telling, service);
         } else if let Some(queue) = busy::queue(self.traces, self.evidence, service).filter(|_| share >= ALWAYS / 2.0) {
             finding.cause = SuspectCause::Contention;
-            finding.strength.doubt = 0.0;
             finding.sentences.push(words::queue(&queue));
-        } else if share >= ALWAYS {
+        } else if share_where(&telling).unwrap_or(share) >= ALWAYS {
             finding.cause = SuspectCause::Sleep;
         }
-        finding.strength.share_struck = share;
+        if let Some(telling) = telling.filter(|telling| matches!(telling.feature, Feature::Place(_))) {
+            self.tell(&mut finding, telling, service);
+        }
         finding
     }
 
@@ -193,7 +210,6 @@ impl<'a> Case<'a> {
 
     fn gap(&self, found: Explanation) -> Finding {
         let mut finding = self.place(&found, SuspectCause::Network);
-        finding.strength.share_struck = found.strikes.len() as f64 / found.exposed.max(1) as f64;
         finding.sentences.push(words::gap(&found, self.evidence, &self.strikes));
         finding
     }
@@ -258,7 +274,16 @@ impl<'a> Case<'a> {
             Charge { trace: visit.trace, excess: strike.cost, failed: strike.excess == 0 && visit.outcome == Outcome::Origin }
         });
         let charged = merge(charged.collect(), Vec::new());
-        Finding { cause, service, callee, attribute, strength: Strength::of(found), sentences, charged, examples: Vec::new() }
+        Finding {
+            cause,
+            service,
+            callee,
+            attribute,
+            strength: Strength::of(found, self.strikes.own.peers),
+            sentences,
+            charged,
+            examples: Vec::new(),
+        }
     }
 
     fn telling(&self, service: u32, strikes: &[Strike]) -> Option<Found> {
@@ -270,10 +295,14 @@ impl<'a> Case<'a> {
     fn tell(&self, finding: &mut Finding, found: Found, service: u32) {
         finding.strength.telling = found.evidence;
         match found.feature {
+            Feature::Place(place) => {
+                let (_, operation) = self.evidence.places[place as usize];
+                finding.sentences.push(words::operation(&found, self.traces.texts.get(operation)));
+            }
             Feature::Attribute(key, value) => {
                 let attribute = self.attribute(key, value);
                 finding.sentences.push(words::attribute(&found, &attribute));
-                let customer = CUSTOMER_KEYS.contains(&attribute.key.as_str());
+                let customer = features::is_customer(&attribute.key);
                 finding.cause = if customer { SuspectCause::Customer } else { SuspectCause::Attribute };
                 finding.attribute = Some(attribute);
             }
@@ -347,6 +376,11 @@ impl<'a> Case<'a> {
         ranking.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         ranking
     }
+}
+
+/// The share that is struck of those that have a feature.
+fn share_where(found: &Option<Found>) -> Option<f64> {
+    found.as_ref().map(|found| found.with.0 as f64 / found.with.1.max(1) as f64)
 }
 
 /// One charge a trace, by trace.

@@ -1,7 +1,9 @@
 //! The visits and gaps that took far longer than is typical, or that failed: what has to be explained.
 
+use super::stats::median;
 use super::typical::{Typicals, learn_since};
 use crate::diagnose::evidence::{Evidence, Outcome};
+use crate::diagnose::model::Traces;
 
 /// Less than this share of its trace's time matters to nobody, …
 const MATTERS: f64 = 0.04;
@@ -20,6 +22,9 @@ pub struct Strike {
     /// Of those, on the critical path.
     pub cost: u64,
 }
+
+/// So many visits or gaps elsewhere, that began before one and after it, tell whether everything stood still then.
+const NEIGHBOURS: usize = 24;
 
 /// All strikes, and what was taken for typical to find them.
 #[derive(Debug, Default)]
@@ -43,8 +48,8 @@ pub fn least(evidence: &Evidence) -> f64 {
 }
 
 /// The strikes by what is typical here and now.
-pub fn find(evidence: &Evidence) -> Strikes {
-    find_since(evidence, &Past::default())
+pub fn find(traces: &Traces, evidence: &Evidence) -> Strikes {
+    find_since(traces, evidence, &Past::default())
 }
 
 /// The times of every place and pair in a baseline, as far as they occur there.
@@ -55,7 +60,7 @@ pub struct Past {
 }
 
 /// The strikes by what was typical before.
-pub fn find_since(evidence: &Evidence, past: &Past) -> Strikes {
+pub fn find_since(traces: &Traces, evidence: &Evidence, past: &Past) -> Strikes {
     let least = least(evidence);
     let own_times = |place| evidence.by_place.of(place).iter().map(|visit| evidence.visits[*visit as usize].own);
     let mut own: Vec<Vec<f64>> = (0..evidence.places.len() as u32).map(|place| waited_for(own_times(place))).collect();
@@ -63,7 +68,7 @@ pub fn find_since(evidence: &Evidence, past: &Past) -> Strikes {
         (0..evidence.pairs.len() as u32).map(|pair| waited_for(evidence.gaps_of(pair).map(|gap| gap.time))).collect();
     let own = learn_since(&mut own, &past.own, &kinds(evidence), least);
     let between = learn_since(&mut between, &past.between, &vec![0; evidence.pairs.len()], least);
-    compare(evidence, own, between)
+    compare(traces, evidence, own, between)
 }
 
 /// Places are alike that make about as many calls: waiting for them costs own time too.
@@ -82,7 +87,7 @@ fn waited_for(times: impl Iterator<Item = u64>) -> Vec<f64> {
 }
 
 /// The strikes by given typical times.
-pub fn compare(evidence: &Evidence, own: Typicals, between: Typicals) -> Strikes {
+fn compare(traces: &Traces, evidence: &Evidence, own: Typicals, between: Typicals) -> Strikes {
     let mut strikes = Strikes::default();
     let matters = |trace: u32, excess: u64| {
         excess as f64 >= (MATTERS * evidence.traces[trace as usize].duration as f64).max(SERVICES * own.peers)
@@ -106,5 +111,58 @@ pub fn compare(evidence: &Evidence, own: Typicals, between: Typicals) -> Strikes
             strikes.gaps.push(Strike { visit: gap.caller, row: row as u32, excess, cost: excess.min(gap.on_path) });
         }
     }
+    let begin = |visit: u32| traces.spans()[evidence.visits[visit as usize].span as usize].start;
+    let visits = evidence.visits.iter().enumerate().map(|(row, visit)| Moment {
+        begin: begin(row as u32),
+        row: row as u32,
+        group: visit.service,
+        time: visit.own,
+    });
+    let gaps = evidence.gaps.iter().enumerate().map(|(row, gap)| Moment {
+        begin: begin(gap.callee),
+        row: row as u32,
+        group: gap.pair,
+        time: gap.time,
+    });
+    less_stalls(&mut strikes.slow, visits, |strike, excess| matters(evidence.visits[strike.visit as usize].trace, excess));
+    less_stalls(&mut strikes.gaps, gaps, |strike, excess| matters(evidence.visits[strike.visit as usize].trace, excess));
     Strikes { own, between, ..strikes }
+}
+
+/// A visit or gap among those of its time.
+struct Moment {
+    begin: u64,
+    row: u32,
+    /// Its service or pair.
+    group: u32,
+    time: u64,
+}
+
+/// Takes from each strike what others took at the same time: where everything stands still, nobody is to blame.
+fn less_stalls(strikes: &mut Vec<Strike>, all: impl Iterator<Item = Moment>, matters: impl Fn(&Strike, u64) -> bool) {
+    if strikes.is_empty() {
+        return;
+    }
+    let mut all: Vec<Moment> = all.collect();
+    all.sort_unstable_by_key(|moment| (moment.begin, moment.row));
+    let mut place = vec![0_u32; all.len()];
+    for (at, moment) in all.iter().enumerate() {
+        place[moment.row as usize] = at as u32;
+    }
+    let mut times: Vec<f64> = Vec::new();
+    strikes.retain_mut(|strike| {
+        let at = place[strike.row as usize] as usize;
+        let group = all[at].group;
+        let others = |moment: &&Moment| moment.group != group;
+        // Beyond this nobody is looked at: where one group has nearly all, its neighbours are not of its time.
+        let (first, last) = (at.saturating_sub(4 * NEIGHBOURS), (at + 4 * NEIGHBOURS).min(all.len()));
+        times.clear();
+        times.extend(all[first..at].iter().rev().filter(others).take(NEIGHBOURS).map(|moment| moment.time as f64));
+        times.extend(all[at..last].iter().filter(others).take(NEIGHBOURS).map(|moment| moment.time as f64));
+        let typical = all[at].time - strike.excess;
+        let then = median(&mut times) as u64;
+        strike.excess = strike.excess.saturating_sub(then.saturating_sub(typical));
+        strike.cost = strike.cost.min(strike.excess);
+        matters(strike, strike.excess)
+    });
 }

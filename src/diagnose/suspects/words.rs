@@ -115,3 +115,7 @@ pub fn passed_before(found: &Found, service: &str, before: &str) -> String {
         found.with.0, found.with.1, found.without.0, found.without.1
     )
 }
+
+pub fn operation(found: &Found, operation: &str) -> String {
+    format!("{} of {} requests for {operation:?}, {} of {} others", found.with.0, found.with.1, found.without.0, found.without.1)
+}
