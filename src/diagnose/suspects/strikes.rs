@@ -43,8 +43,11 @@ pub struct Strikes {
 
 /// Differences below this many nanoseconds matter to nobody, in these traces.
 pub fn least(evidence: &Evidence) -> f64 {
-    let mut durations: Vec<f64> = evidence.traces.iter().map(|trace| trace.duration as f64).collect();
-    (super::stats::median(&mut durations) / 100.0).max(1_000.0)
+    (usual_duration(evidence) / 100.0).max(1_000.0)
+}
+
+fn usual_duration(evidence: &Evidence) -> f64 {
+    median(&mut evidence.traces.iter().map(|trace| trace.duration as f64).collect::<Vec<_>>())
 }
 
 /// The strikes by what is typical here and now.
@@ -89,8 +92,11 @@ fn waited_for(times: impl Iterator<Item = u64>) -> Vec<f64> {
 /// The strikes by given typical times.
 fn compare(traces: &Traces, evidence: &Evidence, own: Typicals, between: Typicals) -> Strikes {
     let mut strikes = Strikes::default();
+    // A fault that strikes a trace again and again makes it long, and would make each strike look small beside it.
+    let usual = usual_duration(evidence);
     let matters = |trace: u32, excess: u64| {
-        excess as f64 >= (MATTERS * evidence.traces[trace as usize].duration as f64).max(SERVICES * own.peers)
+        let duration = (evidence.traces[trace as usize].duration as f64).min(usual);
+        excess as f64 >= (MATTERS * duration).max(SERVICES * own.peers)
     };
     for (row, visit) in evidence.visits.iter().enumerate() {
         let row = row as u32;
