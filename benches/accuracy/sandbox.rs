@@ -61,7 +61,7 @@ async fn read_all(client: &reqwest::Client, jaeger: &str, calls: u64) -> Traces 
         let mut builder = Builder::default();
         if answer.status().is_success() {
             let body = answer.bytes().await.unwrap();
-            let outcome = read::otlp_json(&body[..], &mut builder).unwrap();
+            let outcome = read::json(&body[..], &mut builder).unwrap();
             assert_eq!(outcome.broken, None);
         }
         let traces = builder.finish();
