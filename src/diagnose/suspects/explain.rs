@@ -20,7 +20,7 @@ const LEAST: f64 = 1.0;
 /// Strikes in one service are that service's matter where it has more than this share of them.
 const ONE_SERVICE: f64 = 0.6;
 /// What several services or pairs are said to have in common must strike at least this share of its presence.
-const COMMON: f64 = 0.15;
+pub const COMMON: f64 = 0.15;
 /// What is less simple must explain so much more, in nats.
 const SIMPLER: f64 = 3.0;
 

@@ -154,7 +154,7 @@ fn too_little_is_said_to_be_too_little() {
     let notes = |calls| diagnosed(&traces(&mystery, calls)).notes;
     assert_eq!(notes(1), ["1 trace is too few to compare; some dozens say more"]);
     assert_eq!(notes(3), ["3 traces are too few to compare; some dozens say more"]);
-    assert_eq!(notes(100), Vec::<String>::new());
+    assert!(notes(100).iter().all(|note| !note.contains("too few")), "{:?}", notes(100));
 }
 
 #[test]
