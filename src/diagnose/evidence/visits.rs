@@ -129,7 +129,8 @@ impl Gatherer {
         match waits(&spans[at], inner, children) {
             waits @ (Waits::No | Waits::Unanswered) => {
                 let visit = &mut visits[index as usize];
-                visit.own += time;
+                // What runs at once may add up to more than there is time.
+                visit.own = visit.own.saturating_add(time);
                 visit.on_path += on_path;
                 if matches!(waits, Waits::Unanswered) {
                     visit.calls_out += on_path;

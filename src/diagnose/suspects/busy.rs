@@ -49,7 +49,7 @@ fn grows(points: impl Iterator<Item = (f64, f64)> + Clone, explains_many: f64) -
     if count < VISITS {
         return None;
     }
-    let Line { slope, explains, .. } = line(points.clone())?;
+    let Line { slope, explains } = line(points.clone())?;
     let (sum_ahead, sum_time) = points.fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));
     let waiting = slope * sum_ahead / sum_time.max(1.0);
     // Few points lie near some line by chance: of three nine tenths must be explained.

@@ -6,7 +6,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::stats::{evidence as evidence_for, median};
+use super::stats::{contrast, evidence as evidence_for, median};
 use super::strikes::Strike;
 use crate::diagnose::evidence::Evidence;
 use crate::diagnose::model::{Text, Traces};
@@ -23,6 +23,10 @@ const ONE_SERVICE: f64 = 0.6;
 pub const COMMON: f64 = 0.15;
 /// What is less simple must explain so much more, in nats.
 const SIMPLER: f64 = 3.0;
+/// So many other services in which failures begin say how often they do for no reason of a service's own.
+const MANY_FAIL: usize = 8;
+/// So many visits before one are asked which services it passed: of those that call each other in turn there may be thousands.
+const FAR: usize = 64;
 
 /// What strikes may have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,8 +52,6 @@ pub struct Explanation {
     pub exposed: u64,
     /// Nats, after correction for the number of subjects tried.
     pub evidence: f64,
-    /// The same of the best other subject that explains other strikes.
-    pub rival: f64,
     /// Share of the strikes of about this size that it explains, those left out that another one clearly explains.
     pub share: f64,
 }
@@ -57,16 +59,24 @@ pub struct Explanation {
 /// Explains strikes of visits by services, by services passed before, or by attributes of resources.
 pub fn visits(traces: &Traces, evidence: &Evidence, strikes: &[Strike]) -> Vec<Explanation> {
     greedy(strikes, |left, gone| {
-        let all = evidence.visits.len() as u64 - gone;
+        let all = (evidence.visits.len() as u64).saturating_sub(gone);
         let pool = Pool::new(left, all);
         let mut by_service: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
         for (at, strike) in left.iter().enumerate() {
             by_service.entry(evidence.visits[strike.visit as usize].service).or_default().push(at as u32);
         }
         let tried = evidence.services.len();
+        let all_exposed: u64 = by_service.keys().map(|service| evidence.by_service.of(*service).len() as u64).sum();
         let single = by_service.iter().map(|(service, hits)| {
             let exposed = evidence.by_service.of(*service).len() as u64;
-            pool.judge(Subject::Service(*service), hits.clone(), exposed, tried)
+            let mut candidate = pool.judge(Subject::Service(*service), hits.clone(), exposed, tried);
+            // Failures have no size to tell one kind from another; where many services fail, no more than they do is nothing special.
+            if pool.is_of_failures() && by_service.len() > MANY_FAIL {
+                let usual = (left.len() - hits.len()) as f64 / (all_exposed - exposed).max(1) as f64;
+                let special = evidence_for(hits.len() as u64, exposed, usual) - (tried as f64).ln();
+                candidate.evidence = candidate.evidence.min(special);
+            }
+            candidate
         });
         let mut candidates: Vec<Candidate> = single.collect();
         let common = passed(evidence, left, &by_service).into_iter().chain(resources(traces, evidence, left, &by_service));
@@ -74,7 +84,7 @@ pub fn visits(traces: &Traces, evidence: &Evidence, strikes: &[Strike]) -> Vec<E
             .filter(|common| common.hits.len() as f64 >= COMMON * common.exposed as f64 && is_spread(evidence, left, &common.hits));
         candidates.extend(common.map(|common| {
             let mut candidate = pool.judge(common.subject, common.hits, common.exposed, tried * 2);
-            candidate.evidence -= SIMPLER;
+            candidate.evidence = candidate.evidence.min(common.contrast - (tried as f64).ln()) - SIMPLER;
             candidate
         }));
         candidates
@@ -84,7 +94,7 @@ pub fn visits(traces: &Traces, evidence: &Evidence, strikes: &[Strike]) -> Vec<E
 /// Explains strikes of gaps by pairs, or by the service that all pairs concerned have in common.
 pub fn gaps(evidence: &Evidence, strikes: &[Strike]) -> Vec<Explanation> {
     greedy(strikes, |left, gone| {
-        let all = evidence.gaps.len() as u64 - gone;
+        let all = (evidence.gaps.len() as u64).saturating_sub(gone);
         let pool = Pool::new(left, all);
         let mut by_pair: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
         let mut by_end: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
@@ -134,6 +144,8 @@ struct Common {
     subject: Subject,
     hits: Vec<u32>,
     exposed: u64,
+    /// Nats by which strikes are more frequent in its presence than among what might have been struck as well without it.
+    contrast: f64,
 }
 
 fn greedy(strikes: &[Strike], candidates: impl Fn(&[Strike], u64) -> Vec<Candidate>) -> Vec<Explanation> {
@@ -146,11 +158,6 @@ fn greedy(strikes: &[Strike], candidates: impl Fn(&[Strike], u64) -> Vec<Candida
         candidates.sort_by(|a, b| b.evidence.total_cmp(&a.evidence).then_with(|| order(a.subject).cmp(&order(b.subject))));
         let Some(best) = candidates.first().filter(|best| best.evidence >= LEAST) else { break };
         let taken: FxHashSet<u32> = best.hits.iter().copied().collect();
-        let independent = |other: &&Candidate| {
-            let shared = other.hits.iter().filter(|at| taken.contains(at)).count();
-            2 * shared < other.hits.len()
-        };
-        let rival = candidates[1..].iter().find(independent).map_or(0.0, |rival| rival.evidence.max(0.0));
         let explained = best.hits.iter().map(|at| left[*at as usize]).collect();
         gone += best.exposed.min(best.hits.len() as u64);
         found.push(Explanation {
@@ -158,7 +165,6 @@ fn greedy(strikes: &[Strike], candidates: impl Fn(&[Strike], u64) -> Vec<Candida
             strikes: explained,
             exposed: best.exposed,
             evidence: best.evidence,
-            rival,
             share: 1.0,
         });
         let mut at = 0;
@@ -187,12 +193,12 @@ fn size(excesses: impl Iterator<Item = u64>) -> u64 {
     (median(&mut excesses) / 2.0) as u64
 }
 
-fn order(subject: Subject) -> (u8, u32) {
+fn order(subject: Subject) -> (u8, u32, u32) {
     match subject {
-        Subject::Service(service) => (0, service),
-        Subject::Pair(pair) => (0, pair),
-        Subject::Passed(service) | Subject::Around(service) => (1, service),
-        Subject::Resource(key, _) => (2, key.number()),
+        Subject::Service(service) => (0, service, 0),
+        Subject::Pair(pair) => (0, pair, 0),
+        Subject::Passed(service) | Subject::Around(service) => (1, service, 0),
+        Subject::Resource(key, value) => (2, key.number(), value.number()),
     }
 }
 
@@ -209,6 +215,10 @@ impl<'a> Pool<'a> {
         let mut excesses: Vec<u64> = strikes.iter().map(|strike| strike.excess).collect();
         excesses.sort_unstable();
         Self { strikes, all, excesses }
+    }
+
+    fn is_of_failures(&self) -> bool {
+        self.excesses.last() == Some(&0)
     }
 
     fn judge(&self, subject: Subject, hits: Vec<u32>, exposed: u64, tried: usize) -> Candidate {
@@ -239,7 +249,8 @@ fn largest(values: impl Iterator<Item = u32>) -> u64 {
     counts.into_values().max().unwrap_or(0)
 }
 
-/// Services that were passed on the way to strikes. Exposed are all visits, of services that were struck, that came the same way.
+/// Services that were passed on the way to strikes. Exposed are all visits, of services that were struck, that came the same way;
+/// the others of these services say how it is without: what everybody has passed, such as the entry, explains nothing.
 fn passed(evidence: &Evidence, left: &[Strike], struck: &FxHashMap<u32, Vec<u32>>) -> Vec<Common> {
     let mut hits: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
     for (at, strike) in left.iter().enumerate() {
@@ -253,37 +264,61 @@ fn passed(evidence: &Evidence, left: &[Strike], struck: &FxHashMap<u32, Vec<u32>
             *exposed.entry(service).or_default() += 1;
         }
     }
-    hits.into_iter().map(|(service, hits)| Common { subject: Subject::Passed(service), hits, exposed: exposed[&service] }).collect()
+    let all: u64 = struck.keys().map(|service| evidence.by_service.of(*service).len() as u64).sum();
+    let common = |(service, hits): (u32, Vec<u32>)| {
+        let (struck, exposed) = (hits.len() as u64, exposed[&service]);
+        let contrast = contrast((struck, exposed), (left.len() as u64 - struck, all - exposed));
+        Common { subject: Subject::Passed(service), hits, exposed, contrast }
+    };
+    hits.into_iter().map(common).collect()
 }
 
-/// The services passed before a visit, each once.
+/// The services passed before a visit, each once, the nearest first.
 pub fn ways(evidence: &Evidence, visit: u32) -> impl Iterator<Item = u32> {
     let visit = &evidence.visits[visit as usize];
     let nearer = move |far: usize, service: u32| {
         visit.service == service || evidence.ancestors(visit).take(far).any(|nearer| nearer.service == service)
     };
-    evidence.ancestors(visit).enumerate().filter(move |(far, way)| !nearer(*far, way.service)).map(|(_, way)| way.service)
+    evidence.ancestors(visit).take(FAR).enumerate().filter(move |(far, way)| !nearer(*far, way.service)).map(|(_, way)| way.service)
 }
 
-/// Attributes of the resources in which strikes happened, where several services share them.
+/// Attributes of the resources in which strikes happened, where several services share them. Exposed are all visits with one, of
+/// services that were struck; all visits of all services say how it is without.
 fn resources(traces: &Traces, evidence: &Evidence, left: &[Strike], struck: &FxHashMap<u32, Vec<u32>>) -> Vec<Common> {
-    let resource = |visit: u32| traces.spans()[evidence.visits[visit as usize].span as usize].resource;
+    let resource = |visit: u32| traces.spans()[evidence.visits[visit as usize].span as usize].resource as usize;
+    let attributes: Vec<Vec<(Text, Text)>> = traces.resources.iter().map(|resource| distinct(&resource.attributes)).collect();
     let mut hits: FxHashMap<(Text, Text), Vec<u32>> = FxHashMap::default();
     for (at, strike) in left.iter().enumerate() {
-        for attribute in &traces.resources[resource(strike.visit) as usize].attributes {
+        for attribute in &attributes[resource(strike.visit)] {
             hits.entry(*attribute).or_default().push(at as u32);
         }
     }
-    let mut visits: FxHashMap<u32, u64> = FxHashMap::default();
+    let mut visits = vec![0_u64; traces.resources.len()];
+    (0..evidence.visits.len() as u32).for_each(|visit| visits[resource(visit)] += 1);
+    let mut of_struck = vec![0_u64; traces.resources.len()];
     for visit in struck.keys().flat_map(|service| evidence.by_service.of(*service)) {
-        *visits.entry(resource(*visit)).or_default() += 1;
+        of_struck[resource(*visit)] += 1;
     }
-    let mut exposed: FxHashMap<(Text, Text), u64> = FxHashMap::default();
-    for (resource, count) in visits {
-        for attribute in &traces.resources[resource as usize].attributes {
-            *exposed.entry(*attribute).or_default() += count;
+    // Of struck services, and of all.
+    let mut exposed: FxHashMap<(Text, Text), (u64, u64)> = FxHashMap::default();
+    for (attributes, counts) in attributes.iter().zip(of_struck.iter().zip(&visits)) {
+        for attribute in attributes.iter().filter(|attribute| hits.contains_key(attribute)) {
+            let exposed = exposed.entry(*attribute).or_default();
+            (exposed.0, exposed.1) = (exposed.0 + counts.0, exposed.1 + counts.1);
         }
     }
-    let common = |((key, value), hits)| Common { subject: Subject::Resource(key, value), hits, exposed: exposed[&(key, value)] };
+    let all = evidence.visits.len() as u64;
+    let common = |((key, value), hits): ((Text, Text), Vec<u32>)| {
+        let (struck, (exposed, with)) = (hits.len() as u64, exposed[&(key, value)]);
+        let contrast = contrast((struck, with), (left.len() as u64 - struck, all - with));
+        Common { subject: Subject::Resource(key, value), hits, exposed, contrast }
+    };
     hits.into_iter().map(common).collect()
+}
+
+fn distinct(attributes: &[(Text, Text)]) -> Vec<(Text, Text)> {
+    let mut distinct = attributes.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    distinct
 }

@@ -90,13 +90,18 @@ pub fn telling(traces: &Traces, evidence: &Evidence, service: u32, struck: &FxHa
     judged.filter(tells).max_by(|a, b| a.evidence.total_cmp(&b.evidence).then_with(|| b.feature.cmp(&a.feature)))
 }
 
+/// Gives every feature of a visit once.
 fn of(traces: &Traces, evidence: &Evidence, visit: u32, mut give: impl FnMut(Feature)) {
     let span = &traces.spans()[evidence.visits[visit as usize].span as usize];
     give(Feature::Place(evidence.visits[visit as usize].place));
     let resource = &traces.resources[span.resource as usize].attributes;
-    for (key, value) in traces.attributes(span).iter().chain(resource) {
-        if !is_outcome(traces.texts.get(*key)) {
-            give(Feature::Attribute(*key, *value));
+    // Many a host is named by its spans and by their resource too.
+    let mut attributes: Vec<(Text, Text)> = traces.attributes(span).iter().chain(resource).copied().collect();
+    attributes.sort_unstable();
+    attributes.dedup();
+    for (key, value) in attributes {
+        if !is_outcome(traces.texts.get(key)) {
+            give(Feature::Attribute(key, value));
         }
     }
     for service in ways(evidence, visit) {

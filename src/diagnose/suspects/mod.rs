@@ -20,7 +20,7 @@ mod words;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::effect::{self, effect};
-use super::evidence::{Evidence, NONE, Outcome};
+use super::evidence::{Evidence, NONE, Outcome, Visit};
 use super::figures::counted;
 use super::model::{TraceId, Traces};
 use super::{Attribute, Charge, Diagnosis, Options, Suspect, SuspectCause};
@@ -34,6 +34,8 @@ use strikes::{Strike, Strikes};
 const FEW_TRACES: u64 = 20;
 /// So many example traces are shown.
 const EXAMPLES: usize = 3;
+/// So many services that make many calls are suspected at most, and so many that drop the context.
+const MOST_COUNTED: usize = 3;
 /// What is more likely wrong than right is not worth a reader's time.
 const LEAST_CONFIDENCE: f64 = 0.5;
 /// Struck on this share of its visits, a service is slow on all of them rather than on some.
@@ -104,16 +106,25 @@ struct Before<'a> {
     cells: FxHashMap<Cell<'a>, Vec<f64>>,
     /// Failures that began in each service, and its visits, by name.
     failures: FxHashMap<&'a str, (u64, u64)>,
+    /// How many calls of a visit each service made that made many, by name.
+    many_calls: FxHashMap<&'a str, f64>,
+    /// Services that dropped the context, by name.
+    lost_context: FxHashSet<&'a str>,
 }
 
 impl<'a> Before<'a> {
     fn new(traces: &'a Traces, evidence: &Evidence) -> Self {
+        let name = |service: u32| traces.texts.get(evidence.services[service as usize]);
         let failures = (0..evidence.services.len() as u32).map(|service| {
             let failed = evidence.visits_of(service).filter(|visit| visit.outcome == Outcome::Origin).count();
-            let name = traces.texts.get(evidence.services[service as usize]);
-            (name, (failed as u64, evidence.visits_of(service).len() as u64))
+            (name(service), (failed as u64, evidence.visits_of(service).len() as u64))
         });
-        Self { cells: baseline::cells(traces, evidence), failures: failures.collect() }
+        Self {
+            cells: baseline::cells(traces, evidence),
+            failures: failures.collect(),
+            many_calls: calls::find(traces, evidence).into_iter().map(|many| (name(many.service), many.calls)).collect(),
+            lost_context: lost_context::find(traces, evidence).into_iter().map(|lost| name(lost.service)).collect(),
+        }
     }
 
     /// What to say of services that the baseline does not know.
@@ -165,11 +176,16 @@ impl<'a> Case<'a> {
         let Self { traces, evidence, strikes } = self;
         let mut findings: Vec<Finding> = Vec::new();
         let mut lost = lost_context::find(traces, evidence);
-        lost.truncate(EXAMPLES);
+        lost.retain(|lost| before.is_none_or(|before| !before.lost_context.contains(self.name(lost.service))));
+        lost.truncate(MOST_COUNTED);
         // Calls that are answered in traces of their own are not calls to a database.
         let mut many = calls::find(traces, evidence);
         many.retain(|many| lost.iter().all(|lost| lost.service != many.service));
-        many.truncate(EXAMPLES);
+        let usual = |many: &calls::ManyCalls| {
+            before.and_then(|before| before.many_calls.get(self.name(many.service))).is_some_and(|calls| many.is_usual(*calls))
+        };
+        many.retain(|many| !usual(many));
+        many.truncate(MOST_COUNTED);
         // Either takes time, which then is no fault of its own.
         let slow: Vec<Strike> = strikes
             .slow
@@ -229,7 +245,7 @@ impl<'a> Case<'a> {
     /// Whether more fails than did before.
     fn is_new(&self, found: &Explanation, before: Option<&Before<'_>>) -> bool {
         let (Some(before), Subject::Service(service)) = (before, found.subject) else { return true };
-        let (failed, all) = before.failures.get(self.name(service)).copied().unwrap_or_default();
+        let Some((failed, all)) = before.failures.get(self.name(service)).copied() else { return true };
         let usual = (failed as f64 + 0.5) / (all as f64 + 1.0);
         stats::evidence(found.strikes.len() as u64, found.exposed, usual) >= NEW
     }
@@ -244,7 +260,8 @@ impl<'a> Case<'a> {
             }
         }
         let same = findings.iter_mut().find(|other| {
-            other.service == finding.service && other.service.is_some() && !matches!(other.cause, SuspectCause::LostContext)
+            let counted = matches!(other.cause, SuspectCause::LostContext | SuspectCause::Redis | SuspectCause::ManyCalls);
+            other.service == finding.service && other.service.is_some() && !counted
         });
         match same {
             // A few slow requests of a service that fails often are no reason to speak of slowness.
@@ -270,7 +287,9 @@ impl<'a> Case<'a> {
         let system = many.system.map(|system| self.traces.texts.get(system));
         let cause = if system == Some("redis") { SuspectCause::Redis } else { SuspectCause::ManyCalls };
         let visits = self.evidence.visits_of(many.service);
-        let kept = |visit: &super::evidence::Visit| visit.calls_out - visit.calls_out / u64::from(visit.calls.max(1));
+        // One of them would be left.
+        let saved = |visit: &Visit| ((many.calls - 1.0) / f64::from(visit.calls.max(1))).clamp(0.0, 1.0);
+        let kept = |visit: &Visit| (visit.calls_out as f64 * saved(visit)) as u64;
         let charged = visits
             .map(|visit| Charge { trace: visit.trace, excess: kept(visit), failed: false })
             .filter(|charge| charge.excess > 0);
@@ -447,7 +466,7 @@ fn merge(mut charges: Vec<Charge>, more: Vec<Charge>) -> Vec<Charge> {
     let mut by_trace: FxHashMap<u32, Charge> = FxHashMap::default();
     for charge in charges {
         let known = by_trace.entry(charge.trace).or_insert(Charge { excess: 0, failed: false, ..charge });
-        known.excess += charge.excess;
+        known.excess = known.excess.saturating_add(charge.excess);
         known.failed |= charge.failed;
     }
     let mut merged: Vec<Charge> = by_trace.into_values().collect();

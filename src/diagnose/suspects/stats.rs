@@ -46,7 +46,6 @@ pub fn contrast((hits, tries): (u64, u64), (other_hits, other_tries): (u64, u64)
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Line {
     pub slope: f64,
-    pub at_zero: f64,
     /// Share of the variance of y that it explains, 0 to 1.
     pub explains: f64,
 }
@@ -71,7 +70,7 @@ pub fn line(points: impl Iterator<Item = (f64, f64)> + Clone) -> Option<Line> {
     }
     let slope = xy / xx;
     let explains = if yy > 0.0 { (xy * xy / (xx * yy)).min(1.0) } else { 0.0 };
-    Some(Line { slope, at_zero: mean_y - slope * mean_x, explains })
+    Some(Line { slope, explains })
 }
 
 #[cfg(test)]
@@ -120,7 +119,6 @@ mod tests {
     fn a_line_is_found_and_a_heap_is_none() {
         let found = line((0..10).map(|x| (f64::from(x), 3.0 + 2.0 * f64::from(x)))).unwrap();
         near(found.slope, 2.0);
-        near(found.at_zero, 3.0);
         near(found.explains, 1.0);
         assert_eq!(line([(1.0, 1.0), (1.0, 2.0)].into_iter()), None);
         assert_eq!(line(std::iter::empty::<(f64, f64)>()), None);

@@ -32,8 +32,6 @@ pub struct Typical {
     pub time: f64,
     /// Nanoseconds; more is slow.
     pub slow_from: f64,
-    /// How far it is above its peers, in standard deviations of theirs.
-    pub above_peers: f64,
     pub shifted: bool,
 }
 
@@ -79,14 +77,14 @@ pub fn learn(groups: &mut [Vec<f64>], before: &[Vec<f64>], kinds: &[u8], least: 
         let shifted = above_peers > SHIFTED;
         if shifted {
             // What is nearer to the place's own median than to its peers' is part of what is wrong with it.
-            return Typical { time: back(centre), slow_from: back((centre + seen.median) / 2.0), above_peers, shifted };
+            return Typical { time: back(centre), slow_from: back((centre + seen.median) / 2.0), shifted };
         }
         let own = between * between / (between * between + error);
         let typical = own * seen.usual(within) + (1.0 - own) * centre;
         // A place may scatter more than others do, but not without bounds: a fault would hide in its own scatter.
         let spread = past.map_or(seen.spread.clamp(within, 1.5 * within), |past| past.tail.max(within));
         let slow_from = back(typical + SLOW * (spread * spread + own * error).sqrt());
-        Typical { time: back(typical), slow_from, above_peers, shifted }
+        Typical { time: back(typical), slow_from, shifted }
     });
     Typicals { of: of.collect(), peers: back(all.centre) }
 }

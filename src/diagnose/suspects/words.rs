@@ -14,24 +14,24 @@ use crate::diagnose::model::Traces;
 
 pub fn how_slow(found: &Explanation, evidence: &Evidence, strikes: &Strikes) -> String {
     let mut times: Vec<f64> = struck(found, evidence).map(|visit| visit.own as f64).collect();
-    let typical = struck(found, evidence).next().map_or(0.0, |visit| strikes.own.of[visit.place as usize].time);
+    let mut typical: Vec<f64> = struck(found, evidence).map(|visit| strikes.own.of[visit.place as usize].time).collect();
     format!(
         "{} of {} took {} of own time at the median; typical for it would be {}, and the median of all services is {}",
         thousands(times.len() as u64),
         counted(found.exposed, "request"),
         ms(median(&mut times)),
-        ms(typical),
+        ms(median(&mut typical)),
         ms(strikes.own.peers),
     )
 }
 
 /// Where most of the time goes to something that sends no spans.
 pub fn waits_for(found: &Explanation, evidence: &Evidence, traces: &Traces) -> Option<String> {
-    let waited: u64 = struck(found, evidence).map(|visit| visit.calls_out).sum();
-    let all: u64 = struck(found, evidence).map(|visit| visit.on_path).sum();
+    let waited: f64 = struck(found, evidence).map(|visit| visit.calls_out as f64).sum();
+    let all: f64 = struck(found, evidence).map(|visit| visit.on_path as f64).sum();
     let call = struck(found, evidence).find(|visit| visit.call != NONE)?.call;
     let operation = traces.texts.get(traces.spans()[call as usize].operation);
-    let part = waited as f64 / (all as f64).max(1.0);
+    let part = waited / all.max(1.0);
     (part > 0.5)
         .then(|| format!("{} of that time passed in calls to something that sends no spans, such as {operation:?}", share(part)))
 }
@@ -63,7 +63,7 @@ pub fn many_calls(many: &ManyCalls, traces: &Traces) -> String {
     let system = many.system.map_or("something that sends no spans", |system| traces.texts.get(system));
     let others = if many.others > 0.0 { format!("; other services make {:.0} of a request", many.others) } else { String::new() };
     format!(
-        "a request makes {:.0} calls to {system} (the last one is {:?}), one after the other; they take {}, {} of its traces' time{others}",
+        "a request makes {:.0} calls to {system} ({:?}), one after the other; they take {}, {} of its traces' time{others}",
         many.calls,
         traces.texts.get(many.operation),
         ms(many.time),
