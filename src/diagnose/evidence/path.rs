@@ -10,6 +10,8 @@ use crate::diagnose::repair::{Clocks, Mender, Repairs};
 pub(super) struct Own {
     /// What a caller that waits for it sees; 0 of a span that nobody waited for.
     pub time: u64,
+    /// How long it lasted beside siblings that began before it: that time is theirs where a visit's own is added up.
+    pub beside: u64,
     /// Of that, on the critical path.
     pub on_path: u64,
 }
@@ -42,7 +44,11 @@ impl Paths {
         self.on_path.resize(spans.len(), 0);
         exclusive(&self.stretches, &mut self.on_path);
         self.own.clear();
-        self.own.extend(mended.iter().zip(&self.on_path).map(|(span, on_path)| Own { time: span.duration(), on_path: *on_path }));
+        self.own.extend(mended.iter().zip(&self.on_path).map(|(span, on_path)| Own {
+            time: span.duration(),
+            beside: 0,
+            on_path: *on_path,
+        }));
         self.accounted.clear();
         self.accounted.extend(mended.iter().map(|span| span.start));
         for (at, (span, read)) in mended.iter().zip(spans).enumerate() {
@@ -52,7 +58,8 @@ impl Paths {
                     let from = span.start.max(self.accounted[parent]);
                     let until = span.end.min(mended[parent].end).max(from);
                     self.own[parent].time -= (until - from).min(self.own[parent].time);
-                    self.accounted[parent] = until;
+                    self.accounted[parent] = until.max(self.accounted[parent]);
+                    self.own[at].beside = span.duration() - (until - from).min(span.duration());
                 }
                 Parent::Missing if matches!(read.parent, Parent::Span(_)) => self.own[at].time = 0,
                 Parent::Root | Parent::Missing => {}

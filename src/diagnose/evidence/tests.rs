@@ -163,3 +163,14 @@ fn the_visits_that_led_to_one_come_the_nearest_first() {
     let ways: Vec<u32> = evidence.ancestors(&evidence.visits[2]).map(|visit| visit.service).collect();
     assert_eq!(ways, [1, 0]);
 }
+
+#[test]
+fn what_a_visit_does_at_once_takes_it_time_once() {
+    let traces =
+        read(&[&[("a>", "", "x", 0, 100), ("1<", "a>", "x", 10, 80), ("2<", "a>", "x", 10, 80), ("3<", "a>", "x", 20, 90)]]);
+    assert_eq!(visits(&traces), [own("x", 100, 100)]);
+    // Beside a call to another service it takes none.
+    let traces =
+        read(&[&[("a>", "", "x", 0, 100), ("1<", "a>", "x", 10, 80), ("b>", "1<", "y", 10, 80), ("2<", "a>", "x", 20, 60)]]);
+    assert_eq!(visits(&traces), [own("x", 30, 30), own("y", 70, 70)]);
+}

@@ -122,15 +122,16 @@ impl Gatherer {
 
     /// Charges a span's own time to its visit or to a gap.
     fn charge(&mut self, first: u32, spans: &[Span], at: usize) {
-        let (Own { time, on_path }, index) = (self.paths.own(at), self.visit[at]);
+        let (Own { time, beside, on_path }, index) = (self.paths.own(at), self.visit[at]);
         let children = self.children[at];
         let visits = &mut self.evidence.visits;
         let inner = visits[index as usize].span != first + at as u32;
         match waits(&spans[at], inner, children) {
             waits @ (Waits::No | Waits::Unanswered) => {
                 let visit = &mut visits[index as usize];
-                // What runs at once may add up to more than there is time.
-                visit.own = visit.own.saturating_add(time);
+                // What runs at once takes time once, and never more than the visit lasted.
+                let alone = if inner { time.saturating_sub(beside) } else { time };
+                visit.own = visit.own.saturating_add(alone).min(spans[visit.span as usize - first as usize].duration());
                 visit.on_path += on_path;
                 if matches!(waits, Waits::Unanswered) {
                     visit.calls_out += on_path;

@@ -27,6 +27,8 @@ const SIMPLER: f64 = 3.0;
 const MANY_FAIL: usize = 8;
 /// So many visits before one are asked which services it passed: of those that call each other in turn there may be thousands.
 const FAR: usize = 64;
+/// A service that this share of the traces come by is passed by everybody.
+const EVERYWHERE: f64 = 0.9;
 
 /// What strikes may have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,7 +86,7 @@ pub fn visits(traces: &Traces, evidence: &Evidence, strikes: &[Strike]) -> Vec<E
             .filter(|common| common.hits.len() as f64 >= COMMON * common.exposed as f64 && is_spread(evidence, left, &common.hits));
         candidates.extend(common.map(|common| {
             let mut candidate = pool.judge(common.subject, common.hits, common.exposed, tried * 2);
-            candidate.evidence = candidate.evidence.min(common.contrast - (tried as f64).ln()) - SIMPLER;
+            candidate.evidence = (candidate.evidence - SIMPLER).min(common.contrast);
             candidate
         }));
         candidates
@@ -144,7 +146,7 @@ struct Common {
     subject: Subject,
     hits: Vec<u32>,
     exposed: u64,
-    /// Nats by which strikes are more frequent in its presence than among what might have been struck as well without it.
+    /// Nats, corrected, by which strikes are more frequent in its presence than among what might have been struck without it.
     contrast: f64,
 }
 
@@ -266,11 +268,24 @@ fn passed(evidence: &Evidence, left: &[Strike], struck: &FxHashMap<u32, Vec<u32>
     }
     let all: u64 = struck.keys().map(|service| evidence.by_service.of(*service).len() as u64).sum();
     let common = |(service, hits): (u32, Vec<u32>)| {
-        let (struck, exposed) = (hits.len() as u64, exposed[&service]);
-        let contrast = contrast((struck, exposed), (left.len() as u64 - struck, all - exposed));
+        let (with, exposed) = (hits.len() as u64, exposed[&service]);
+        let (without, others) = (left.len() as u64 - with, all - exposed);
+        // Where few came another way, that is no reason to trust them, unless nearly all traces have come this way.
+        let contrast = if is_everywhere(evidence, service) {
+            contrast((with, exposed), (without, others)) - (evidence.services.len() as f64).ln() - SIMPLER
+        } else {
+            evidence_for(with, exposed, (without as f64 + 0.5) / (others as f64 + 1.0))
+        };
         Common { subject: Subject::Passed(service), hits, exposed, contrast }
     };
     hits.into_iter().map(common).collect()
+}
+
+/// Whether nearly all traces come by a service.
+fn is_everywhere(evidence: &Evidence, service: u32) -> bool {
+    let mut seen: Vec<u32> = evidence.visits_of(service).map(|visit| visit.trace).collect();
+    seen.dedup();
+    seen.len() as f64 >= EVERYWHERE * evidence.traces.len() as f64
 }
 
 /// The services passed before a visit, each once, the nearest first.
@@ -311,6 +326,7 @@ fn resources(traces: &Traces, evidence: &Evidence, left: &[Strike], struck: &FxH
     let common = |((key, value), hits): ((Text, Text), Vec<u32>)| {
         let (struck, (exposed, with)) = (hits.len() as u64, exposed[&(key, value)]);
         let contrast = contrast((struck, with), (left.len() as u64 - struck, all - with));
+        let contrast = contrast - (evidence.services.len() as f64).ln() - SIMPLER;
         Common { subject: Subject::Resource(key, value), hits, exposed, contrast }
     };
     hits.into_iter().map(common).collect()

@@ -1,10 +1,11 @@
 //! A service that drops the trace context: what it calls begins traces of its own.
 //!
 //! Two things come together: calls to which no span of another service belongs, and, while they last, traces that begin where no
-//! request enters from outside. A database leaves the first without the second; an entry point the second without the first.
+//! request enters from outside. More of them than would begin just then by chance. A database leaves the first without the second; an entry point the second without the first.
 
 use rustc_hash::FxHashMap;
 
+use super::stats::median;
 use crate::diagnose::evidence::{Evidence, NONE};
 use crate::diagnose::model::{Kind, Parent, Span, Text, Traces};
 
@@ -12,6 +13,8 @@ use crate::diagnose::model::{Kind, Parent, Span, Text, Traces};
 const SAMPLE: usize = 500;
 /// So many traces that begin during one call are looked at.
 const LOOKED_AT: usize = 400;
+/// There must be so many times as many such traces as would begin and end during a call by chance.
+const NO_CHANCE: f64 = 1.5;
 /// This share of its calls must have such a trace, …
 const MATCHED: f64 = 0.5;
 /// … and of the traces that begin at the callee this share must have such a call.
@@ -105,7 +108,9 @@ fn matches(
         }
     }
     let explains = |callee: u32, matched: usize| (matched * step) as f64 >= EXPLAINED * begun[&callee] as f64;
-    by_callee.retain(|callee, pairs| explains(*callee, pairs.len()));
+    let by_chance =
+        |callee: u32| by_chance(&sample.iter().map(|call| spans[*call as usize].duration()).collect::<Vec<_>>(), roots, callee);
+    by_callee.retain(|callee, pairs| explains(*callee, pairs.len()) && pairs.len() as f64 >= NO_CHANCE * by_chance(*callee));
     let mut callees: Vec<u32> = by_callee.keys().copied().collect();
     callees.sort_unstable();
     let mut matched: Vec<(u32, u32)> = by_callee.into_values().flatten().collect();
@@ -122,6 +127,18 @@ fn matches(
         callees,
         examples,
     })
+}
+
+/// How many calls that last so long would see a trace begin and end at `callee` if those began at any time: where there is room for
+/// many of them in a call, such as a slow one to somebody else's service, one inside says nothing.
+fn by_chance(calls: &[u64], roots: &[Root], callee: u32) -> f64 {
+    let (Some(first), Some(last)) = (roots.first(), roots.last()) else { return 0.0 };
+    let mut lasted: Vec<f64> =
+        roots.iter().filter(|root| root.service == callee).map(|root| (root.end - root.start) as f64).collect();
+    let rate = lasted.len() as f64 / ((last.start - first.start) as f64).max(1.0);
+    let usual = median(&mut lasted);
+    // The first moments of a call are as likely as any others; what is left of it must hold the whole trace.
+    calls.iter().map(|call| 1.0 - (-rate * (*call as f64 - usual).max(0.0)).exp()).sum()
 }
 
 /// The trace that a span belongs to.

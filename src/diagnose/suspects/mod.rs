@@ -40,6 +40,8 @@ const MOST_COUNTED: usize = 3;
 const LEAST_CONFIDENCE: f64 = 0.5;
 /// Struck on this share of its visits, a service is slow on all of them rather than on some.
 const ALWAYS: f64 = 0.5;
+/// Where a smaller share of the traces fail, nobody need be suspected of it.
+const MANY_FAILED: f64 = 0.01;
 /// So many times the evidence is the better explanation.
 const MUCH: f64 = 5.0;
 /// Nats; failures that the baseline explains nearly as well are not new.
@@ -59,11 +61,12 @@ pub fn diagnose(traces: &Traces, baseline: Option<&Traces>, options: &Options) -
     };
     let outcomes: Vec<effect::Outcome> =
         evidence.traces.iter().map(|trace| effect::Outcome { duration: trace.duration, failed: trace.failed }).collect();
-    let suspects = findings.into_iter().map(|finding| case.suspect(finding, &outcomes)).collect();
+    let suspects: Vec<Suspect> = findings.into_iter().map(|finding| case.suspect(finding, &outcomes)).collect();
     let mut notes = evidence.repairs.notes();
     notes.extend(thin(traces, &evidence));
-    if let Some(before) = &before {
-        notes.extend(before.strangers(&case));
+    match &before {
+        Some(before) => notes.extend(before.strangers(&case)),
+        None => notes.extend(everywhere(&evidence, &suspects)),
     }
     Diagnosis { suspects, ranking, notes }
 }
@@ -81,6 +84,19 @@ fn thin(traces: &Traces, evidence: &Evidence) -> Option<String> {
         _ if evidence.traces.iter().all(|trace| trace.duration == 0) => Some("no trace took any time".to_owned()),
         _ => None,
     }
+}
+
+/// What a reader should know where many traces fail and nobody is suspected of it.
+fn everywhere(evidence: &Evidence, suspects: &[Suspect]) -> Option<String> {
+    let failed = evidence.traces.iter().filter(|trace| trace.failed).count();
+    let suspected = suspects.iter().any(|suspect| suspect.charged.iter().any(|charge| charge.failed));
+    if suspected || (failed as f64) < MANY_FAILED * evidence.traces.len() as f64 {
+        return None;
+    }
+    let origins = evidence.visits.iter().filter(|visit| visit.outcome == Outcome::Origin).map(|visit| visit.service);
+    let services = origins.collect::<FxHashSet<u32>>().len() as u64;
+    let traces = counted(failed as u64, "trace");
+    (services > 1).then(|| format!("{traces} failed, beginning in {}, none of which stands out", counted(services, "service")))
 }
 
 /// Every suspect however unlikely, with what its confidence is reckoned from: for fitting that.
@@ -212,7 +228,7 @@ impl<'a> Case<'a> {
         // A network that is slow is slow for most calls; a few late ones come of a machine that is busy.
         let gaps = explain::gaps(evidence, &strikes.gaps).into_iter();
         let gaps = gaps.filter(|found| found.strikes.len() as f64 >= explain::COMMON * found.exposed as f64);
-        findings.extend(gaps.map(|found| self.gap(found)));
+        gaps.for_each(|found| self.add_gap(found, &mut findings));
         findings
             .sort_by(|a, b| b.confidence().total_cmp(&a.confidence()).then(b.strength.evidence.total_cmp(&a.strength.evidence)));
         findings
@@ -277,10 +293,21 @@ impl<'a> Case<'a> {
         }
     }
 
-    fn gap(&self, found: Explanation) -> Finding {
+    /// What is late; around a service that is slow itself that is the same fault: what is starved is slow inside and out.
+    fn add_gap(&self, found: Explanation, findings: &mut Vec<Finding>) {
         let mut finding = self.place(&found, SuspectCause::Network, Class::Gap);
         finding.sentences.push(words::gap(&found, self.evidence, &self.strikes));
-        finding
+        let is_slow = |other: &&mut Finding| {
+            matches!(other.cause, SuspectCause::Sleep | SuspectCause::RareSleep | SuspectCause::Contention)
+                && other.service == finding.service
+        };
+        match findings.iter_mut().find(is_slow).filter(|_| matches!(found.subject, Subject::Around(_))) {
+            Some(slow) => {
+                slow.sentences.append(&mut finding.sentences);
+                slow.charged = merge(std::mem::take(&mut slow.charged), finding.charged);
+            }
+            None => findings.push(finding),
+        }
     }
 
     fn many_calls(&self, many: calls::ManyCalls) -> Finding {
@@ -306,13 +333,14 @@ impl<'a> Case<'a> {
     }
 
     fn lost_context(&self, lost: lost_context::LostContext) -> Finding {
+        let callees: Vec<&str> = lost.callees.iter().map(|callee| self.name(*callee)).collect();
         Finding {
             cause: SuspectCause::LostContext,
             service: Some(lost.service),
             callee: None,
             attribute: None,
             strength: Strength::of_lost_context(&lost),
-            sentences: vec![words::lost_context(&lost)],
+            sentences: vec![words::lost_context(&lost, &callees)],
             charged: Vec::new(),
             examples: lost.examples.iter().map(|(trace, _)| *trace).collect(),
         }

@@ -1,5 +1,8 @@
 //! The whole diagnosis, on traces of simulated mysteries; `benches/accuracy` does the same with many more of them.
 
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+
 use super::*;
 use crate::diagnose::model::{Builder, Kind, NewSpan, Parent, Resource, Status};
 use crate::diagnose::{self, Options};
@@ -180,4 +183,226 @@ fn traces_that_make_no_sense_make_no_trouble() {
     let traces = builder.finish();
     let diagnosis = diagnose::diagnose(&traces, Some(&traces), &Options::default());
     assert_eq!(diagnosis.ranking.len(), 1);
+}
+
+const MS: u64 = 1_000_000;
+
+/// Traces of others, span by span.
+#[derive(Default)]
+struct Written {
+    builder: Builder,
+    /// What every span and every resource has.
+    attributes: Vec<(&'static str, String)>,
+    resource: Vec<(&'static str, String)>,
+}
+
+impl Written {
+    /// `id` and `parent` are numbers, 0 for none; times are milliseconds.
+    fn span(&mut self, trace: u64, (id, parent): (u64, u64), service: &str, kind: Kind, (start, length): (f64, f64), failed: bool) {
+        self.named("o", trace, (id, parent), service, kind, (start, length), failed);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a span has as many properties")]
+    fn named(
+        &mut self,
+        operation: &str,
+        trace: u64,
+        (id, parent): (u64, u64),
+        service: &str,
+        kind: Kind,
+        (start, length): (f64, f64),
+        failed: bool,
+    ) {
+        let Self { builder, attributes, resource } = self;
+        let service = builder.text(service);
+        let attributes: Vec<_> = attributes.iter().filter_map(|(key, value)| builder.attribute(key, value)).collect();
+        let resource = resource.iter().filter_map(|(key, value)| builder.attribute(key, value)).collect();
+        let resource = builder.resource(Resource { service, attributes: resource });
+        builder.push(NewSpan {
+            trace_id: &format!("{:x}", trace + 1),
+            span_id: &format!("{id:x}"),
+            parent_id: &if parent == 0 { String::new() } else { format!("{parent:x}") },
+            operation,
+            resource,
+            start: (start * MS as f64) as u64,
+            duration: (length * MS as f64) as i64,
+            kind,
+            status: if failed { Status::Error } else { Status::Unset },
+            attributes: &attributes,
+        });
+    }
+
+    fn diagnosed(self) -> Diagnosis {
+        diagnosed(&self.builder.finish())
+    }
+}
+
+fn causes(diagnosis: &Diagnosis) -> Vec<(SuspectCause, Option<&str>)> {
+    diagnosis.suspects.iter().map(|suspect| (suspect.cause, suspect.service.as_deref())).collect()
+}
+
+#[test]
+fn an_attribute_that_span_and_resource_both_have_counts_once() {
+    let mut written = Written::default();
+    for trace in 0..300 {
+        let host = format!("host-{}", trace % 3);
+        (written.attributes, written.resource) = (vec![("host", host.clone())], vec![("host", host.clone()), ("host", host)]);
+        for service in 0..10 {
+            let length = if service == 4 && trace % 3 == 1 { 300.0 } else { 1.0 };
+            let trace = trace * 10 + service;
+            written.span(trace, (1, 0), &format!("s{service}"), Kind::Server, (trace as f64 * 40.0, length), false);
+        }
+    }
+    let diagnosis = written.diagnosed();
+    let attribute = Attribute { key: "host".to_owned(), value: "host-1".to_owned() };
+    assert_eq!(diagnosis.suspects[0].attribute, Some(attribute));
+    assert_eq!(diagnosis.suspects[0].evidence[1], "100 of 100 requests with host = host-1, 0 of 200 others");
+}
+
+/// A service of five that calls a database ten times a request, the others once.
+fn database(at_once: bool, same: bool, failing: bool) -> Traces {
+    let mut written = Written::default();
+    for trace in 0..200 {
+        let start = trace as f64 * 100.0;
+        let failed = |service| failing && service == 2 && trace % 5 == 0;
+        written.span(trace, (1, 0), "web", Kind::Server, (start, 60.0), failed(2));
+        for service in 0..5 {
+            let (name, own, start) = (format!("s{service}"), 2 + 2 * service, start + 1.0 + 10.0 * service as f64);
+            written.span(trace, (own, 1), "web", Kind::Client, (start, 9.0), failed(service));
+            written.span(trace, (own + 1, own), &name, Kind::Server, (start + 0.1, 8.8), failed(service));
+            for call in 0..if service == 2 { 10 } else { 1 } {
+                let operation = if same { "SELECT".to_owned() } else { format!("SELECT {call}") };
+                let (from, length) = if at_once { (0.2, 7.0) } else { (0.2 + 0.7 * call as f64, 0.6) };
+                let ids = (100 + 16 * service + call, own + 1);
+                written.named(&operation, trace, ids, &name, Kind::Client, (start + from, length), false);
+            }
+        }
+    }
+    written.builder.finish()
+}
+
+#[test]
+fn many_calls_are_the_same_call_in_turn_and_more_than_before() {
+    let many = [(SuspectCause::ManyCalls, Some("s2"))];
+    let in_turn = database(false, true, false);
+    let diagnosis = diagnosed(&in_turn);
+    assert_eq!(causes(&diagnosis), many);
+    assert!(diagnosis.suspects[0].evidence[0].starts_with("a request makes 10 calls to something"), "{:?}", diagnosis.suspects);
+    assert_eq!(causes(&diagnosed(&database(true, true, false))), [], "at once");
+    assert_eq!(causes(&diagnosed(&database(false, false, false))), [], "different ones");
+    assert_eq!(causes(&diagnose::diagnose(&in_turn, Some(&in_turn), &Options::default())), [], "as ever");
+}
+
+#[test]
+fn who_makes_many_calls_and_fails_is_suspected_of_both() {
+    let diagnosis = diagnosed(&database(false, true, true));
+    let mut causes = causes(&diagnosis);
+    causes.sort();
+    assert_eq!(causes, [(SuspectCause::Failure, Some("s2")), (SuspectCause::ManyCalls, Some("s2"))]);
+}
+
+#[test]
+fn what_fails_everywhere_alike_is_a_note_and_neither_the_entrys_fault_nor_some_services() {
+    let mut written = Written { resource: vec![("environment", "production".to_owned())], ..Written::default() };
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    for trace in 0..6_000 {
+        let (start, failed) = (trace as f64 * 10.0, rng.random_ratio(1, 20));
+        written.span(trace, (1, 0), "web", Kind::Server, (start, 9.0), failed);
+        written.span(trace, (2, 1), "web", Kind::Client, (start + 1.0, 7.0), failed);
+        let service = format!("s{}", rng.random_range(0..30));
+        written.span(trace, (3, 2), &service, Kind::Server, (start + 2.0, 5.0), failed);
+    }
+    let diagnosis = written.diagnosed();
+    assert_eq!(causes(&diagnosis), []);
+    assert!(diagnosis.notes[0].ends_with("services, none of which stands out"), "{:?}", diagnosis.notes);
+}
+
+#[test]
+fn a_service_that_the_baseline_does_not_know_may_fail() {
+    let made = |services: u64| {
+        let mut written = Written::default();
+        for trace in 0..200 {
+            let (start, failed) = (trace as f64 * 50.0, services == 5 && trace % 5 < 2);
+            written.span(trace, (1, 0), "web", Kind::Server, (start, 20.0), failed);
+            for service in 0..services {
+                let times = (start + 1.0 + 3.0 * service as f64, 1.0);
+                written.span(trace, (2 + service, 1), &format!("s{service}"), Kind::Server, times, failed && service == 4);
+            }
+        }
+        written.builder.finish()
+    };
+    let diagnosis = diagnose::diagnose(&made(5), Some(&made(4)), &Options::default());
+    assert_eq!(causes(&diagnosis), [(SuspectCause::Failure, Some("s4"))]);
+}
+
+#[test]
+fn a_slow_call_to_somebody_elses_service_has_not_lost_the_requests_that_come_meanwhile() {
+    let mut written = Written::default();
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    for trace in 0..300 {
+        let start = trace as f64 * 100.0 + rng.random_range(0.0..90.0);
+        written.span(2 * trace, (1, 0), "shop", Kind::Server, (start, 520.0), false);
+        written.span(2 * trace, (2, 1), "shop", Kind::Client, (start + 2.0, 500.0), false);
+        let start = trace as f64 * 100.0 + rng.random_range(0.0..90.0);
+        written.span(2 * trace + 1, (1, 0), "admin", Kind::Server, (start, 50.0), false);
+    }
+    let diagnosis = written.diagnosed();
+    assert!(diagnosis.suspects.iter().all(|suspect| suspect.cause != SuspectCause::LostContext), "{:?}", diagnosis.suspects);
+}
+
+#[test]
+fn what_is_slow_inside_and_out_is_one_suspect() {
+    let mut written = Written::default();
+    for trace in 0..200 {
+        let start = trace as f64 * 2_000.0;
+        written.span(trace, (1, 0), "web", Kind::Server, (start, 752.0), false);
+        for service in 0..12 {
+            let (slow, start) = (if service == 5 { 300.0 } else { 1.0 }, start + 1.0 + 12.5 * service as f64);
+            let start = if service > 5 { start + 598.0 } else { start };
+            let (name, id) = (format!("s{service}"), 10 * (service + 1));
+            let callee = format!("s{}", 20 + service % 6);
+            written.span(trace, (id, 1), "web", Kind::Client, (start, 10.0 + 2.0 * slow), false);
+            written.span(trace, (id + 1, id), &name, Kind::Server, (start + slow, 9.0 + slow), false);
+            if service == 5 {
+                written.span(trace, (id + 2, id + 1), &name, Kind::Client, (start + slow + 2.0, 200.0), false);
+                written.span(trace, (id + 3, id + 2), &callee, Kind::Server, (start + slow + 190.0, 4.0), false);
+            } else {
+                written.span(trace, (id + 2, id + 1), &name, Kind::Client, (start + slow + 2.0, 5.0), false);
+                written.span(trace, (id + 3, id + 2), &callee, Kind::Server, (start + slow + 2.5, 4.0), false);
+            }
+        }
+    }
+    let diagnosis = written.diagnosed();
+    assert_eq!(causes(&diagnosis), [(SuspectCause::Sleep, Some("s5"))]);
+    assert!(diagnosis.suspects[0].evidence[1].contains("on the way"), "{:?}", diagnosis.suspects[0].evidence);
+}
+
+#[test]
+fn services_that_call_each_other_in_turn_ten_thousand_times_take_no_time() {
+    const DEEP: u64 = 10_000;
+    let mut written = Written::default();
+    for trace in 0..2 {
+        for at in 0..DEEP {
+            // Every hundredth takes long by itself.
+            let late = at.div_ceil(100) as f64 * 50.0;
+            let times = (at as f64 + late, 2.0 * (DEEP - at) as f64 + DEEP as f64 - late);
+            written.span(trace, (at + 1, at), &format!("s{}", at % 7), Kind::Server, times, false);
+        }
+    }
+    let begun = std::time::Instant::now();
+    assert!(!written.diagnosed().ranking.is_empty());
+    assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn times_that_add_up_to_more_than_there_are_make_no_trouble() {
+    let mut written = Written::default();
+    let for_ever = i64::MAX as f64 / MS as f64;
+    for trace in 0..30 {
+        for id in 1..9 {
+            written.span(trace, (id, u64::from(id > 1)), "only", Kind::Internal, (0.0, for_ever), false);
+            written.span(trace, (id + 10, id), "only", Kind::Client, (0.0, for_ever), false);
+        }
+    }
+    assert_eq!(written.diagnosed().ranking.len(), 1);
 }

@@ -12,6 +12,9 @@ use crate::diagnose::evidence::{Evidence, NONE, Visit};
 use crate::diagnose::figures::{counted, duration, share, thousands};
 use crate::diagnose::model::Traces;
 
+/// More services than these are counted, not named.
+const NAMED: usize = 3;
+
 pub fn how_slow(found: &Explanation, evidence: &Evidence, strikes: &Strikes) -> String {
     let mut times: Vec<f64> = struck(found, evidence).map(|visit| visit.own as f64).collect();
     let mut typical: Vec<f64> = struck(found, evidence).map(|visit| strikes.own.of[visit.place as usize].time).collect();
@@ -71,9 +74,13 @@ pub fn many_calls(many: &ManyCalls, traces: &Traces) -> String {
     )
 }
 
-pub fn lost_context(lost: &LostContext) -> String {
+/// `callees` are the names of the services where traces began.
+pub fn lost_context(lost: &LostContext, callees: &[&str]) -> String {
+    let named = callees.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    let more = callees.len().saturating_sub(NAMED) as u64;
+    let and_more = if more > 0 { format!(" and {}", counted(more, "other")) } else { String::new() };
     format!(
-        "no span of another service belongs to {}; while {} of them lasted, a trace began at a service that is called by others",
+        "no span of another service belongs to {}; while {} of them lasted, a trace of its own began in {named}{and_more}",
         counted(lost.calls, "call"),
         thousands(lost.matched)
     )
