@@ -27,6 +27,8 @@ const SIMPLER: f64 = 3.0;
 const MANY_FAIL: usize = 8;
 /// So many visits before one are asked which services it passed: of those that call each other in turn there may be thousands.
 const FAR: usize = 64;
+/// What passed a service must go wrong so many times as often as what did not.
+const MORE: f64 = 2.0;
 /// A service that this share of the traces come by is passed by everybody.
 const EVERYWHERE: f64 = 0.9;
 
@@ -274,7 +276,9 @@ fn passed(evidence: &Evidence, left: &[Strike], struck: &FxHashMap<u32, Vec<u32>
         let contrast = if is_everywhere(evidence, service) {
             contrast((with, exposed), (without, others)) - (evidence.services.len() as f64).ln() - SIMPLER
         } else {
-            evidence_for(with, exposed, (without as f64 + 0.5) / (others as f64 + 1.0))
+            let usual = (without as f64 + 0.5) / (others as f64 + 1.0);
+            let more = with as f64 >= MORE * usual * exposed as f64;
+            if more { evidence_for(with, exposed, usual) } else { 0.0 }
         };
         Common { subject: Subject::Passed(service), hits, exposed, contrast }
     };

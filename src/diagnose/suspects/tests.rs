@@ -303,18 +303,22 @@ fn who_makes_many_calls_and_fails_is_suspected_of_both() {
 
 #[test]
 fn what_fails_everywhere_alike_is_a_note_and_neither_the_entrys_fault_nor_some_services() {
-    let mut written = Written { resource: vec![("environment", "production".to_owned())], ..Written::default() };
-    let mut rng = ChaCha8Rng::seed_from_u64(3);
-    for trace in 0..6_000 {
-        let (start, failed) = (trace as f64 * 10.0, rng.random_ratio(1, 20));
-        written.span(trace, (1, 0), "web", Kind::Server, (start, 9.0), failed);
-        written.span(trace, (2, 1), "web", Kind::Client, (start + 1.0, 7.0), failed);
-        let service = format!("s{}", rng.random_range(0..30));
-        written.span(trace, (3, 2), &service, Kind::Server, (start + 2.0, 5.0), failed);
+    for share in [2, 20, 100] {
+        let mut written = Written { resource: vec![("environment", "production".to_owned())], ..Written::default() };
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        for trace in 0..6_000 {
+            let (start, failed) = (trace as f64 * 10.0, rng.random_ratio(share, 100));
+            written.span(trace, (1, 0), "web", Kind::Server, (start, 9.0), failed);
+            written.span(trace, (2, 1), "web", Kind::Client, (start + 1.0, 7.0), failed);
+            let [before, service] = ["a", "b"].map(|layer| format!("{layer}{}", rng.random_range(0..30)));
+            written.span(trace, (3, 2), &before, Kind::Server, (start + 2.0, 5.0), failed);
+            written.span(trace, (4, 3), &before, Kind::Client, (start + 3.0, 3.0), failed);
+            written.span(trace, (5, 4), &service, Kind::Server, (start + 3.5, 2.0), failed);
+        }
+        let diagnosis = written.diagnosed();
+        assert_eq!(causes(&diagnosis), []);
+        assert!(diagnosis.notes[0].ends_with("in 30 services, none of which stands out"), "{:?}", diagnosis.notes);
     }
-    let diagnosis = written.diagnosed();
-    assert_eq!(causes(&diagnosis), []);
-    assert!(diagnosis.notes[0].ends_with("services, none of which stands out"), "{:?}", diagnosis.notes);
 }
 
 #[test]
