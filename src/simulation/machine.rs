@@ -95,13 +95,13 @@ impl Cores {
         let mut cores = self.cores.borrow_mut();
         let core = cores.iter_mut().min_by_key(|core| core.free).expect("a machine has a core");
         let work = nanoseconds(us * self.scatter.sample(rng));
-        let done = now.max(core.free) + work;
+        let done = now.max(core.free).saturating_add(work);
         core.free = done;
         match core.left.checked_sub(work) {
             Some(left) => core.left = left,
             None => {
                 core.left = exponential(self.machine.turn_us, rng);
-                core.free += exponential(self.machine.away_us, rng);
+                core.free = core.free.saturating_add(exponential(self.machine.away_us, rng));
             }
         }
         done
