@@ -207,7 +207,7 @@ pub struct TelemetryFlags {
     #[arg(long, value_delimiter = ',')]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub propagators: Vec<Propagator>,
-    /// Log lines on stdout, for example warn or info,tracelab::service=debug [default: info; in `up` warn]
+    /// Log lines on stdout, for example warn or info,tracelab::service=debug [default: info; in `up` warn, without failed requests]
     #[arg(long, value_name = "FILTER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,

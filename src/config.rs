@@ -8,7 +8,7 @@
 //! Of the standard `OTEL_…` variables those are read here that pick an exporter, protocol, propagator or service name, and only
 //! for commands that they mean something to; endpoint, headers, TLS, sampler and resource attributes are the SDK's own to read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use url::Url;
 
 use crate::frontend::{GameSettings, Pick, Settings};
 use crate::mystery::Cause;
-use crate::redis::Redis;
+use crate::redis::{self, Redis};
 use crate::telemetry::{Exporter, Propagator, Protocol, TelemetrySettings};
 use crate::topology::{Route, ServiceName, Topology};
 
@@ -233,10 +233,14 @@ impl Config {
         for (key, url) in [("jaeger", &self.jaeger), ("jaeger_links", &self.jaeger_links), ("otlp", &self.otlp)] {
             url.as_ref().map_or(Ok(()), |url| http(key, url))?;
         }
-        if let Some(url) = &self.redis
-            && (url.scheme() != "redis" || !url.has_host())
-        {
-            bail!("redis is {url}; it must be a redis:// URL, for example redis://127.0.0.1:6379");
+        if let Some(url) = &self.redis {
+            // Its password is nobody's business.
+            let place = redis::shown(url);
+            if url.scheme() != "redis" || !url.has_host() {
+                bail!("redis is {place}; it must be a redis:// URL, for example redis://127.0.0.1:6379");
+            }
+            ::redis::Client::open(url.as_str())
+                .with_context(|| format!("redis is {place} and something that cannot be used; try redis://127.0.0.1:6379"))?;
         }
         Ok(())
     }
@@ -263,6 +267,8 @@ impl Config {
             delay_scale: self.delay_scale,
             state: self.state.clone(),
             redis,
+            // In every stage but `up` they may be the services themselves.
+            replaced: BTreeSet::new(),
         })
     }
 
@@ -633,13 +639,15 @@ mod tests {
             ("TRACELAB_FRONTEND", "ftp://here", "frontend"),
             ("TRACELAB_REDIS", "rediss://here", "redis is rediss://here"),
             ("TRACELAB_REDIS", "127.0.0.1:6379", "redis"),
+            ("TRACELAB_REDIS", "redis://here/abc", "redis is redis://here and something that cannot be used"),
+            ("TRACELAB_REDIS", "rediss://me:hunter2@here:6380", "redis is rediss://here:6380;"),
             ("TRACELAB_REPLACE__DUMMY-7-1", "http://127.0.0.1:9", "dummy-7-1"),
             ("TRACELAB_PROPAGATORS", "tracecontext,pigeon", "pigeon"),
         ] {
             Jail::expect_with(|jail| {
                 jail.set_env(variable, value);
                 let error = format!("{:#}", load(Flags::default()).expect_err(variable));
-                assert!(error.to_lowercase().contains(key), "{variable}={value}: {error}");
+                assert!(error.to_lowercase().contains(key) && !error.contains("hunter2"), "{variable}={value}: {error}");
                 Ok(())
             });
         }

@@ -4,45 +4,62 @@
 //! when a mystery first needs it and does not outlive this process, whatever ends that.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
-use tokio::process::{ChildStdin, Command};
+use tokio::process::Command;
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 use url::Url;
 
+use crate::mystery::REDIS_WAY_OUT;
 use crate::outbound;
+
+#[cfg(test)]
+#[path = "../tests/support/redis.rs"]
+pub(crate) mod fake;
 
 const PROGRAM: &str = "redis-server";
 /// A free port may be taken by somebody else before the program has it.
 const ATTEMPTS: u32 = 3;
 /// It answers after some ten milliseconds.
-const START_LIMIT: Duration = Duration::from_secs(10);
+const START_LIMIT: Duration = Duration::from_secs(5);
+/// One elsewhere that has not answered by then would be no pleasure to work with.
+const CHECK_LIMIT: Duration = Duration::from_secs(3);
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(5);
 
 /// Runs the program that its arguments name until that ends, or until nobody holds the other end of stdin any more: a process
 /// that was killed cannot stop its children, but its pipes close. In the end the directory of the program, kept empty, is removed.
+/// Whoever waits for the other end goes as soon as the program has ended: by then its number may be somebody else's.
 const KEEPER: &str = r#"
 exec 3<&0
 "$@" </dev/null 3<&- & server=$!
-{ read -r _ <&3; kill "$server"; sleep 3; kill -9 "$server"; } 2>/dev/null & keeper=$!
+{
+    trap exit TERM
+    read -r _ <&3
+    kill "$server"
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
+        sleep 0.1
+        kill -0 "$server" || exit
+    done
+    kill -9 "$server"
+} 2>/dev/null & keeper=$!
 exec 3<&-
 wait "$server"; status=$?
-kill "$keeper" 2>/dev/null
+{ kill "$keeper"; wait "$keeper"; } 2>/dev/null
 rmdir "$PWD" 2>/dev/null
 exit "$status"
 "#;
 
 /// Where a Redis is. Clones are the same one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Redis(Option<Arc<Place>>);
 
 #[derive(Debug)]
@@ -61,10 +78,22 @@ struct Here {
     running: Arc<StdMutex<Option<Url>>>,
 }
 
+/// Why a program does not run.
+struct Failed {
+    /// It ended before it answered, perhaps because somebody else took the port; another one may do better.
+    at_once: bool,
+    error: anyhow::Error,
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self { at_once: false, error: error.into() }
+    }
+}
+
 /// A program that was started; it ends when this is dropped.
 #[derive(Debug)]
 struct Server {
-    _lifeline: ChildStdin,
     stopping: oneshot::Sender<()>,
     ended: JoinHandle<()>,
 }
@@ -83,7 +112,7 @@ impl Redis {
     /// The `redis-server` on the PATH, to be started when it is needed; none where there is no such program.
     pub fn found() -> Self {
         let folders = std::env::var_os("PATH").unwrap_or_default();
-        let program = std::env::split_paths(&folders).map(|folder| folder.join(PROGRAM)).find(|path| path.is_file());
+        let program = std::env::split_paths(&folders).map(|folder| folder.join(PROGRAM)).find(|path| is_program(path));
         Self(program.map(|program| Arc::new(Place::Here(Here { program, server: Mutex::default(), running: Arc::default() }))))
     }
 
@@ -100,14 +129,23 @@ impl Redis {
         }
     }
 
-    /// Starts it where it does not run yet, or not any more. One that runs elsewhere is believed to.
+    /// Starts it where it does not run yet, or not any more. One that runs elsewhere is asked whether it does.
     ///
     /// # Errors
-    /// There is none, or it does not start; the text names the way out.
+    /// There is none, it does not start, or it does not answer; the text names the way out.
     pub async fn start(&self) -> anyhow::Result<Url> {
         match self.0.as_deref() {
-            None => bail!("there is no Redis: name one with --redis redis://127.0.0.1:6379, or install {PROGRAM}"),
-            Some(Place::Elsewhere(url)) => Ok(url.clone()),
+            None => bail!("there is no Redis: {REDIS_WAY_OUT}"),
+            Some(Place::Elsewhere(url)) => {
+                let asked = tokio::time::timeout(CHECK_LIMIT, ping(url)).await;
+                let place = shown(url);
+                asked
+                    .with_context(|| {
+                        format!("{place} does not answer within {} s; is --redis its address?", CHECK_LIMIT.as_secs())
+                    })?
+                    .with_context(|| format!("{place} is no Redis that answers; is --redis its address?"))?;
+                Ok(url.clone())
+            }
             Some(Place::Here(here)) => here.start().await.with_context(|| {
                 format!("cannot start {}; name a Redis that runs with --redis redis://127.0.0.1:6379", here.program.display())
             }),
@@ -132,8 +170,12 @@ impl Here {
         let mut attempt = 1;
         let (url, started) = loop {
             match self.launch().await {
-                Err(error) if attempt < ATTEMPTS => warn!(error = format!("{error:#}"), attempt, "redis-server did not start"),
-                result => break result?,
+                Ok(launched) => break launched,
+                // Who starts it waits; what hung once would hang again.
+                Err(Failed { at_once: true, error }) if attempt < ATTEMPTS => {
+                    warn!(error = format!("{error:#}"), attempt, "redis-server did not start");
+                }
+                Err(Failed { error, .. }) => return Err(error),
             }
             attempt += 1;
         };
@@ -143,7 +185,7 @@ impl Here {
     }
 
     /// Starts the program and waits until it answers.
-    async fn launch(&self) -> anyhow::Result<(Url, Server)> {
+    async fn launch(&self) -> Result<(Url, Server), Failed> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr())?.port();
         let url = Url::parse(&format!("redis://127.0.0.1:{port}"))?;
         let directory = tempfile::Builder::new().prefix("tracelab-redis-").tempdir()?;
@@ -168,23 +210,36 @@ impl Here {
                     // Whatever keeps it from being read, nothing more will come.
                     let _ = output.await;
                 }
-                bail!("it ended at once: {}", last_words.lock().unwrap_or_else(PoisonError::into_inner));
+                let error = anyhow!("it ended at once: {}", last_words.lock().unwrap_or_else(PoisonError::into_inner));
+                return Err(Failed { at_once: true, error });
             }
-            () = tokio::time::sleep(START_LIMIT) => bail!("it does not answer within {} s", START_LIMIT.as_secs()),
+            () = tokio::time::sleep(START_LIMIT) => {
+                return Err(anyhow!("it does not answer within {} s", START_LIMIT.as_secs()).into());
+            }
         }
 
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(url.clone());
         let (running, own) = (self.running.clone(), url.clone());
-        let (stopping, mut stop) = oneshot::channel();
+        let (stopping, mut stop) = oneshot::channel::<()>();
         let ended = tokio::spawn(async move {
-            let status = child.wait().await;
+            let (status, was_asked) = tokio::select! {
+                biased;
+                // Told to, or dropped: the whole process is about to end.
+                _ = &mut stop => {
+                    drop(lifeline);
+                    (child.wait().await, true)
+                }
+                status = child.wait() => {
+                    // Where that was the keeper's end alone, the program ends now.
+                    drop(lifeline);
+                    (status, false)
+                }
+            };
             let _directory: TempDir = directory;
             let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
             if running.as_ref() == Some(&own) {
                 *running = None;
             }
-            // Asked to stop, or the whole process is about to end.
-            let was_asked = !matches!(stop.try_recv(), Err(oneshot::error::TryRecvError::Empty));
             if !was_asked {
                 let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
                 let last = last_words.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -195,13 +250,12 @@ impl Here {
                 );
             }
         });
-        Ok((url, Server { _lifeline: lifeline, stopping, ended }))
+        Ok((url, Server { stopping, ended }))
     }
 
     async fn stop(&self) {
-        let Some(Server { _lifeline: lifeline, stopping, mut ended }) = self.server.lock().await.take() else { return };
+        let Some(Server { stopping, mut ended }) = self.server.lock().await.take() else { return };
         let _ = stopping.send(());
-        drop(lifeline);
         if tokio::time::timeout(STOP_LIMIT, &mut ended).await.is_err() {
             // It is killed with the task that holds it.
             ended.abort();
@@ -221,14 +275,32 @@ async fn listen(stream: impl AsyncRead + Unpin, last_words: Arc<StdMutex<String>
 
 /// Resolves once a Redis answers there.
 async fn answers(url: &Url) {
-    let ping = async || -> redis::RedisResult<()> {
-        let client = redis::Client::open(url.as_str())?;
-        let mut connection = client.get_multiplexed_async_connection_with_config(&outbound::redis()).await?;
-        redis::cmd("PING").exec_async(&mut connection).await
-    };
-    while ping().await.is_err() {
+    while ping(url).await.is_err() {
         tokio::time::sleep(POLL).await;
     }
+}
+
+async fn ping(url: &Url) -> redis::RedisResult<()> {
+    let client = redis::Client::open(url.as_str())?;
+    let mut connection = client.get_multiplexed_async_connection_with_config(&outbound::redis()).await?;
+    redis::cmd("PING").exec_async(&mut connection).await
+}
+
+/// A Redis's URL without who may use it: for what people read.
+pub fn shown(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
+}
+
+#[cfg(unix)]
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_program(path: &Path) -> bool {
+    path.is_file()
 }
 
 #[cfg(test)]
@@ -253,9 +325,41 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_was_named_is_believed_to_run() {
-        let url: Url = "redis://127.0.0.1:1".parse().unwrap();
+    async fn one_that_was_named_is_asked_when_it_is_needed() {
+        let url = fake::answering().await;
         let redis = Redis::at(url.clone());
         assert_eq!((redis.running(), redis.start().await.unwrap()), (Some(url.clone()), url));
+        let nobody: Url = "redis://:secret@127.0.0.1:1".parse().unwrap();
+        let error = format!("{:#}", Redis::at(nobody).start().await.unwrap_err());
+        assert!(error.starts_with("redis://127.0.0.1:1 is no Redis that answers; is --redis its address?: "), "{error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_keeper_goes_with_the_program_and_the_program_with_the_lifeline() {
+        let keep = |program: &[&str]| {
+            let directory = tempfile::tempdir().unwrap();
+            let mut command = std::process::Command::new("sh");
+            command.args(["-c", KEEPER, "sh"]).args(program).current_dir(directory.path());
+            (command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap(), directory)
+        };
+        let (mut ends, _directory) = keep(&["true"]);
+        let lifeline = ends.stdin.take();
+        assert!(ends.wait_with_output().unwrap().status.success(), "nobody holds its stdout any more");
+        drop(lifeline);
+        let (mut stays, _directory) = keep(&["sleep", "1000"]);
+        drop(stays.stdin.take());
+        // 128 and the number of SIGTERM.
+        assert_eq!(stays.wait_with_output().unwrap().status.code(), Some(143));
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_file_of_its_name_that_nobody_may_run_is_no_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(PROGRAM);
+        std::fs::write(&path, "").unwrap();
+        assert!(!is_program(&path) && !is_program(folder.path()) && is_program(Path::new("/bin/ls")));
     }
 }

@@ -16,8 +16,8 @@ use tracing::error;
 
 use crate::backend::{self, Listeners, Store};
 use crate::config::{Config, base};
-use crate::frontend::{Frontend, Game, Redeploy, RedeployHere};
-use crate::mystery::Peers;
+use crate::frontend::{Frontend, Game, GameSettings, Redeploy, RedeployHere};
+use crate::mystery::{Decoy, Peers};
 use crate::outbound;
 use crate::redis::Redis;
 use crate::server::{self, Stop};
@@ -102,7 +102,8 @@ impl Sandbox {
         let mut services = Group::new();
         let fleet = Arc::new(Fleet::start(config, &telemetry, &client, &mut services)?);
         let redis = config.redis.clone().map_or_else(Redis::found, Redis::at);
-        let game = Game::open(&config.game_settings(redis.clone())?).await?;
+        let replaced = config.replace.keys().copied().collect();
+        let game = Game::open(&GameSettings { replaced, ..config.game_settings(redis.clone())? }).await?;
         fleet.obey(&game)?;
         services.spawn(fleet.clone().follow(game.clone(), services.stop.clone()));
 
@@ -189,8 +190,13 @@ impl Fleet {
     /// Tells every service what the current mystery wants of it.
     fn obey(&self, game: &Game) -> anyhow::Result<()> {
         let round = game.rounds().borrow().clone();
+        let topology = round.mystery.topology;
+        let some_replaced = topology.services().any(|name| !self.services.contains_key(&name));
         for (name, service) in &self.services {
-            service.assign(round.mystery.assignment(*name, &self.peers, round.redis.as_ref()))?;
+            let mut assignment = round.mystery.assignment(*name, &self.peers, round.redis.as_ref());
+            // A learner's own program need not know how to come again: to it a refusal would be a failure.
+            assignment.decoy = assignment.decoy.filter(|decoy| !(some_replaced && matches!(decoy, Decoy::Refusal { .. })));
+            service.assign(assignment)?;
         }
         Ok(())
     }

@@ -16,6 +16,9 @@ pub const MAX_WIDTH: u16 = 10_000;
 pub const MAX_SERVICES: u32 = 20_000;
 /// One press of a button may become so many calls; more would take a laptop seconds each.
 pub const MAX_CALLS: u64 = 25_000;
+/// On route `all`, one request has at most this many calls running: a fan-out of a fan-out multiplies, and every call is a
+/// connection.
+pub const FAN_OUT: u16 = 4;
 
 /// `layers` × `width` services and the way a request takes through them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +90,13 @@ impl Topology {
         let factor = if self.route == Route::All { u64::from(self.width) } else { 1 };
         let layer = |calls: u64| calls.saturating_mul(factor);
         std::iter::successors(Some(1), |calls| Some(layer(*calls))).take(self.layers.into()).fold(0, u64::saturating_add)
+    }
+
+    /// How many services of `layer` a press of a button waits for one after the other, if each call of it waits for one of them: on
+    /// route `all` callers take the next layer in rows of [`FAN_OUT`].
+    pub fn rows(self, layer: u16) -> u32 {
+        let rows = if self.route == Route::All { u32::from(self.width.div_ceil(FAN_OUT)) } else { 1 };
+        rows.saturating_pow(layer.into())
     }
 
     /// Every service, layer by layer.

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the reason, which is what a test is for")]
 
+#[path = "support/redis.rs"]
+mod redis;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -172,7 +176,15 @@ impl Sandbox {
 
 fn game_settings() -> GameSettings {
     let topology = Topology::new(3, 6, Route::Straight).unwrap();
-    GameSettings { topology, mystery: Cause::Sleep.into(), seed: None, delay_scale: 1.0, state: None, redis: Redis::none() }
+    GameSettings {
+        topology,
+        mystery: Cause::Sleep.into(),
+        seed: None,
+        delay_scale: 1.0,
+        state: None,
+        redis: Redis::none(),
+        replaced: BTreeSet::new(),
+    }
 }
 
 async fn closed_port() -> String {
@@ -518,9 +530,9 @@ async fn answer_ok(request: reqwest::RequestBuilder) -> Value {
 }
 
 /// Every mystery, on a route that allows them all.
-fn any_mystery(mystery: impl Into<Pick>) -> GameSettings {
+async fn any_mystery(mystery: impl Into<Pick>) -> GameSettings {
     let topology = Topology::new(3, 6, Route::Random).unwrap();
-    let redis = Redis::at("redis://127.0.0.1:1".parse().unwrap());
+    let redis = Redis::at(redis::answering().await);
     GameSettings { topology, mystery: mystery.into(), seed: Some(3), redis, ..game_settings() }
 }
 
@@ -531,7 +543,7 @@ async fn playing(game: GameSettings) -> Sandbox {
 #[tokio::test]
 async fn reveal_names_all_and_no_other_answer_names_the_culprit() {
     for &cause in Cause::value_variants() {
-        let sandbox = playing(any_mystery(cause)).await;
+        let sandbox = playing(any_mystery(cause).await).await;
         let expected = serde_json::to_value(sandbox.game.rounds().borrow().mystery.answer()).unwrap();
         let parts = ["service", "callee", "customer"];
         let places: Vec<_> = parts.iter().filter_map(|part| expected.get(part)?.as_str()).collect();
@@ -555,12 +567,58 @@ async fn reveal_names_all_and_no_other_answer_names_the_culprit() {
     }
 }
 
+/// All that is told before somebody is right or half right, mysteries of every cause behind it.
 #[tokio::test]
 async fn a_random_mystery_keeps_its_cause_to_itself() {
-    let sandbox = playing(any_mystery(Pick::Random)).await;
-    assert_eq!(answer_ok(sandbox.get("score")).await.get("cause"), None);
-    let begun = answer_ok(sandbox.post("mystery", json!({"cause": "random"}))).await;
-    assert_eq!((begun.get("cause"), begun.get("note")), (None, None), "{begun}");
+    let sandbox = playing(any_mystery(Pick::Random).await).await;
+    let mut told = BTreeMap::new();
+    for seed in 0_u64.. {
+        if told.len() == Cause::value_variants().len() {
+            break;
+        }
+        let mut begun = answer_ok(sandbox.post("mystery", json!({"cause": "random", "seed": seed}))).await;
+        assert_eq!((begun.get("cause"), begun.get("note")), (None, None), "{begun}");
+        let running = sandbox.game.rounds().borrow().mystery.answer();
+        if told.contains_key(&running.cause) {
+            continue;
+        }
+        let innocent =
+            sandbox.game.topology().services().find(|service| ![running.service, running.callee].contains(&Some(*service)));
+        // Nobody: what is wrong with a guess of a place depends on the place alone.
+        let nobody = Cause::value_variants()
+            .iter()
+            .filter(|cause| **cause != Cause::None)
+            .map(|cause| json!({"cause": cause, "service": innocent, "customer": "customer-9"}));
+        let mut all = vec![answer_ok(sandbox.post("hint", json!({}))).await];
+        for guess in nobody {
+            all.push(answer_ok(sandbox.post("guess", guess)).await);
+        }
+        all.extend([answer_ok(sandbox.get("score")).await, answer_ok(sandbox.get("topology")).await]);
+        all.push(answer_ok(sandbox.post("guess", json!({"service": innocent}))).await);
+        if let Some(service) = running.service {
+            // Whoever has the service is told that the cause is another one, whichever it is.
+            let other = Cause::value_variants().iter().find(|cause| **cause != running.cause && **cause != Cause::None).unwrap();
+            let half = answer_ok(sandbox.post("guess", json!({"cause": other, "service": service}))).await;
+            assert_eq!(half["message"], "Half right: a service that you named is part of it; the cause is another one.");
+        }
+        begun["mystery"].take();
+        all.push(begun);
+        all.iter_mut().for_each(without_time);
+        told.insert(running.cause, all);
+    }
+    let (first, others) = told.iter().next().map(|(_, first)| (first, told.iter().skip(1))).unwrap();
+    for (cause, other) in others {
+        assert_eq!(other, first, "{cause}");
+    }
+}
+
+/// What differs between any two mysteries.
+fn without_time(answer: &mut Value) {
+    for key in ["seconds", "mystery", "teams"] {
+        if let Some(value) = answer.get_mut(key) {
+            value.take();
+        }
+    }
 }
 
 #[tokio::test]
@@ -575,6 +633,11 @@ async fn the_topology_names_services_customers_and_mysteries_and_why_one_cannot_
     for mystery in mysteries {
         assert!(mystery["about"].as_str().unwrap().len() > 9, "{mystery}");
         let pick = mystery["pick"].as_str().unwrap();
+        let names = pick.parse::<Pick>().ok().and_then(|pick| match pick {
+            Pick::Cause(cause) => Some(json!(cause.names())),
+            Pick::Random => None,
+        });
+        assert_eq!(mystery.get("names"), names.as_ref());
         let (status, answer) = sandbox.posted("mystery", json!({"cause": pick})).await;
         match mystery.get("impossible") {
             None => assert_eq!(status, 200, "{pick}: {answer}"),
@@ -591,7 +654,7 @@ async fn the_topology_names_services_customers_and_mysteries_and_why_one_cannot_
 
 #[tokio::test]
 async fn a_customers_name_is_taken_without_the_spaces_around_it() {
-    let sandbox = playing(any_mystery(Cause::Customer)).await;
+    let sandbox = playing(any_mystery(Cause::Customer).await).await;
     let mut guess = serde_json::to_value(sandbox.game.rounds().borrow().mystery.answer()).unwrap();
     guess["customer"] = json!(format!(" {} ", guess["customer"].as_str().unwrap()));
     assert_eq!(answer_ok(sandbox.post("guess", guess)).await["verdict"], "right");

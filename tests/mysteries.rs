@@ -2,124 +2,30 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the reason, which is what a test is for")]
 
+#[path = "support/mystery.rs"]
+mod mystery;
 #[path = "support/required.rs"]
 mod required;
 #[path = "support/sandbox.rs"]
 mod sandbox;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use clap::ValueEnum as _;
-use futures_util::future::join_all;
+use mystery::{
+    LONG_MS, SOMEBODY, STRONG_MS, client, names, pair, server, start, start_where, status, topology, trace, undisturbed, up,
+};
 use required::required;
-use sandbox::{PATIENCE, Sandbox, Span, assignment, decoy, find, line_without_identity, until};
+use sandbox::{PATIENCE, Span, assignment, decoy, find, line_without_identity, until};
 use serde_json::Value;
-use tracelab::mystery::{Cause, Decoy, Fault, Mystery, Spoiled};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tracelab::mystery::{Cause, Decoy, Mystery, Spoiled};
 use tracelab::redis::Redis;
-use tracelab::topology::{Route, ServiceName, Topology};
+use tracelab::topology::{Route, ServiceName};
 
-/// Every sleep of a mystery here is longer than this, and nothing else comes near, however busy the machine.
-const LONG_MS: f64 = 400.0;
-/// That needs medians from here on.
-const STRONG_MS: f64 = 500.0;
 /// A fault that strikes a share of the requests strikes one of so many, but in one of ten thousand runs.
 const ENOUGH: usize = 100;
-
-/// `up` with a mystery of this kind.
-fn up(cause: Cause, topology: Topology, seed: u64, flags: &[&str]) -> Sandbox {
-    let Topology { layers, width, route } = topology;
-    let values = [layers.to_string(), width.to_string(), route.to_string(), cause.to_string(), seed.to_string()];
-    let names = ["--layers", "--width", "--route", "--mystery", "--seed"];
-    let mut all = vec!["--delay-scale", "0"];
-    all.extend(names.iter().zip(&values).flat_map(|(name, value)| [*name, value.as_str()]));
-    all.extend(flags);
-    Sandbox::up(&all)
-}
-
-/// The same, with the first seed whose culprit is in layer 0 and has, like the services that it calls, no decoy.
-fn start(cause: Cause, topology: Topology) -> (Sandbox, Mystery, ServiceName) {
-    start_where(cause, topology, |_| true)
-}
-
-fn start_where(cause: Cause, topology: Topology, is: impl Fn(&Mystery) -> bool) -> (Sandbox, Mystery, ServiceName) {
-    let (seed, mystery) = find(cause, topology, |mystery| {
-        let culprit = mystery.culprit.unwrap();
-        culprit.layer == 0 && undisturbed(mystery, culprit.number) && is_strong(mystery) && is(mystery)
-    });
-    let culprit = mystery.culprit.unwrap();
-    (up(cause, topology, seed, &[]), mystery, culprit)
-}
-
-/// Whether sleeps are long, if there are any.
-fn is_strong(mystery: &Mystery) -> bool {
-    let fault = mystery.culprit.and_then(|culprit| assignment(mystery, culprit).fault);
-    let added = match (fault, mystery.suffering()) {
-        (Some(Fault::Sleep { delay } | Fault::RareSleep { delay, .. } | Fault::Customer { delay, .. }), _) => delay,
-        (Some(Fault::Network { delay, .. }), _) | (_, Some((_, Spoiled::Slow { delay }))) => delay,
-        _ => return true,
-    };
-    added.median_ms >= STRONG_MS
-}
-
-/// Whether no service of this number has a decoy.
-fn undisturbed(mystery: &Mystery, number: u16) -> bool {
-    mystery.topology.services().all(|service| service.number != number || decoy(mystery, service).is_none())
-}
-
-fn topology(layers: u16, width: u16, route: Route) -> Topology {
-    Topology::new(layers, width, route).unwrap()
-}
-
-fn pair() -> Topology {
-    topology(2, 3, Route::Straight)
-}
-
-/// The customer of calls in which customers do not matter.
-const SOMEBODY: &str = "somebody";
-
-/// Presses a button and returns the status with the spans, of which there must be so many.
-async fn trace(sandbox: &Sandbox, customer: &str, button: u16, count: usize) -> (u16, Vec<Span>) {
-    let (status, answer) = sandbox.press_as(customer, button).await;
-    (status, sandbox.spans(answer["trace_id"].as_str().unwrap(), count).await)
-}
-
-fn server(spans: &[Span], service: impl ToString) -> &Span {
-    let service = service.to_string();
-    let found = spans.iter().find(|span| span.service == service && span.kind() == 2);
-    found.unwrap_or_else(|| panic!("no server span of {service} in {}", names(spans)))
-}
-
-fn client(spans: &[Span], service: impl ToString) -> &Span {
-    let service = service.to_string();
-    spans.iter().find(|span| span.service == service && span.kind() == 3).unwrap()
-}
-
-/// For messages.
-fn names(spans: &[Span]) -> String {
-    let names: Vec<_> = spans.iter().map(|span| format!("{} {}", span.service, span.name())).collect();
-    names.join(", ")
-}
-
-fn status(span: &Span) -> String {
-    span.attribute("http.response.status_code").unwrap()
-}
-
-#[tokio::test]
-async fn a_rare_sleep_shows_in_the_slowest_calls_alone() {
-    let (sandbox, _, culprit) = start(Cause::RareSleep, pair());
-    let load = || {
-        let output = sandbox.run(&["load", "500", "--concurrency", "20", "--buttons", &culprit.number.to_string(), "--json"]);
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(report["errors"], 0);
-        ["p50", "max"].map(|key| report["latency_ms"][key].as_f64().unwrap())
-    };
-    // None of 500 sleeps in one of 24,000 runs.
-    let [p50, max] = load();
-    assert!(p50 < LONG_MS && max >= LONG_MS, "p50 {p50}, max {max}");
-    sandbox.patch(culprit).await;
-    let [_, max] = load();
-    assert!(max < LONG_MS, "max {max}");
-}
 
 #[tokio::test]
 async fn a_failure_starts_in_the_culprit_and_is_passed_on_up_to_the_button() {
@@ -203,14 +109,20 @@ async fn only_requests_that_passed_the_one_who_spoils_suffer() {
     let topology = topology(3, 3, Route::Random);
     for slow in [true, false] {
         // Spoilt in layer 0, passed on by layer 1, suffered from in layer 2.
+        // Whoever refuses does so only to who presses its button.
+        let refuses = |mystery: &Mystery, service| matches!(decoy(mystery, service), Some(Decoy::Refusal { .. }));
         let (sandbox, mystery, culprit) = start_where(Cause::Upstream, topology, |mystery| {
-            matches!((slow, mystery.suffering()), (true, Some((2, Spoiled::Slow { .. }))) | (false, Some((2, Spoiled::Fails))))
+            let calm = topology.services().all(|service| service.layer == 0 || !refuses(mystery, service));
+            calm && matches!(
+                (slow, mystery.suffering()),
+                (true, Some((2, Spoiled::Slow { .. }))) | (false, Some((2, Spoiled::Fails)))
+            )
         });
         let suffers = |spans: &[Span]| {
             let last = spans.iter().find(|span| span.kind() == 2 && span.service.starts_with("dummy-2-")).unwrap();
             if slow { last.duration_ms() >= LONG_MS } else { status(last) == "500" }
         };
-        for number in 0..3 {
+        for number in (0..3).filter(|number| !refuses(&mystery, ServiceName { layer: 0, number: *number })) {
             let (code, spans) = trace(&sandbox, SOMEBODY, number, 7).await;
             assert_eq!(suffers(&spans), number == culprit.number, "{mystery:?}");
             assert_eq!(code == 502, !slow && number == culprit.number);
@@ -220,26 +132,6 @@ async fn only_requests_that_passed_the_one_who_spoils_suffer() {
         sandbox.patch(culprit).await;
         assert!(!suffers(&trace(&sandbox, SOMEBODY, culprit.number, 7).await.1));
     }
-}
-
-#[tokio::test]
-async fn a_pool_of_one_is_quick_alone_and_queues_under_load() {
-    let (sandbox, mystery, culprit) = start(Cause::Contention, pair());
-    let Some(Fault::Contention { hold }) = assignment(&mystery, culprit).fault else { panic!("{mystery:?}") };
-    let self_ms = async || {
-        let (code, spans) = trace(&sandbox, SOMEBODY, culprit.number, 5).await;
-        assert_eq!(code, 200);
-        server(&spans, culprit).self_ms(&spans)
-    };
-    let crowd = async || join_all((0..20).map(|_| self_ms())).await.into_iter().fold(0.0, f64::max);
-    let alone = self_ms().await;
-    assert!(alone >= hold.median_ms * 0.7 && alone < hold.median_ms * 8.0, "{alone} ms alone, it holds {} ms", hold.median_ms);
-    // All of them at the door at once would be 20; some come late.
-    let queued = crowd().await;
-    assert!(queued >= hold.median_ms * 10.0, "{queued} ms at most, it holds {} ms", hold.median_ms);
-    sandbox.patch(culprit).await;
-    let patched = crowd().await;
-    assert!(patched < hold.median_ms * 8.0, "{patched} ms at most after the cure");
 }
 
 #[tokio::test]
@@ -317,7 +209,9 @@ async fn one_service_writes_key_by_key_where_others_need_one_pipeline() {
 
     let (code, spans) = trace(&sandbox, SOMEBODY, innocent.number, 6).await;
     let [pipeline] = to_redis(&spans, innocent)[..] else { panic!("{}", names(&spans)) };
-    assert_eq!((code, pipeline.name(), pipeline.kind()), (200, "PIPELINE", 3));
+    let place = format!("{}:{}", pipeline.attribute("server.address").unwrap(), pipeline.attribute("server.port").unwrap());
+    assert_eq!((code, pipeline.name(), pipeline.kind()), (200, &*format!("PIPELINE SET {place}"), 3));
+    assert_eq!(pipeline.attribute("db.operation.name").as_deref(), Some("PIPELINE SET"));
     assert_eq!(pipeline.attribute("db.operation.batch.size"), Some(keys.to_string()));
     assert_eq!(pipeline.parent(), server(&spans, innocent).id());
 
@@ -325,7 +219,7 @@ async fn one_service_writes_key_by_key_where_others_need_one_pipeline() {
     let writes = to_redis(&spans, culprit);
     assert_eq!(writes.len(), keys as usize);
     for write in &writes {
-        assert_eq!((write.name(), write.attribute("db.operation.batch.size")), ("SET", None));
+        assert_eq!((write.name(), write.attribute("db.operation.batch.size")), (&*format!("SET {place}"), None));
         assert_eq!(write.attribute("db.namespace").as_deref(), Some("0"));
         assert_eq!(write.parent(), server(&spans, culprit).id());
     }
@@ -485,6 +379,79 @@ async fn what_goes_on_in_the_background_outlives_the_answer() {
     assert!(server(&spans, "frontend").duration_ms() < LONG_MS, "nobody waits for it");
 }
 
+/// A Redis that takes its time over whatever it reads at once, and answers `first` to the first command of a service. It needs a
+/// thread beside the one that starts a sandbox.
+async fn slow_redis(each: Duration, first: &'static str) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut buffer, mut answer) = ([0; 65_536], first);
+                while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+                    let text = String::from_utf8_lossy(&buffer[..read]).into_owned();
+                    // Those of the library's own come with the connection.
+                    let is_ours = text.contains("$3\r\nSET\r\n");
+                    if is_ours {
+                        tokio::time::sleep(each).await;
+                    }
+                    let own = if is_ours { std::mem::replace(&mut answer, "+OK\r\n") } else { "+OK\r\n" };
+                    let more = "+OK\r\n".repeat(text.matches('*').count().saturating_sub(1));
+                    if stream.write_all(format!("{own}{more}").as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_far_away_gets_what_there_is_time_for_on_every_request() {
+    let topology = pair();
+    let (seed, mystery) = find(Cause::Redis, topology, |mystery| undisturbed(mystery, mystery.culprit.unwrap().number));
+    let culprit = mystery.culprit.unwrap();
+    let keys = assignment(&mystery, culprit).redis.unwrap().keys as usize;
+    let url = slow_redis(Duration::from_millis(50), "+OK\r\n").await;
+    let sandbox = up(Cause::Redis, topology, seed, &["--redis", &url]);
+    for _ in 0..2 {
+        let (code, answer) = sandbox.press_as(SOMEBODY, culprit.number).await;
+        let id = answer["trace_id"].as_str().unwrap();
+        // Those of its writes come one after the other, and that of the frontend last of all.
+        let start = std::time::Instant::now();
+        let spans = loop {
+            let spans = sandbox.spans(id, 1).await;
+            if spans.iter().any(|span| span.service == "frontend" && span.kind() == 2) {
+                break spans;
+            }
+            assert!(start.elapsed() < PATIENCE, "{}", names(&spans));
+        };
+        let writes = to_redis(&spans, culprit);
+        assert!(code == 200 && (2..keys).contains(&writes.len()), "{} of {keys} are written", writes.len());
+        assert!(writes.iter().all(|write| write.attribute("error.type").is_none()), "what is left out is no error");
+        let spent = server(&spans, culprit).duration_ms();
+        assert!(spent < 5_000.0, "{spent} ms");
+        let lines = sandbox.log_lines(id, 3).await;
+        assert!(lines.iter().any(|line| line.to_string().contains("left_out")), "{lines:?}");
+    }
+    assert!(!sandbox.role.printed().contains("dummy-"), "the terminal does not tell whose: {}", sandbox.role.printed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_that_redis_answers_is_on_the_span() {
+    let topology = pair();
+    let (seed, mystery) = find(Cause::Redis, topology, |mystery| undisturbed(mystery, mystery.culprit.unwrap().number));
+    let culprit = mystery.culprit.unwrap();
+    let url = slow_redis(Duration::ZERO, "-READONLY no writes here\r\n").await;
+    let sandbox = up(Cause::Redis, topology, seed, &["--redis", &url]);
+    let (code, spans) = trace(&sandbox, SOMEBODY, culprit.number, 6).await;
+    let write = to_redis(&spans, culprit)[0];
+    let code_of = |key| write.attribute(key);
+    assert_eq!((code, code_of("db.response.status_code").as_deref()), (200, Some("READONLY")));
+    assert_eq!(code_of("error.type").as_deref(), Some("refused"));
+}
+
 /// Ids, times and addresses differ between any two spans; beside them, and beside what the table says of its cause, the culprit's
 /// spans and log lines look like everybody's.
 #[tokio::test]
@@ -535,10 +502,48 @@ async fn nothing_but_what_the_fault_does_tells_the_culprit_from_the_others() {
             assert!(spans.len() == 2 && lines.len() == 1, "{cause}: {spans:?} {lines:?}");
             looks.push((spans, lines));
         }
+        let printed = sandbox.role.printed();
+        assert!(!printed.contains("dummy-"), "{cause}: {printed}");
         (cause, looks, [culprit, innocent])
     };
     let causes = Cause::value_variants().iter().filter(|cause| **cause != Cause::None && (redis || **cause != Cause::Redis));
-    for (cause, looks, services) in join_all(causes.map(|cause| looks(*cause))).await {
+    // One sandbox after the other, for others measure times meanwhile.
+    for cause in causes {
+        let (cause, looks, services) = looks(*cause).await;
         assert_eq!(looks[0], looks[1], "{cause}: {services:?} differ");
     }
+}
+
+/// Who fails by itself and who passes a failure on look alike, but for what each of them calls and says of its reason.
+#[tokio::test]
+async fn a_failure_of_the_culprit_looks_like_one_that_others_pass_on() {
+    let topology = topology(2, 3, Route::Straight);
+    let (seed, mystery) = find(Cause::Failure, topology, |mystery| {
+        let culprit = mystery.culprit.unwrap();
+        culprit.layer == 1 && undisturbed(mystery, culprit.number)
+    });
+    let culprit = mystery.culprit.unwrap();
+    let sandbox = up(Cause::Failure, topology, seed, &[]);
+    let mut tries = 0;
+    let id = loop {
+        let (code, answer) = sandbox.press_as(SOMEBODY, culprit.number).await;
+        if code != 200 {
+            break answer["trace_id"].as_str().unwrap().to_owned();
+        }
+        tries += 1;
+        assert!(tries < ENOUGH);
+    };
+    let lines = sandbox.log_lines(&id, 3).await;
+    let spans = sandbox.spans(&id, 5).await;
+    let looks = [culprit, ServiceName { layer: 0, ..culprit }].map(|service| {
+        let name = service.to_string();
+        let mut lines = lines.iter().filter(|line| line["service"] == *name).cloned();
+        let (mut line, more) = (lines.next().unwrap(), lines.next());
+        assert!(more.is_none(), "{more:?}");
+        let reason = line["attributes"]["reason"].take();
+        assert!(reason.is_string(), "{line}");
+        (server(&spans, service).without_identity(), line_without_identity(&line))
+    });
+    assert_eq!(looks[0], looks[1]);
+    assert!(!sandbox.role.printed().contains("dummy-"), "{}", sandbox.role.printed());
 }

@@ -14,20 +14,37 @@ use std::time::Instant;
 
 use sandbox::{PATIENCE, Role, Sandbox, Span, decoy, find, run, stderr, stdout, until};
 use serde_json::{Value, json};
-use tracelab::mystery::Cause;
-use tracelab::topology::{Route, Topology};
+use tracelab::mystery::{Cause, Decoy, Mystery};
+use tracelab::topology::{Route, ServiceName, Topology};
 use warp::Filter as _;
 
-/// Fast, and nothing wrong, not even harmlessly with the services behind the buttons that are pressed: for tests about anything but
-/// time. Those of other sizes have other decoys.
+/// Fast, and nothing wrong, not even harmlessly with the services that requests through these buttons pass: for tests about anything
+/// but time.
+fn quiet(topology: Topology, buttons: impl Fn(u16) -> bool) -> Vec<&'static str> {
+    let (seed, _) = find(Cause::None, topology, |mystery| {
+        let calm = |service| decoy(mystery, service).is_none();
+        let passed = |service: &ServiceName| match topology.route {
+            Route::Straight => buttons(service.number),
+            Route::Random | Route::All => service.layer > 0 || buttons(service.number),
+        };
+        topology.services().filter(passed).all(calm)
+    });
+    let Topology { layers, width, route } = topology;
+    let values = [seed.to_string(), layers.to_string(), width.to_string(), route.to_string()].map(|value| &*value.leak());
+    let mut flags = vec!["--delay-scale", "0", "--mystery", "none"];
+    flags.extend(["--seed", "--layers", "--width", "--route"].into_iter().zip(values).flat_map(|(name, value)| [name, value]));
+    flags
+}
+
+/// The usual topology, where these are the buttons that are pressed.
 static QUIET: LazyLock<Vec<&str>> = LazyLock::new(|| {
     let topology = Topology::new(3, 30, Route::Straight).unwrap();
-    let (seed, _) = find(Cause::None, topology, |mystery| {
-        let mut pressed = topology.services().filter(|service| service.number <= 7 || (16..=17).contains(&service.number));
-        pressed.all(|service| decoy(mystery, service).is_none())
-    });
-    vec!["--delay-scale", "0", "--mystery", "none", "--seed", seed.to_string().leak()]
+    quiet(topology, |button| button <= 7 || (16..=17).contains(&button))
 });
+
+fn topology(width: u16, route: Route) -> Topology {
+    Topology::new(3, width, route).unwrap()
+}
 
 #[tokio::test]
 async fn a_straight_chain_gives_seven_spans_that_hang_together() {
@@ -85,7 +102,7 @@ async fn a_callers_context_and_baggage_arrive_at_the_last_service() {
 
 #[tokio::test]
 async fn route_all_calls_every_service_of_the_next_layer() {
-    let sandbox = Sandbox::up(&[&QUIET[..], &["--route", "all", "--width", "4"]].concat());
+    let sandbox = Sandbox::up(&quiet(topology(4, Route::All), |button| button == 1));
     let answer = sandbox.press(1).await;
     // Itself, four of layer 1, and four of layer 2 from each of them.
     assert_eq!(answer["path"].as_array().unwrap().len(), 1 + 4 + 16);
@@ -95,8 +112,8 @@ async fn route_all_calls_every_service_of_the_next_layer() {
 
 #[tokio::test]
 async fn route_all_bears_a_run_with_many_calls_at_a_time() {
-    let sandbox = Sandbox::up(&[&QUIET[..], &["--route", "all", "--width", "8"]].concat());
-    let output = sandbox.run(&["load", "60", "--concurrency", "20", "--json"]);
+    let sandbox = Sandbox::up(&quiet(topology(8, Route::All), |button| button < 4));
+    let output = sandbox.run(&["load", "60", "--concurrency", "20", "--buttons", "0,1,2,3", "--json"]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["calls"], &report["errors"]), (&json!(60), &json!(0)), "{}", report["failed"]);
     // A connection for each of the 73 calls of a press, both ends here, would be 20 × 73 × 2; Linux tells.
@@ -108,7 +125,7 @@ async fn route_all_bears_a_run_with_many_calls_at_a_time() {
 
 #[tokio::test]
 async fn route_random_spreads_over_the_next_layer() {
-    let sandbox = Sandbox::up(&[&QUIET[..], &["--route", "random"]].concat());
+    let sandbox = Sandbox::up(&quiet(topology(30, Route::Random), |button| button == 0));
     let mut seen = HashSet::new();
     // 60 draws from 30 services name at least 20 of them, but in one of a billion runs.
     for _ in 0..60 {
@@ -349,10 +366,15 @@ async fn services_in_processes_of_their_own_follow_the_control_port() {
     let replace: Vec<String> =
         ports.iter().enumerate().map(|(layer, port)| format!("dummy-{layer}-0=http://127.0.0.1:{port}")).collect();
     let jaeger = backend.url("jaeger");
+    // In the end somebody calls the first service who would not call again.
+    let topology = Topology::new(2, 1, Route::Straight).unwrap();
+    let first = ServiceName { layer: 0, number: 0 };
+    let calm = |mystery: &Mystery| !matches!(decoy(mystery, first), Some(Decoy::Refusal { .. }));
+    let [sleep_seed, none_seed] = [Cause::Sleep, Cause::None].map(|cause| find(cause, topology, calm).0.to_string());
     let frontend = Role::start(
         &[
             &["frontend", "--port", "0", "--control-port", "0", "--layers", "2", "--width", "1", "--delay-scale", "0"][..],
-            &["--seed", "5", "--otlp", &otlp, "--jaeger", &jaeger, "--replace", &replace[0], "--replace", &replace[1]],
+            &["--seed", &sleep_seed, "--otlp", &otlp, "--jaeger", &jaeger, "--replace", &replace[0], "--replace", &replace[1]],
         ]
         .concat(),
         &[],
@@ -377,7 +399,7 @@ async fn services_in_processes_of_their_own_follow_the_control_port() {
 
     // A new mystery reaches them without a restart, and a frontend that is gone takes no assignment away.
     let url = frontend.url("frontend");
-    assert_eq!(run(&["mystery", "none", "--frontend", &url]).status.code(), Some(0));
+    assert_eq!(run(&["mystery", "none", "--seed", &none_seed, "--frontend", &url]).status.code(), Some(0));
     let begin = Instant::now();
     while press().await["latency_ms"].as_f64().unwrap() >= 150.0 {
         assert!(begin.elapsed() < PATIENCE, "the new mystery does not arrive");
@@ -446,6 +468,7 @@ fn bad_usage_and_an_absent_frontend_have_exit_codes_of_their_own() {
         (&["guess"], 2, "--service"),
         (&["guess", "--service", "dummy-one"], 2, "dummy-1-17"),
         (&["guess", "--nothing", "--cause", "sleep"], 2, "cannot be used with"),
+        (&["guess", "--cause", "none", "--service", "dummy-1-7"], 2, "--cause none says that nothing is wrong"),
         (&["up", "--layers", "0"], 2, "layers"),
         (&["up", "--mystery", "gremlins"], 2, "gremlins"),
         (&["up", "--replace", "dummy-9-9=http://127.0.0.1:1"], 2, "dummy-9-9"),
@@ -518,13 +541,60 @@ async fn a_redis_that_does_not_start_leaves_the_mystery_as_it_is() {
     let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
     let sandbox = Sandbox::up_with(&[&QUIET[..2], &["--mystery", "sleep", "--width", "2"]].concat(), &[("PATH", &path)]);
     let before = sandbox.reveal();
-    for cause in ["redis", "random"] {
-        let failed = sandbox.run(&["mystery", cause]);
-        assert_eq!(failed.status.code(), Some(3), "{}", stderr(&failed));
-        let text = stderr(&failed);
-        assert!(text.contains("out of order") && text.contains("the mystery stays as it is"), "{text}");
-    }
+    let failed = sandbox.run(&["mystery", "redis"]);
+    assert_eq!(failed.status.code(), Some(3), "{}", stderr(&failed));
+    let text = stderr(&failed);
+    assert!(text.contains("out of order") && text.contains("the mystery stays as it is"), "{text}");
     assert_eq!(sandbox.reveal(), before);
+    // Random has others.
+    let random = sandbox.run(&["mystery", "random"]);
+    assert_eq!(random.status.code(), Some(0), "{}", stderr(&random));
+    assert!(stderr(&random).contains("note: redis is left out") && stderr(&random).contains("out of order"), "{}", stderr(&random));
+
+    let ports = ["--port", "0", "--jaeger-port", "0", "--otlp-http-port", "0", "--otlp-grpc-port", "0"];
+    let (mut command, _directory) = sandbox::tracelab(&[&["up", "--mystery", "redis"], &ports[..]].concat());
+    let output = command.env("PATH", &path).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_a_start_that_hangs() {
+    // It takes connections and answers nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    silent.set_nonblocking(true).unwrap();
+    let silent = tokio::net::TcpListener::from_std(silent).unwrap();
+    let url = format!("redis://{}", silent.local_addr().unwrap());
+    let ports = ["--port", "0", "--jaeger-port", "0", "--otlp-http-port", "0", "--otlp-grpc-port", "0"];
+    let (mut command, _directory) = sandbox::tracelab(&[&["up", "--mystery", "redis", "--redis", &url], &ports[..]].concat());
+    let mut up = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It asks: then it is told to stop.
+    let (_asked, _) = silent.accept().await.unwrap();
+    assert!(Command::new("kill").args(["-INT", &up.id().to_string()]).status().unwrap().success());
+    assert!(up.wait().unwrap().success(), "it does not wait for the Redis");
+}
+
+#[tokio::test]
+async fn what_fails_is_told_to_the_backend_and_not_on_the_terminal() {
+    let topology = Topology::new(2, 3, Route::Straight).unwrap();
+    let (seed, mystery) = find(Cause::Failure, topology, |_| true);
+    let culprit = mystery.culprit.unwrap();
+    let seed = seed.to_string();
+    let flags = ["--mystery", "failure", "--seed", &seed, "--delay-scale", "0", "--layers", "2", "--width", "3"];
+    let mut sandbox = Sandbox::up(&flags);
+    let answer = loop {
+        let (status, answer) = sandbox.press_as("somebody", culprit.number).await;
+        if status != 200 {
+            break answer;
+        }
+    };
+    // Who asks finds the lines.
+    let lines = sandbox.log_lines(answer["trace_id"].as_str().unwrap(), 2).await;
+    assert!(lines.iter().any(|line| line["service"] == culprit.to_string() && line["body"] == "request failed"), "{lines:?}");
+    sandbox.run(&["load", "300", "--concurrency", "20"]);
+    sandbox.role.interrupt();
+    assert!(sandbox.role.ended().success());
+    let printed = sandbox.role.printed();
+    assert!(!printed.contains("dummy-") && !printed.contains("failed"), "{printed}");
 }
 
 #[tokio::test]

@@ -11,6 +11,9 @@ use crate::mystery::{Cause, Verdict};
 
 pub async fn run(config: Config, flags: cli::Guess) -> anyhow::Result<()> {
     let cause = if flags.nothing { Some(Cause::None) } else { flags.cause };
+    if cause == Some(Cause::None) && (flags.service.is_some() || flags.callee.is_some() || flags.customer.is_some()) {
+        anyhow::bail!("--cause none says that nothing is wrong, so that it goes with no --service, --callee or --customer");
+    }
     let fields = [
         ("team", flags.team),
         ("cause", cause.map(|cause| cause.to_string())),

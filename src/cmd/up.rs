@@ -2,11 +2,14 @@
 
 use super::{allow_many_connections, say, start_logs, stop_on_signal};
 use crate::config::{Config, base};
-use crate::mystery::Cause;
+use crate::mystery::{Cause, Field};
 use crate::sandbox::{Addresses, Sandbox};
 use crate::server::Stop;
 use crate::telemetry::Exporter;
 
+/// What reaches a terminal: nothing of single requests, or whoever looks at it reads there which service fails, and ten thousand
+/// calls push out of sight what to do next. The backend has those lines.
+const CONSOLE: &str = "warn,tracelab::service::work=error,tracelab::frontend::buttons=error";
 /// 91 services and their own backend take these from nobody.
 const IGNORED: [&str; 4] =
     ["OTEL_SERVICE_NAME", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"];
@@ -15,14 +18,18 @@ const IGNORED_INSIDE: [&str; 2] = ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER
 
 pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
     allow_many_connections();
-    let _logs = start_logs(&config, "warn", "tracelab")?;
+    let _logs = start_logs(&config, CONSOLE, "tracelab")?;
     for note in notes(&config, |variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty())) {
         eprintln!("note: {note}");
     }
     let stop = Stop::new();
     stop_on_signal(stop.clone());
-    let sandbox = Sandbox::start(&config).await?;
-    if let Some(note) = sandbox.game().note().await {
+    let sandbox = tokio::select! {
+        sandbox = Sandbox::start(&config) => sandbox?,
+        // Nobody has made a call yet; what was started ends with what holds it.
+        () = stop.stopped() => return Ok(()),
+    };
+    if let Some(note) = sandbox.game().note() {
         eprintln!("note: {note}");
     }
     let text = match json {
@@ -91,19 +98,13 @@ fn welcome(config: &Config, addresses: &Addresses, cause: Option<Cause>) -> Stri
 }
 
 /// What a right guess names beside the service and the cause.
-fn beside_service(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Network => " --callee dummy-L-N",
-        Cause::Customer => " --customer customer-N",
-        Cause::Sleep
-        | Cause::RareSleep
-        | Cause::Failure
-        | Cause::Upstream
-        | Cause::Contention
-        | Cause::Redis
-        | Cause::LostContext
-        | Cause::None => "",
-    }
+fn beside_service(cause: Cause) -> String {
+    let flag = |field: &Field| match field {
+        Field::Service => None,
+        Field::Callee => Some(format!(" --{field} dummy-L-N")),
+        Field::Customer => Some(format!(" --{field} customer-N")),
+    };
+    cause.names().iter().filter_map(flag).collect()
 }
 
 #[cfg(test)]

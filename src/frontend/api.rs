@@ -17,7 +17,7 @@ use super::fields::{Fields, fields};
 use super::game::DEFAULT_TEAM;
 use super::state::{self, MAX_SEED, Pick};
 use super::{Frontend, Redeploy, Version, page};
-use crate::mystery::{Cause, Guess};
+use crate::mystery::{Cause, Field, Guess};
 use crate::server::Stop;
 use crate::topology::ServiceName;
 
@@ -108,6 +108,9 @@ pub(super) fn routes(
 struct Choice {
     pick: Pick,
     about: String,
+    /// What a right guess names beside the cause; absent where that is secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    names: Option<&'static [Field]>,
     /// Why it cannot be had here, and the way out.
     #[serde(skip_serializing_if = "Option::is_none")]
     impossible: Option<String>,
@@ -198,6 +201,10 @@ impl Frontend {
         let mysteries = picks.map(|pick| Choice {
             pick,
             about: pick.about(),
+            names: match pick {
+                Pick::Cause(cause) => Some(cause.names()),
+                Pick::Random => None,
+            },
             impossible: self.0.game.check(pick).err().map(|reason| reason.to_string()),
         });
         let rounds = self.0.game.rounds();
@@ -290,6 +297,7 @@ mod tests {
             delay_scale: 0.0,
             state: None,
             redis: Redis::none(),
+            replaced: BTreeSet::new(),
         };
         let telemetry = TelemetrySettings { traces: Exporter::None, ..TelemetrySettings::default() };
         let frontend = Frontend::new(

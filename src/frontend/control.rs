@@ -72,6 +72,8 @@ async fn assignment(game: &Game, peers: &Peers, stop: &Stop, service: &str, know
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::super::game::GameSettings;
     use super::*;
     use crate::mystery::Cause;
@@ -81,7 +83,15 @@ mod tests {
     async fn game() -> Game {
         let topology = Topology::new(3, 30, Route::Straight).unwrap();
         let redis = Redis::none();
-        let settings = GameSettings { topology, mystery: Cause::Sleep.into(), seed: None, delay_scale: 1.0, state: None, redis };
+        let settings = GameSettings {
+            topology,
+            mystery: Cause::Sleep.into(),
+            seed: None,
+            delay_scale: 1.0,
+            state: None,
+            redis,
+            replaced: BTreeSet::new(),
+        };
         Game::open(&settings).await.unwrap()
     }
 

@@ -52,6 +52,7 @@ impl From<GameError> for ApiError {
             | GameError::TooManyTeams
             | GameError::Service(_)
             | GameError::Seed(_)
+            | GameError::NothingSomewhere
             | GameError::Impossible(_) => StatusCode::BAD_REQUEST,
             GameError::Redis(_) => StatusCode::BAD_GATEWAY,
             GameError::Store { .. } => StatusCode::INTERNAL_SERVER_ERROR,

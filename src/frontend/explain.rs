@@ -13,6 +13,8 @@ pub(super) fn explain(mystery: &Mystery) -> String {
                 more than usual? Compare with a time when all was well before you look for a culprit."
             .to_owned();
     };
+    // One press then makes requests of both kinds, so that no trace is ordinary.
+    let met_often = mystery.topology.route == Route::All && service.layer > 0;
     match fault {
         Fault::Sleep { delay } => format!(
             "{service} slept about {} on every request. Every trace that passed it showed that as its own time, the part of its \
@@ -21,18 +23,25 @@ pub(super) fn explain(mystery: &Mystery) -> String {
              their spans are, then add spans inside the one that has too much.",
             time(*delay)
         ),
-        Fault::RareSleep { delay, share } => format!(
-            "{service} slept about {} on about {} of its requests, and nothing in a request told whether it would. Its median \
-             was like the others'; only the longest of many traces showed it, each with that time as {service}'s own. In the \
-             real world it would be a garbage collection, a cold cache or a lock: look at p99 and not at the mean, and make \
-             sure that sampling keeps the slow traces.",
-            time(*delay),
-            percent(*share)
-        ),
+        Fault::RareSleep { delay, share } => {
+            let traces = match met_often {
+                true => ". A press makes many requests, so that many a trace may have held one of them",
+                false => "",
+            };
+            format!(
+                "{service} slept about {} on about {} of its requests, and nothing in a request told whether it would. Its median was \
+                 like the others'; only the longest of many requests to it showed it, each with that time as its own{traces}. In the \
+                 real world it would be a garbage collection, a cold cache or a lock: look at p99 and not at the mean, and make sure \
+                 that sampling keeps the slow traces.",
+                time(*delay),
+                percent(*share)
+            )
+        }
         Fault::Failure { share } => format!(
-            "{service} answered 500 on about {} of its requests, and its callers only passed the failure on. In every failed \
-             trace its span was the deepest one with an error: nothing beneath it had failed. In the real world the alarm goes \
-             off at the edge, where the failure arrives: follow the errors of a trace down to the span that failed by itself.",
+            "{service} answered 500 on about {} of its requests, and its callers only passed the failure on. In every trace that failed \
+             for it, nothing beneath its span had failed, and nobody above repeated the call with success, as callers do where they \
+             are only refused for a moment. In the real world the alarm goes off at the edge, where the failure arrives: follow the \
+             errors of a trace down to the span that failed by itself.",
             percent(*share)
         ),
         Fault::Customer { customer, delay, share } => {
@@ -54,17 +63,32 @@ pub(super) fn explain(mystery: &Mystery) -> String {
                 Some((layer, Spoiled::Fails)) => (layer, "failed".to_owned()),
                 None => (service.layer + 1, "suffered".to_owned()),
             };
+            let (suffered, compare) = match met_often {
+                true => (
+                    format!(
+                        "Every trace with {service} in it had requests of both kinds beside it or beneath it, and those that suffered were \
+                             the ones that {service} had made"
+                    ),
+                    "requests to a service with ordinary ones to the same service",
+                ),
+                false => (
+                    format!(
+                        "The traces that suffered had nothing in common at the place where they suffered, only that they had passed \
+                             {service} before"
+                    ),
+                    "traces with ordinary ones",
+                ),
+            };
             format!(
                 "{service} spoilt what it passed on: requests that had come through it {what} in layer {layer}, whichever service \
-                 handled them there, and the same services were well with all other requests. The traces that suffered had \
-                 nothing in common at the place where they suffered, only that they had passed {service} before. In the real \
-                 world it would be a header, a flag or a filter that got lost on the way: compare slow or failed traces with \
-                 ordinary ones by the services that they passed earlier."
+                 handled them there, and the same services were well with all other requests. {suffered}. In the real world it would \
+                 be a header, a flag or a filter that got lost on the way: compare slow or failed {compare} by the services that they \
+                 passed earlier."
             )
         }
         Fault::Contention { hold } => format!(
-            "{service} had a pool of one: a section of about {} that one request at a time may enter. Alone a request hardly showed \
-             it; with many at once each waited for those before it, and the waiting was {service}'s own time. In the real world \
+            "{service} had a pool of one: a section of about {} that one request at a time may enter. A request alone only worked there \
+             so long; with many at once each waited for those before it, and the waiting was {service}'s own time. In the real world \
              it would be a connection pool or a mutex: compare busy times with quiet ones, and look for own time that grows with \
              the number of requests that a service handles at once.",
             time(*hold)
@@ -159,6 +183,22 @@ mod tests {
         }
         assert_eq!(time(Delay { median_ms: 434.4, sigma: 0.0 }), "430 ms");
         assert_eq!(time(Delay { median_ms: 21.7, sigma: 0.0 }), "22 ms");
+    }
+
+    #[test]
+    fn where_one_trace_holds_requests_of_both_kinds_it_does_not_speak_of_ordinary_traces() {
+        let mut seen = [false; 2];
+        for cause in [Cause::Upstream, Cause::RareSleep] {
+            for (seed, route) in (0..20).flat_map(|seed| [(seed, Route::All), (seed, Route::Random)]) {
+                let mystery = draw(seed, cause, Topology::new(3, 6, route).unwrap(), 1.0).unwrap();
+                let both = route == Route::All && mystery.culprit.unwrap().layer > 0;
+                let text = explain(&mystery);
+                assert_eq!(text.contains("Every trace with") || text.contains("many a trace"), both, "{text}");
+                assert!(!(both && text.contains("traces with ordinary ones")), "{text}");
+                seen[usize::from(both)] = true;
+            }
+        }
+        assert_eq!(seen, [true; 2]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! It knows nothing of HTTP. Whoever needs the assignments follows [`Game::rounds`]: the control port for services elsewhere, and
 //! `up` for those in its own process.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,7 +16,8 @@ use url::Url;
 
 use super::explain::explain;
 use super::hints::{self, Candidates};
-use super::state::{MAX_SEED, MAX_TEAMS, Pick, State, Store, Wish};
+use super::state::{MAX_SEED, MAX_TEAMS, Pick, State, Store, Wish, random_seed};
+use crate::exit::{Failure, failure};
 use crate::mystery::{Answer, Cause, Guess, Impossible, Mystery, REDIS_WAY_OUT, Verdict, draw, grade};
 use crate::redis::Redis;
 use crate::topology::{ServiceName, Topology};
@@ -23,6 +25,12 @@ use crate::topology::{ServiceName, Topology};
 /// The team of whoever names none.
 pub const DEFAULT_TEAM: &str = "everybody";
 const MAX_TEAM_LENGTH: usize = 40;
+/// Where so many seeds have their fault at a replaced service, or behind one, few others will not.
+const MOST_DRAWS: usize = 200;
+const CANNOT_GO_ON: &str = "the game cannot go on with its mystery; move its file away, or name another directory with --state";
+/// Said whether it is so or not: where the fault is remains to be found.
+const MAY_BE_HIDDEN: &str = "a fault may sit in a service that was replaced, or behind one, and then nothing shows it; `tracelab mystery` \
+    without --seed avoids that, as long as enough services are left";
 
 /// What a game is played with.
 #[derive(Clone, Debug)]
@@ -37,6 +45,8 @@ pub struct GameSettings {
     pub state: Option<PathBuf>,
     /// For mysteries that need one, started when the first of them is drawn.
     pub redis: Redis,
+    /// Where programs of the learner's own stand: a fault there would strike nobody, and one behind them perhaps not either.
+    pub replaced: BTreeSet<ServiceName>,
 }
 
 /// The mystery that is running. A service learns its [`Assignment`](crate::mystery::Assignment) from it.
@@ -47,6 +57,8 @@ pub struct Round {
     pub mystery: Mystery,
     /// Where the services find a Redis; without one, nobody has business with it.
     pub redis: Option<Url>,
+    /// What somebody may expect of it who does not get it.
+    pub note: Option<String>,
 }
 
 /// The game's state; clones are the same game.
@@ -59,6 +71,7 @@ struct Inner {
     delay_scale: f64,
     store: Option<Store>,
     redis: Redis,
+    replaced: BTreeSet<ServiceName>,
     /// Held while a change is written to disk, so that changes are kept in the order in which they were made.
     state: Mutex<State>,
     rounds: watch::Sender<Arc<Round>>,
@@ -77,6 +90,8 @@ pub enum GameError {
     Service(ServiceName),
     #[error("seed is {0}; it must be a whole number between 0 and {MAX_SEED}")]
     Seed(u64),
+    #[error("a guess that nothing is wrong (cause none) names no service, callee or customer")]
+    NothingSomewhere,
     #[error(transparent)]
     Impossible(#[from] Impossible),
     #[error("{0:#}; the mystery stays as it is")]
@@ -167,17 +182,44 @@ impl Game {
     /// The state cannot be read or written, is another process's, no game's, or one of another topology; the text names the file.
     /// The seed is too large. The mystery cannot be had here, or the Redis that it needs does not start.
     pub async fn open(settings: &GameSettings) -> anyhow::Result<Self> {
-        let GameSettings { topology, mystery: pick, seed, delay_scale, ref state, ref redis } = *settings;
+        let GameSettings { topology, mystery: pick, seed, delay_scale, ref state, ref redis, ref replaced } = *settings;
         let wish = Wish { pick, seed: checked_seed(seed)? };
         let store = state.as_deref().map(Store::open).transpose()?;
         let saved = store.as_ref().map(Store::load).transpose()?.flatten();
+        if let (Some(saved), Some(store)) = (&saved, &store) {
+            check_topology(saved, topology, store)?;
+        }
+        let same = saved.as_ref().filter(|saved| saved.wish == wish);
+        let playing = same.map_or(pick, |same| same.pick);
+        let possible = playing.check(topology, redis.is_there());
+        if same.is_some() {
+            possible.context(CANNOT_GO_ON)?
+        } else {
+            possible?
+        }
+        let drawn = Drawn { pick: playing, seed: wish.seed, topology, goes_on: same.is_some() };
+        let beginning = Beginning::of(drawn, redis, replaced).await?;
         let state = match saved {
-            Some(state) => go_on(state, topology, wish, redis, store.as_ref())?,
-            None => State::new(topology, wish, redis.is_there(), now_ms())?,
+            Some(state) if state.wish == wish => {
+                // Without what it needs the services would do nothing wrong, and there would be nothing to find.
+                if state.cause.check(topology, beginning.has_redis()).is_err() {
+                    return Err(failure(
+                        Failure::Unreachable,
+                        format!("{CANNOT_GO_ON}: it began where a Redis was there; {REDIS_WAY_OUT}"),
+                    ));
+                }
+                info!(mystery = state.number, "going on with the game in the state directory");
+                state
+            }
+            Some(mut state) => {
+                state.wish = wish;
+                state.next_mystery(pick, beginning.seed, beginning.has_redis(), now_ms())?;
+                state
+            }
+            None => State::new(topology, wish, beginning.seed, beginning.has_redis(), now_ms())?,
         };
-        start(redis, state.pick).await?;
-        if let Some(note) = left_out(state.pick, redis) {
-            info!(note, "random does not draw everything");
+        if let Some(note) = &beginning.note {
+            info!(note, "not everything is as one may expect");
         }
         if let Some(store) = &store {
             // Now, not at the first guess, is the time to find out that the directory is read-only.
@@ -185,9 +227,9 @@ impl Game {
             store.save(&state).with_context(|| format!("cannot keep the game's state in {}", path.display()))?;
         }
         let process = rand::random();
-        let rounds = watch::Sender::new(Arc::new(round(&state, delay_scale, redis, process)?));
-        let redis = redis.clone();
-        Ok(Self(Arc::new(Inner { topology, delay_scale, store, redis, state: Mutex::new(state), rounds, process })))
+        let rounds = watch::Sender::new(Arc::new(round(&state, delay_scale, beginning, process)?));
+        let (redis, replaced) = (redis.clone(), replaced.clone());
+        Ok(Self(Arc::new(Inner { topology, delay_scale, store, redis, replaced, state: Mutex::new(state), rounds, process })))
     }
 
     pub fn topology(&self) -> Topology {
@@ -203,8 +245,8 @@ impl Game {
     }
 
     /// What somebody may expect of the running mystery who does not get it.
-    pub async fn note(&self) -> Option<String> {
-        left_out(self.0.state.lock().await.pick, &self.0.redis)
+    pub fn note(&self) -> Option<String> {
+        self.0.rounds.borrow().note.clone()
     }
 
     /// The mystery that is running, and each one that follows.
@@ -215,12 +257,15 @@ impl Game {
     /// Grades a guess. After the right one, and after the answer was revealed, guesses are graded but count no more.
     ///
     /// # Errors
-    /// Unknown services, and those of [`GameError`] about teams and storing.
+    /// Unknown services, a place where nothing is said to be wrong, and those of [`GameError`] about teams and storing.
     pub async fn guess(&self, team: Option<String>, guess: Guess) -> Result<Graded, GameError> {
         let team = checked_team(team)?;
         if let Some(&service) = [guess.service, guess.callee].iter().flatten().find(|service| !self.0.topology.contains(**service))
         {
             return Err(GameError::Service(service));
+        }
+        if guess.cause == Some(Cause::None) && (guess.service.is_some() || guess.callee.is_some() || guess.customer.is_some()) {
+            return Err(GameError::NothingSomewhere);
         }
         self.change(move |state, mystery| {
             let seconds = state.seconds(now_ms());
@@ -284,25 +329,36 @@ impl Game {
         };
         self.check(pick)?;
         // Before the game is locked: guesses need not wait for it.
-        start(&self.0.redis, pick).await.map_err(GameError::Redis)?;
-        let redis = self.0.redis.is_there();
+        let Inner { topology, ref redis, ref replaced, .. } = *self.0;
+        let drawn = Drawn { pick, seed, topology, goes_on: false };
+        let beginning = Beginning::of(drawn, redis, replaced).await.map_err(GameError::Redis)?;
+        let (seed, redis, note) = (beginning.seed, beginning.has_redis(), beginning.note.clone());
         let score = self
-            .change(move |state, _| {
+            .change_to(Some(beginning), move |state, _| {
                 state.next_mystery(pick, seed, redis, now_ms())?;
                 Ok(score(state))
             })
             .await?;
         info!(mystery = score.mystery, "new mystery");
-        Ok(Begun { score, note: left_out(pick, &self.0.redis) })
+        Ok(Begun { score, note })
     }
 
     pub async fn score(&self) -> Score {
         score(&*self.0.state.lock().await)
     }
 
-    /// Makes a change that is kept, or none. It runs to its end even if whoever asked for it goes away.
+    /// Makes a change that is kept, or none.
     async fn change<T: Send + 'static>(
         &self,
+        change: impl FnOnce(&mut State, &Mystery) -> Result<T, GameError> + Send + 'static,
+    ) -> Result<T, GameError> {
+        self.change_to(None, change).await
+    }
+
+    /// The same, and with `beginning` a new mystery. It runs to its end even if whoever asked for it goes away.
+    async fn change_to<T: Send + 'static>(
+        &self,
+        beginning: Option<Beginning>,
         change: impl FnOnce(&mut State, &Mystery) -> Result<T, GameError> + Send + 'static,
     ) -> Result<T, GameError> {
         let game = self.clone();
@@ -311,8 +367,8 @@ impl Game {
             let mystery = Arc::clone(&game.0.rounds.borrow());
             let mut next = state.clone();
             let result = change(&mut next, &mystery.mystery)?;
-            let Inner { delay_scale, process, ref redis, .. } = *game.0;
-            let started = if next.number == state.number { None } else { Some(round(&next, delay_scale, redis, process)?) };
+            let Inner { delay_scale, process, .. } = *game.0;
+            let started = beginning.map(|beginning| round(&next, delay_scale, beginning, process)).transpose()?;
             game.keep(next.clone()).await?;
             *state = next;
             if let Some(round) = started {
@@ -338,46 +394,88 @@ impl Game {
     }
 }
 
-fn go_on(mut state: State, topology: Topology, wish: Wish, redis: &Redis, store: Option<&Store>) -> anyhow::Result<State> {
-    if state.topology != topology {
-        let path = store.map(Store::path).unwrap_or_default();
-        let describe = |topology: Topology| format!("{} × {} services, route {}", topology.layers, topology.width, topology.route);
-        bail!(
-            "{} holds a game with {}, but this one has {}; move the file away, or name another directory with --state",
-            path.display(),
-            describe(state.topology),
-            describe(topology)
-        );
-    }
-    if state.wish != wish {
-        state.wish = wish;
-        state.next_mystery(wish.pick, wish.seed, redis.is_there(), now_ms())?;
-    }
-    // Without what it needs the services would do nothing wrong, and there would be nothing to find.
-    let impossible = "the game cannot go on with its mystery; move its file away, or name another directory with --state";
-    state.cause.check(topology, redis.is_there()).context(impossible)?;
-    info!(mystery = state.number, "going on with the game in the state directory");
-    Ok(state)
+/// The mystery that shall run.
+#[derive(Debug)]
+struct Drawn {
+    pick: Pick,
+    /// Where absent, any will do.
+    seed: Option<u64>,
+    topology: Topology,
+    /// It ran before.
+    goes_on: bool,
 }
 
-/// Sees to it that a Redis runs where the mystery needs one, or might: that it is started must not tell which it is.
-async fn start(redis: &Redis, pick: Pick) -> anyhow::Result<()> {
-    if pick == Pick::Cause(Cause::Redis) || pick == Pick::Random && redis.is_there() {
-        redis.start().await.context("the Redis for this mystery does not start")?;
+/// What a mystery begins with.
+#[derive(Debug)]
+struct Beginning {
+    seed: u64,
+    redis: Option<Url>,
+    note: Option<String>,
+}
+
+impl Beginning {
+    /// Sees to it that a Redis runs where a mystery of this kind needs one, or might: that it is started must not tell which it is.
+    async fn of(drawn: Drawn, redis: &Redis, replaced: &BTreeSet<ServiceName>) -> anyhow::Result<Self> {
+        let (redis, missing) = match drawn.pick {
+            Pick::Cause(Cause::Redis) => {
+                let unreachable = |error| failure(Failure::Unreachable, format!("this mystery needs a Redis: {error:#}"));
+                (Some(redis.start().await.map_err(unreachable)?), None)
+            }
+            Pick::Random if redis.is_there() => match redis.start().await {
+                Ok(url) => (Some(url), None),
+                Err(error) => (None, Some(format!("{error:#}"))),
+            },
+            Pick::Random => (None, Some(format!("no Redis is there; {REDIS_WAY_OUT}"))),
+            Pick::Cause(_) => (redis.running(), None),
+        };
+        let mut notes: Vec<String> =
+            missing.map(|why| format!("redis is left out of what random draws: {why}")).into_iter().collect();
+        let open = drawn.open_seed(redis.is_some(), replaced);
+        if open.is_none() && !replaced.is_empty() {
+            notes.push(MAY_BE_HIDDEN.to_owned());
+        }
+        let seed = drawn.seed.or(open).unwrap_or_else(random_seed);
+        Ok(Self { seed, redis, note: (!notes.is_empty()).then(|| notes.join("; ")) })
+    }
+
+    fn has_redis(&self) -> bool {
+        self.redis.is_some()
+    }
+}
+
+impl Drawn {
+    /// A random seed whose fault can be found although services were replaced; none where it is not to be had, or not ours to choose.
+    fn open_seed(&self, redis: bool, replaced: &BTreeSet<ServiceName>) -> Option<u64> {
+        if self.seed.is_some() || self.goes_on {
+            return None;
+        }
+        let is_open = |seed: &u64| {
+            let mystery = self.pick.cause(*seed, self.topology, redis).and_then(|cause| draw(*seed, cause, self.topology, 1.0));
+            mystery.is_ok_and(|mystery| mystery.can_be_found_beside(replaced))
+        };
+        std::iter::repeat_with(random_seed).take(MOST_DRAWS).find(is_open)
+    }
+}
+
+fn check_topology(saved: &State, topology: Topology, store: &Store) -> anyhow::Result<()> {
+    let describe = |topology: Topology| format!("{} × {} services, route {}", topology.layers, topology.width, topology.route);
+    if saved.topology != topology {
+        bail!(
+            "{} holds a game with {}, but this one has {}; move the file away, or name another directory with --state",
+            store.path().display(),
+            describe(saved.topology),
+            describe(topology)
+        );
     }
     Ok(())
 }
 
-fn left_out(pick: Pick, redis: &Redis) -> Option<String> {
-    let left_out = pick == Pick::Random && !redis.is_there();
-    left_out.then(|| format!("redis is left out of what random draws: no Redis is there; {REDIS_WAY_OUT}"))
-}
-
-fn round(state: &State, delay_scale: f64, redis: &Redis, process: u64) -> Result<Round, Impossible> {
+fn round(state: &State, delay_scale: f64, beginning: Beginning, process: u64) -> Result<Round, Impossible> {
     Ok(Round {
         version: format!("{process:016x}-{}", state.number),
         mystery: draw(state.seed, state.cause, state.topology, delay_scale)?,
-        redis: redis.running(),
+        redis: beginning.redis,
+        note: beginning.note,
     })
 }
 
@@ -423,12 +521,21 @@ fn now_ms() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::redis::fake;
     use crate::topology::Route;
     use clap::ValueEnum as _;
 
     fn settings() -> GameSettings {
         let topology = Topology::new(3, 30, Route::Straight).unwrap();
-        GameSettings { topology, mystery: Cause::Sleep.into(), seed: Some(7), delay_scale: 1.0, state: None, redis: Redis::none() }
+        GameSettings {
+            topology,
+            mystery: Cause::Sleep.into(),
+            seed: Some(7),
+            delay_scale: 1.0,
+            state: None,
+            redis: Redis::none(),
+            replaced: BTreeSet::new(),
+        }
     }
 
     fn culprit(game: &Game) -> ServiceName {
@@ -539,7 +646,12 @@ mod tests {
         assert_eq!(game.new_mystery(Some(Pick::Random), None).await.unwrap().score.cause, None);
     }
 
-    fn somewhere() -> Redis {
+    async fn somewhere() -> Redis {
+        Redis::at(fake::answering().await)
+    }
+
+    /// One that was named and does not answer.
+    fn nowhere() -> Redis {
         Redis::at("redis://127.0.0.1:1".parse().unwrap())
     }
 
@@ -547,7 +659,7 @@ mod tests {
     async fn every_mystery_is_solved_by_its_answer_alone_and_then_explained() {
         let topology = Topology::new(3, 6, Route::Random).unwrap();
         for &cause in Cause::value_variants() {
-            let settings = GameSettings { topology, mystery: cause.into(), redis: somewhere(), ..settings() };
+            let settings = GameSettings { topology, mystery: cause.into(), redis: somewhere().await, ..settings() };
             let game = Game::open(&settings).await.unwrap();
             let Answer { cause, service, callee, customer } = game.rounds().borrow().mystery.answer();
             let whole = Guess { cause: Some(cause), service, callee, customer };
@@ -583,11 +695,58 @@ mod tests {
     #[tokio::test]
     async fn random_without_a_redis_says_that_it_leaves_it_out_and_other_mysteries_do_not() {
         let game = Game::open(&GameSettings { mystery: Pick::Random, ..settings() }).await.unwrap();
-        let note = game.note().await.unwrap();
+        let note = game.note().unwrap();
         assert!(note.starts_with("redis is left out") && note.ends_with(REDIS_WAY_OUT), "{note}");
         assert_eq!(game.new_mystery(Some(Cause::Sleep.into()), None).await.unwrap().note, None);
-        assert_eq!(game.note().await, None);
+        assert_eq!(game.note(), None);
         assert_eq!(game.new_mystery(Some(Pick::Random), None).await.unwrap().note, Some(note));
+    }
+
+    #[tokio::test]
+    async fn a_redis_that_does_not_answer_is_none_to_random_and_an_error_to_its_own_mystery() {
+        let redis_seed = (0..).find(|seed| Pick::Random.cause(*seed, settings().topology, true) == Ok(Cause::Redis));
+        let settings = GameSettings { redis: nowhere(), seed: redis_seed, ..settings() };
+        let game = Game::open(&GameSettings { mystery: Pick::Random, ..settings.clone() }).await.unwrap();
+        assert_ne!(game.rounds().borrow().mystery.cause, Cause::Redis);
+        let note = game.note().unwrap();
+        assert!(note.starts_with("redis is left out") && note.contains("redis://127.0.0.1:1 is no Redis that answers"), "{note}");
+        let refused = game.new_mystery(Some(Cause::Redis.into()), None).await.unwrap_err().to_string();
+        assert!(refused.contains("needs a Redis: ") && refused.ends_with("the mystery stays as it is"), "{refused}");
+        let error = Game::open(&GameSettings { mystery: Cause::Redis.into(), ..settings }).await.unwrap_err();
+        assert_eq!(crate::exit::code(&error), 3, "{error:#}");
+    }
+
+    #[tokio::test]
+    async fn a_random_seed_hides_nothing_at_or_behind_what_was_replaced_and_one_that_was_named_may() {
+        let topology = Topology::new(3, 2, Route::Straight).unwrap();
+        let replaced = BTreeSet::from([ServiceName { layer: 1, number: 0 }]);
+        let settings = GameSettings { topology, replaced, seed: None, ..settings() };
+        let game = Game::open(&settings).await.unwrap();
+        for _ in 0..20 {
+            assert_eq!((culprit(&game).number, game.note()), (1, None));
+            assert_eq!(game.new_mystery(None, None).await.unwrap().note, None);
+        }
+        for seed in 0..3 {
+            let note = game.new_mystery(None, Some(seed)).await.unwrap().note.unwrap();
+            assert!(note.contains("a service that was replaced"), "{note}");
+        }
+        let all = topology.services().collect();
+        assert!(Game::open(&GameSettings { replaced: all, ..settings }).await.unwrap().note().is_some());
+    }
+
+    #[tokio::test]
+    async fn that_nothing_is_wrong_names_no_place() {
+        let game = Game::open(&GameSettings { mystery: Cause::None.into(), ..settings() }).await.unwrap();
+        let nothing = Guess { cause: Some(Cause::None), ..Guess::default() };
+        let service = Some(ServiceName { layer: 0, number: 1 });
+        for guess in [
+            Guess { service, ..nothing.clone() },
+            Guess { callee: service, ..nothing.clone() },
+            Guess { customer: Some("customer-1".to_owned()), ..nothing.clone() },
+        ] {
+            assert!(matches!(game.guess(None, guess).await, Err(GameError::NothingSomewhere)));
+        }
+        assert_eq!(game.guess(None, nothing).await.unwrap().guesses, 1, "those before did not count");
     }
 
     #[tokio::test]
@@ -607,14 +766,16 @@ mod tests {
         let cause = format!("\"cause\": \"{}\"", before.cause);
         std::fs::write(&path, kept.replace(&cause, "\"cause\": \"redis\"")).unwrap();
         let error = format!("{:#}", Game::open(&GameSettings { seed: redis_seed, ..settings.clone() }).await.unwrap_err());
-        assert!(error.starts_with("the game cannot go on with its mystery;") && error.contains("needs a Redis"), "{error}");
+        assert!(error.starts_with("the game cannot go on with its mystery;"), "{error}");
+        assert!(!error.contains("cause redis"), "the cause is a secret: {error}");
         std::fs::write(&path, kept).unwrap();
-        let game = Game::open(&GameSettings { seed: redis_seed, redis: somewhere(), ..settings.clone() }).await.unwrap();
+        let redis = somewhere().await;
+        let game = Game::open(&GameSettings { seed: redis_seed, redis: redis.clone(), ..settings.clone() }).await.unwrap();
         assert_eq!(running(&game), before);
         // A new one with the same seed may be what it could not be before.
         game.new_mystery(None, redis_seed).await.unwrap();
         assert_eq!(running(&game).cause, Cause::Redis);
-        assert_eq!(game.rounds().borrow().redis, somewhere().running());
+        assert_eq!(game.rounds().borrow().redis, redis.running());
     }
 
     #[tokio::test]

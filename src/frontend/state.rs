@@ -91,8 +91,7 @@ pub(super) struct Team {
 
 impl State {
     /// The first mystery of a game. `redis` says whether there is one.
-    pub fn new(topology: Topology, wish: Wish, redis: bool, now_ms: u64) -> Result<Self, Impossible> {
-        let seed = wish.seed.unwrap_or_else(random_seed);
+    pub fn new(topology: Topology, wish: Wish, seed: u64, redis: bool, now_ms: u64) -> Result<Self, Impossible> {
         let Wish { pick, .. } = wish;
         let cause = pick.cause(seed, topology, redis)?;
         let teams = BTreeMap::new();
@@ -100,8 +99,7 @@ impl State {
     }
 
     /// Starts the next mystery: teams stay, with what they solved so far. Where it is impossible, nothing changes.
-    pub fn next_mystery(&mut self, pick: Pick, seed: Option<u64>, redis: bool, now_ms: u64) -> Result<(), Impossible> {
-        let seed = seed.unwrap_or_else(random_seed);
+    pub fn next_mystery(&mut self, pick: Pick, seed: u64, redis: bool, now_ms: u64) -> Result<(), Impossible> {
         self.cause = pick.cause(seed, self.topology, redis)?;
         self.number = self.number.saturating_add(1);
         self.pick = pick;
@@ -210,7 +208,7 @@ fn create_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-fn random_seed() -> u64 {
+pub(super) fn random_seed() -> u64 {
     rand::random_range(0..=MAX_SEED)
 }
 
@@ -316,7 +314,7 @@ mod tests {
 
     fn state() -> State {
         let wish = Wish { pick: Pick::Random, seed: Some(7) };
-        let mut state = State::new(Topology::new(3, 30, Route::Straight).unwrap(), wish, false, 1_000).unwrap();
+        let mut state = State::new(Topology::new(3, 30, Route::Straight).unwrap(), wish, 7, false, 1_000).unwrap();
         state.teams.insert("owls".into(), Team { guesses: 2, verdict: Some(Verdict::Right), ..Team::default() });
         state
     }
@@ -381,7 +379,7 @@ mod tests {
     #[test]
     fn a_new_mystery_keeps_the_teams_and_what_they_solved() {
         let mut state = state();
-        state.next_mystery(Pick::Cause(Cause::Sleep), None, false, 5_000).unwrap();
+        state.next_mystery(Pick::Cause(Cause::Sleep), 8, false, 5_000).unwrap();
         assert_eq!((state.number, state.seconds(6_500)), (2, 1.5));
         assert_eq!(state.teams["owls"], Team { solved: 1, ..Team::default() });
         assert!(state.seed <= MAX_SEED);
@@ -391,7 +389,7 @@ mod tests {
     fn a_mystery_that_cannot_be_had_changes_nothing() {
         let mut state = state();
         let before = state.clone();
-        assert_eq!(state.next_mystery(Cause::Redis.into(), None, false, 5_000), Err(Impossible::NoRedis));
+        assert_eq!(state.next_mystery(Cause::Redis.into(), 9, false, 5_000), Err(Impossible::NoRedis));
         assert_eq!(state, before);
     }
 

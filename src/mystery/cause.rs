@@ -23,7 +23,7 @@ pub enum Cause {
     Customer,
     /// one service spoils what it passes on: a later one is slow or fails on just those requests
     Upstream,
-    /// a pool of one inside one service: quiet alone, queueing under load
+    /// a pool of one inside one service: alone nobody waits for it, under load all do
     Contention,
     /// one service writes to Redis key by key where one pipeline would do
     Redis,
@@ -33,6 +33,15 @@ pub enum Cause {
     LostContext,
     /// nothing is wrong
     None,
+}
+
+/// What a guess may name beside the cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Field {
+    Service,
+    Callee,
+    Customer,
 }
 
 /// How somebody without a Redis comes by one.
@@ -60,6 +69,22 @@ impl Cause {
         value.as_ref().and_then(PossibleValue::get_help).map(ToString::to_string).unwrap_or_default()
     }
 
+    /// What a right guess names beside the cause.
+    pub fn names(self) -> &'static [Field] {
+        match self {
+            Cause::None => &[],
+            Cause::Network => &[Field::Service, Field::Callee],
+            Cause::Customer => &[Field::Service, Field::Customer],
+            Cause::Sleep
+            | Cause::RareSleep
+            | Cause::Failure
+            | Cause::Upstream
+            | Cause::Contention
+            | Cause::Redis
+            | Cause::LostContext => &[Field::Service],
+        }
+    }
+
     /// Whether a topology can have it, and a Redis is there where it needs one.
     ///
     /// # Errors
@@ -71,6 +96,17 @@ impl Cause {
             Cause::Redis if !redis => Err(Impossible::NoRedis),
             _ => Ok(()),
         }
+    }
+}
+
+impl fmt::Display for Field {
+    /// As the key in JSON and the name of the flag.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Field::Service => "service",
+            Field::Callee => "callee",
+            Field::Customer => "customer",
+        })
     }
 }
 
@@ -99,7 +135,12 @@ mod tests {
         let readme = include_str!("../../README.md");
         for cause in Cause::value_variants() {
             let row = format!("| `{cause}` | {} | ", cause.about());
-            assert!(readme.contains(&row), "README.md has no row {row}");
+            let (_, names) = readme.split_once(&row).unwrap_or_else(|| panic!("README.md has no row {row}"));
+            let names = names.lines().next().unwrap();
+            for field in [Field::Callee, Field::Customer] {
+                assert_eq!(names.contains(&format!("`--{field} ")), cause.names().contains(&field), "{cause}: {names}");
+            }
+            assert_eq!(names.contains("`--nothing`"), cause.names().is_empty(), "{cause}: {names}");
         }
     }
 

@@ -37,8 +37,13 @@ impl Customers {
 
     /// One with at least a tenth of the calls.
     pub(super) fn culprit(&self, rng: &mut impl Rng) -> String {
-        let seen: Vec<&String> = self.0.iter().filter(|(_, share)| *share >= SEEN).map(|(name, _)| name).collect();
-        seen[rng.random_range(0..seen.len())].clone()
+        let seen: Vec<&str> = self.eligible().collect();
+        seen[rng.random_range(0..seen.len())].to_owned()
+    }
+
+    /// Every name that the culprit may have.
+    pub fn eligible(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, share)| *share >= SEEN).map(|(name, _)| name.as_str())
     }
 
     /// Every name, with its share of the calls.

@@ -17,6 +17,9 @@ const SLEEP_SIGMA: f64 = 0.05;
 const RARE: f64 = 0.02;
 /// A pool of one holds up so much less than a sleep lasts: the queue before it makes it long.
 const QUEUE: f64 = 20.0;
+/// However often one press of a button meets the fault, it waits no longer than this for it, or every such press would end at the
+/// frontend's limit: given up, not slow.
+const LONGEST_PRESS_MS: f64 = 5_000.0;
 /// One in so many services has a decoy of each kind, and one in so many has business with Redis.
 const SERVICES_A_DECOY: usize = 30;
 const SERVICES_A_REDIS_USER: usize = 15;
@@ -61,17 +64,12 @@ pub fn draw(seed: u64, cause: Cause, topology: Topology, delay_scale: f64) -> Re
     let redis_users: BTreeSet<ServiceName> = services.sample(&mut rng, users).copied().collect();
     let redis_keys = rng.random_range(100..300);
 
-    let may_be: Vec<ServiceName> = services
-        .iter()
-        .copied()
-        .filter(|service| match cause {
-            Cause::Upstream | Cause::Network | Cause::LostContext => service.layer + 1 < topology.layers,
-            Cause::Redis => redis_users.contains(service),
-            _ => true,
-        })
-        .collect();
+    let may_be: Vec<ServiceName> =
+        services.iter().copied().filter(|service| may_be(*service, cause, topology, &redis_users)).collect();
     let someone = may_be[rng.random_range(0..may_be.len())];
     let strength = Delay { median_ms: rng.random_range(200.0..900.0), sigma: SLEEP_SIGMA };
+    // Each service of the layer before calls it once.
+    let strength = at_most(strength, topology.rows(someone.layer.saturating_sub(1)));
     let share = rng.random_range(0.15..0.5);
     let mut spoiled = None;
     let fault = match cause {
@@ -80,8 +78,11 @@ pub fn draw(seed: u64, cause: Cause, topology: Topology, delay_scale: f64) -> Re
         Cause::Failure => Some(Fault::Failure { share }),
         Cause::Customer => Some(Fault::Customer { customer: customers.culprit(&mut rng), delay: strength, share: share / 2.0 }),
         Cause::Upstream => {
-            let layer = rng.random_range(someone.layer + 1..topology.layers);
-            let how = if rng.random_bool(0.5) { Spoiled::Slow { delay: strength } } else { Spoiled::Fails };
+            let later = rng.random_range(someone.layer + 1..topology.layers);
+            // All of a later layer would suffer many times over, from every press alike.
+            let layer = if topology.route == Route::All { someone.layer + 1 } else { later };
+            let slow = Spoiled::Slow { delay: at_most(strength, topology.rows(someone.layer.max(1))) };
+            let how = if rng.random_bool(0.5) { slow } else { Spoiled::Fails };
             spoiled = Some((layer, how));
             Some(Fault::Spoil)
         }
@@ -99,6 +100,22 @@ pub fn draw(seed: u64, cause: Cause, topology: Topology, delay_scale: f64) -> Re
     };
     let culprit = fault.is_some().then_some(someone);
     Ok(Mystery { topology, cause, culprit, customers, fault, spoiled, delays, decoys, redis_users, redis_keys })
+}
+
+/// Whether a service may be the culprit.
+fn may_be(service: ServiceName, cause: Cause, topology: Topology, redis_users: &BTreeSet<ServiceName>) -> bool {
+    match cause {
+        Cause::Upstream | Cause::Network | Cause::LostContext => service.layer + 1 < topology.layers,
+        // Further on, a single press calls it so often that it queues without any load.
+        Cause::Contention => topology.route != Route::All || service.layer <= 1,
+        Cause::Redis => redis_users.contains(&service),
+        _ => true,
+    }
+}
+
+/// A delay that a press waits for `times` times, one after the other.
+fn at_most(delay: Delay, times: u32) -> Delay {
+    Delay { median_ms: delay.median_ms.min(LONGEST_PRESS_MS / f64::from(times)), ..delay }
 }
 
 /// A few services refuse now and then, a few others go on in the background.
@@ -145,6 +162,11 @@ impl Mystery {
         Answer { cause: self.cause, service: self.culprit, callee, customer }
     }
 
+    /// Every service that the culprit was drawn from.
+    pub fn eligible(&self) -> impl Iterator<Item = ServiceName> {
+        self.topology.services().filter(|service| may_be(*service, self.cause, self.topology, &self.redis_users))
+    }
+
     /// What the culprit does wrong; nothing where nothing is wrong.
     pub fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref()
@@ -158,6 +180,26 @@ impl Mystery {
     /// The layer whose services suffer from what the culprit spoils, and whether they fail; nothing for other causes.
     pub fn suffering(&self) -> Option<(u16, Spoiled)> {
         self.spoiled
+    }
+
+    /// Whether its fault strikes requests that say so, where programs that may do anything stand in the place of `replaced`: it sits
+    /// in none of them, and some way leads past them to all that shows it.
+    pub fn can_be_found_beside(&self, replaced: &BTreeSet<ServiceName>) -> bool {
+        let Some(culprit) = self.culprit else { return true };
+        let Topology { layers, route, .. } = self.topology;
+        let answer = self.answer();
+        if replaced.contains(&culprit) || answer.callee.is_some_and(|callee| replaced.contains(&callee)) {
+            return false;
+        }
+        if route == Route::Straight {
+            return !replaced.iter().any(|service| service.number == culprit.number);
+        }
+        let last = match (&self.fault, self.spoiled) {
+            (Some(Fault::Network { .. } | Fault::LostContext), _) => culprit.layer + 1,
+            (_, Some((layer, _))) => layer,
+            _ => culprit.layer,
+        };
+        (0..layers.min(last + 1)).all(|layer| self.topology.layer(layer).any(|service| !replaced.contains(&service)))
     }
 
     /// The same mystery with a fault that is `factor` times as strong: delays, shares and keys. For measuring how weak a fault
@@ -186,9 +228,12 @@ impl Mystery {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
+    use std::collections::{HashMap, HashSet};
 
     use clap::ValueEnum as _;
+
+    use crate::frontend::CALL_LIMIT;
+    use crate::topology::FAN_OUT;
 
     fn topology() -> Topology {
         Topology::new(3, 30, Route::Random).unwrap()
@@ -291,6 +336,113 @@ mod tests {
             }
         }
         assert!(slow > 20 && fails > 20, "{slow} slow, {fails} fail");
+    }
+
+    /// How long a press waits at `service`, in milliseconds: about the longest ordinary delays, and the fault whenever it may strike.
+    fn longest(
+        mystery: &Mystery,
+        peers: &Peers,
+        known: &mut HashMap<(ServiceName, bool), f64>,
+        (service, spoilt): (ServiceName, bool),
+    ) -> f64 {
+        let key = (service, spoilt);
+        if let Some(&known) = known.get(&key) {
+            return known;
+        }
+        let assignment = mystery.assignment(service, peers, None);
+        let scattered = |delay: Delay| delay.median_ms * 1.2;
+        let mut own = assignment.delay.median_ms * 1.7;
+        let mut slow_way = None;
+        match assignment.fault {
+            Some(Fault::Sleep { delay } | Fault::RareSleep { delay, .. } | Fault::Customer { delay, .. }) => {
+                own += scattered(delay)
+            }
+            Some(Fault::Contention { hold }) => own += scattered(hold),
+            Some(Fault::Network { callee, delay }) => slow_way = Some((callee, scattered(delay))),
+            _ => {}
+        }
+        if let (true, Some(Spoiled::Slow { delay })) = (spoilt, assignment.spoiled) {
+            own += scattered(delay);
+        }
+        let spoilt = spoilt || matches!(assignment.fault, Some(Fault::Spoil));
+        let mut call = |callee| {
+            longest(mystery, peers, known, (callee, spoilt))
+                + slow_way.filter(|(to, _)| *to == callee).map_or(0.0, |(_, delay)| delay)
+        };
+        let calls: Vec<f64> = assignment.next.iter().map(|peer| call(peer.name)).collect();
+        let largest = |calls: &[f64]| calls.iter().copied().fold(0.0, f64::max);
+        let total = own
+            + match mystery.topology.route {
+                Route::All => calls.chunks(FAN_OUT.into()).map(largest).sum(),
+                Route::Straight | Route::Random => largest(&calls),
+            };
+        known.insert(key, total);
+        total
+    }
+
+    #[test]
+    fn the_longest_press_of_every_mystery_ends_before_the_frontend_gives_up() {
+        for (layers, width) in [(1, 1), (2, 5), (3, 8), (3, 30), (4, 28), (5, 12), (7, 5)] {
+            for &route in Route::value_variants() {
+                let topology = Topology::new(layers, width, route).unwrap();
+                let peers = Peers::new(topology, |name| format!("http://{name}")).unwrap();
+                for &cause in Cause::value_variants() {
+                    for seed in 0..4 {
+                        let Ok(mystery) = draw(seed, cause, topology, 1.0) else { continue };
+                        let mut known = HashMap::new();
+                        let press = topology
+                            .layer(0)
+                            .map(|service| longest(&mystery, &peers, &mut known, (service, false)))
+                            .fold(0.0, f64::max);
+                        assert!(press < CALL_LIMIT.as_secs_f64() * 1e3, "{press} ms: {cause} {topology:?}, seed {seed}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn on_route_all_the_layer_after_the_culprit_suffers_and_one_press_alone_makes_no_queue() {
+        let topology = Topology::new(4, 9, Route::All).unwrap();
+        for seed in 0..100 {
+            let mystery = draw(seed, Cause::Upstream, topology, 1.0).unwrap();
+            assert_eq!(mystery.suffering().unwrap().0, mystery.culprit.unwrap().layer + 1);
+            assert!(draw(seed, Cause::Contention, topology, 1.0).unwrap().culprit.unwrap().layer <= 1);
+        }
+    }
+
+    #[test]
+    fn an_answer_names_what_its_cause_says_it_names() {
+        for &cause in Cause::value_variants() {
+            let answer = serde_json::to_value(drawn(7, cause).answer()).unwrap();
+            let mut named: Vec<_> = answer.as_object().unwrap().keys().filter(|key| *key != "cause").collect();
+            let mut names: Vec<_> = cause.names().iter().map(ToString::to_string).collect();
+            named.sort();
+            names.sort();
+            assert_eq!(names.iter().collect::<Vec<_>>(), named, "{cause}");
+        }
+    }
+
+    #[test]
+    fn what_is_replaced_hides_the_faults_in_it_and_those_to_which_no_way_leads_past_it() {
+        let dummy = |layer, number| ServiceName { layer, number };
+        let open = |cause, route, replaced: &[ServiceName]| {
+            let topology = Topology::new(3, 2, route).unwrap();
+            let replaced = replaced.iter().copied().collect();
+            let open = (0..200).map(|seed| draw(seed, cause, topology, 1.0).unwrap());
+            let open = open.filter(|mystery| mystery.can_be_found_beside(&replaced));
+            open.flat_map(|mystery| [mystery.answer().service, mystery.answer().callee]).flatten().collect::<BTreeSet<_>>()
+        };
+        let chain = BTreeSet::from([dummy(0, 1), dummy(1, 1), dummy(2, 1)]);
+        assert_eq!(open(Cause::Sleep, Route::Straight, &[dummy(1, 0)]), chain);
+        let (others, layer) = (open(Cause::Sleep, Route::Random, &[dummy(1, 0)]), [dummy(1, 0), dummy(1, 1)]);
+        assert!(others.len() == 5 && !others.contains(&dummy(1, 0)));
+        let before = BTreeSet::from([dummy(0, 0), dummy(0, 1)]);
+        assert_eq!(open(Cause::Sleep, Route::All, &layer), before);
+        for cause in [Cause::Network, Cause::LostContext, Cause::Upstream] {
+            assert_eq!(open(cause, Route::All, &layer), BTreeSet::new(), "{cause}");
+        }
+        assert!(!open(Cause::Network, Route::Random, &[dummy(1, 0)]).contains(&dummy(1, 0)));
     }
 
     #[test]

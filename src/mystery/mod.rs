@@ -11,7 +11,7 @@ mod guess;
 mod peers;
 
 pub use assignment::{Assignment, Decoy, Delay, Fault, Peer, RedisUse, Spoiled};
-pub use cause::{Cause, Impossible, REDIS_WAY_OUT};
+pub use cause::{Cause, Field, Impossible, REDIS_WAY_OUT};
 pub use customers::Customers;
 pub use draw::{Mystery, draw};
 pub use guess::{Answer, Guess, Verdict, grade};

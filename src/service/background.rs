@@ -7,7 +7,8 @@ use opentelemetry::trace::TraceContextExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{MAX_IN_FLIGHT, sleep};
+use super::MAX_IN_FLIGHT;
+use crate::caller::sleep;
 
 /// Everything of one service that is going on.
 #[derive(Debug, Default)]

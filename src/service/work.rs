@@ -1,6 +1,6 @@
 //! What a service does with one request: it sleeps, waits its turn, writes to Redis and forwards, as its assignment says.
 //!
-//! What goes wrong with a request is drawn when it arrives. A fault changes times, statuses and where calls lead; spans and log
+//! What goes wrong inside is drawn when a request arrives, what goes wrong on the way to a callee when that is called. A fault changes times, statuses and where calls lead; spans and log
 //! lines of the same outcome look the same with and without it. Version v2 ignores the fault, not the decoys, and not what
 //! another service has spoilt: that is cured where it comes from.
 
@@ -13,15 +13,12 @@ use opentelemetry::baggage::{Baggage, BaggageExt as _};
 use rand::{Rng, RngExt as _};
 use tracing::{info, warn};
 
-use super::{Answer, Failure, Inner, Release, Service, message, read, sleep};
-use crate::caller::Way;
+use super::{Answer, Failure, Inner, Release, Service, message, read};
+use crate::caller::{Way, sleep};
 use crate::mystery::{Assignment, Decoy, Fault, Peer, Spoiled};
 use crate::telemetry::{CUSTOMER, with_baggage};
-use crate::topology::{Route, ServiceName};
+use crate::topology::{FAN_OUT, Route, ServiceName};
 
-/// On route `all`, one request has at most this many calls running: a fan-out of a fan-out multiplies, and every call is a
-/// connection.
-const FAN_OUT: usize = 4;
 /// The baggage by which a spoilt request is known. It reaches no span, and its name says nothing.
 const MARK: (&str, &str) = ("variant", "b");
 /// What goes on in the background, as its span has it.
@@ -155,7 +152,7 @@ impl Work<'_> {
             let (caller, cx, way) = (release.caller.clone(), cx.clone(), way(self.fault, name));
             async move { read(name, caller.get_by(&cx, &url, way).await) }
         });
-        let mut answers = stream::iter(calls).buffered(FAN_OUT);
+        let mut answers = stream::iter(calls).buffered(FAN_OUT.into());
         while let Some(next) = answers.next().await {
             answer.include(next?);
         }

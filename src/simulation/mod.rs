@@ -3,6 +3,14 @@
 //! For benches and tests of the diagnosis, where size and repetition must be free: a million spans take about a second, and a
 //! fault that strikes one call in a thousand takes no patience. `service` behaves as [`crate::service`] does, fault by fault; what
 //! the machine adds to it is `machine`. Nothing here knows how a diagnosis is made; `grade` says whether one is right.
+//!
+//! Compared with the sandbox (`cargo bench --bench accuracy -- --table 6`): numbers of spans and errors, times between client and
+//! server spans both ways, self times of frontend, culprit and the others, times in Redis and whole traces; every cause on route
+//! straight, failures and none on the others. At 4 and 20 callers medians are within a tenth of each other, but for the time on the
+//! sockets, which is 22 µs instead of 24 there and 25 instead of 18 back. At 100 callers the machine is busy, and the sandbox's own
+//! figures vary with whoever else uses it: a median hop takes 0.06 to 0.9 ms there and 0.4 here, a whole trace 20 to 35 ms there and
+//! 25 here. Without any delays the sandbox answers about twice as many calls. Limits on time, log records, clocks that differ and
+//! spans that are lost are not simulated.
 
 mod clock;
 pub mod grade;
@@ -255,7 +263,7 @@ mod tests {
     fn one_user_of_redis_writes_key_by_key_and_the_others_in_a_pipeline() {
         let mystery = drawn(2, Cause::Redis, Route::Straight);
         let traces = traces(&mystery, 600);
-        for (operation, by_culprit) in [("SET", true), ("PIPELINE", false)] {
+        for (operation, by_culprit) in [("SET 127.0.0.1:6379", true), ("PIPELINE SET 127.0.0.1:6379", false)] {
             let writes: Vec<_> = spans(&traces).filter(|(_, span)| traces.texts.get(span.operation) == operation).collect();
             assert!(!writes.is_empty());
             for (_, span) in writes {

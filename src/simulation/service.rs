@@ -15,15 +15,15 @@ use super::machine::{Cores, Machine};
 use super::record::{Carried, Recorder, Started};
 use crate::diagnose::model::{Builder, Kind, Resource, Status, Text, Traces};
 use crate::mystery::{Assignment, Decoy, Delay, Fault, Mystery, Peers, Spoiled};
-use crate::topology::{Route, ServiceName};
+use crate::topology::{FAN_OUT, Route, ServiceName};
 
-/// As in [`crate::service`]: calls of one request that run at once.
-const FAN_OUT: usize = 4;
 /// The first of the ports on which services listen where all are on one machine.
 const FIRST_PORT: u32 = 32_000;
-/// One round trip to Redis takes so long, in microseconds, and a key in a pipeline so much more.
-const REDIS_US: f64 = 130.0;
+/// One round trip to Redis takes so long, in microseconds, and a key in a pipeline so much more; …
+const REDIS_US: f64 = 60.0;
 const REDIS_KEY_US: f64 = 1.5;
+/// … so much of that is work here.
+const REDIS_WORK: f64 = 0.15;
 
 const OK: u16 = 200;
 const FAILED: u16 = 500;
@@ -128,13 +128,14 @@ impl<'a> World<'a> {
             next: (0..usize::from(topology.width)).collect(),
         };
         let batch = services.iter().filter_map(|node| node.assignment.as_ref()?.redis.as_ref()).map(|redis| redis.keys).max();
+        let mut rng = ChaCha8Rng::seed_from_u64(load.seed);
         let keys = Keys::new(&mut builder, batch.unwrap_or(0));
         Self {
             clock: Clock::default(),
             mystery,
             recorder: Recorder::new(builder, load.seed),
-            rng: RefCell::new(ChaCha8Rng::seed_from_u64(load.seed)),
-            cores: Cores::new(&load.machine),
+            cores: Cores::new(&load.machine, &mut rng),
+            rng: RefCell::new(rng),
             keys,
             services,
             frontend,
@@ -161,13 +162,13 @@ impl<'a> World<'a> {
         let mut span = self.server_span(&self.frontend, "POST /api/buttons/{n}", &carried);
         let path = (self.recorder.text("url.path"), self.recorder.text(&format!("/api/buttons/{button}")));
         span.span.attributes.push(path);
-        self.work(|machine| machine.handle_us).await;
+        self.go_on().await;
         let status = match self.call(&self.frontend, self.frontend.next[button], span.carries(&carried)).await {
             OK => OK,
             GATEWAY_TIMEOUT => GATEWAY_TIMEOUT,
             _ => BAD_GATEWAY,
         };
-        self.work(|machine| machine.handle_us).await;
+        self.go_on().await;
         span.finish_server(status);
         self.leave(&self.frontend).await;
     }
@@ -233,27 +234,30 @@ impl<'a> World<'a> {
             && !again
             && self.chance(share)
         {
-            self.work(|machine| machine.handle_us).await;
+            self.go_on().await;
             return REFUSED;
         }
         let (delay, fails) = self.suffer(assignment, &carried);
         if delay > 0 {
             let late = self.cores.late(&mut *self.rng());
             self.clock.sleep(delay + late).await;
+            self.work(|machine| machine.handle_us).await;
+        } else {
+            self.go_on().await;
         }
-        self.work(|machine| machine.handle_us).await;
         if let Some(Fault::Contention { hold }) = assignment.fault {
             let _turn = node.pool.acquire().await;
             self.nap(hold).await;
         }
-        if let Some(redis) = &assignment.redis {
-            self.write(node, &carried, redis.keys, assignment.fault == Some(Fault::KeyByKey)).await;
-        }
         if fails {
             return FAILED;
         }
+        if let Some(redis) = &assignment.redis {
+            self.write(node, &carried, redis.keys, assignment.fault == Some(Fault::KeyByKey)).await;
+        }
         let status = self.forward(node, assignment.route, carried).await;
         if let Some(Decoy::Background { delay, share }) = assignment.decoy
+            && status == OK
             && self.chance(share)
         {
             self.refresh(node, &carried, delay);
@@ -293,7 +297,7 @@ impl<'a> World<'a> {
             }
             (next, Route::All) => {
                 let calls = next.iter().map(|callee| self.call(node, *callee, carried));
-                let mut answers = stream::iter(calls).buffered(FAN_OUT);
+                let mut answers = stream::iter(calls).buffered(FAN_OUT.into());
                 while let Some(status) = answers.next().await {
                     if status != OK {
                         return passed_on(status);
@@ -307,7 +311,10 @@ impl<'a> World<'a> {
     async fn write(&self, node: &Node, carried: &Carried, keys: u32, one_by_one: bool) {
         let commands = if one_by_one { keys } else { 1 };
         for _ in 0..commands {
-            let (operation, attributes) = if one_by_one { ("SET", &self.keys.set) } else { ("PIPELINE", &self.keys.pipeline) };
+            let (operation, attributes) = match one_by_one {
+                true => ("SET 127.0.0.1:6379", &self.keys.set),
+                false => ("PIPELINE SET 127.0.0.1:6379", &self.keys.pipeline),
+            };
             let span = self.open(Started {
                 trace: carried.trace,
                 id: self.recorder.id(),
@@ -319,9 +326,9 @@ impl<'a> World<'a> {
                 attributes: attributes.clone(),
             });
             let us = if one_by_one { REDIS_US } else { REDIS_US + REDIS_KEY_US * f64::from(keys) };
-            self.work(|_| us / 4.0).await;
-            let there = self.cores.wire(&mut *self.rng());
-            self.clock.sleep(there + (us * 750.0) as u64).await;
+            self.work(|_| us * REDIS_WORK).await;
+            let there = self.cores.scattered(us * (1.0 - REDIS_WORK), &mut *self.rng());
+            self.clock.sleep(there).await;
             span.end(Status::Unset);
         }
     }
@@ -346,11 +353,12 @@ impl<'a> World<'a> {
     /// The way of a request from its client to `node`.
     async fn arrive(&self, node: &Node) {
         node.calls.set(node.calls.get() + 1);
-        let new = node.calls.get() > node.connections.get();
-        if new {
+        if node.calls.get() > node.connections.get() {
             node.connections.set(node.calls.get());
+            let connected = self.cores.connected(self.clock.now(), &mut *self.rng());
+            self.clock.until(connected).await;
         }
-        self.work(|machine| machine.send_us + if new { machine.connect_us } else { 0.0 }).await;
+        self.work(|machine| machine.send_us).await;
         let wire = self.cores.wire(&mut *self.rng());
         self.clock.sleep(wire).await;
         self.work(|machine| machine.accept_us).await;
@@ -358,11 +366,20 @@ impl<'a> World<'a> {
 
     /// The way of an answer back from `node`.
     async fn leave(&self, node: &Node) {
-        self.work(|machine| machine.reply_us / 2.0).await;
+        let Machine { reply_us, aside_us, .. } = *self.cores.machine();
+        self.work(|_| reply_us / 2.0).await;
         let wire = self.cores.wire(&mut *self.rng());
         self.clock.sleep(wire).await;
-        self.work(|machine| machine.reply_us / 2.0).await;
+        self.work(|_| reply_us / 2.0).await;
+        self.cores.done(self.clock.now(), aside_us, &mut *self.rng());
         node.calls.set(node.calls.get().saturating_sub(1));
+    }
+
+    /// What is done at once by whoever has a core already.
+    async fn go_on(&self) {
+        let us = self.cores.machine().handle_us;
+        let time = self.cores.scattered(us, &mut *self.rng());
+        self.clock.sleep(time).await;
     }
 
     async fn work(&self, us: impl FnOnce(&Machine) -> f64) {
@@ -479,7 +496,7 @@ impl Keys {
             client: builder.text("client"),
             resent: (builder.text("http.request.resend_count"), builder.text("1")),
             set: redis(builder, "SET", ""),
-            pipeline: redis(builder, "PIPELINE", &keys.to_string()),
+            pipeline: redis(builder, "PIPELINE SET", &keys.to_string()),
         }
     }
 }

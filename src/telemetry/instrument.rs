@@ -1,8 +1,9 @@
 //! One service's spans: what they are called and what they carry.
 //!
-//! Attributes follow the stable semantic conventions for HTTP and databases. Every service writes the same ones, whatever it does inside: a
-//! span must not tell the culprit from the others by anything but its time.
+//! Attributes follow the semantic conventions for HTTP and databases. Whatever the culprit does is written as others would write
+//! it: beside times, statuses and what calls what, no span tells it from them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -201,13 +202,19 @@ impl Instrument {
         if let Some(host) = url.host_str() {
             attributes.push(KeyValue::new(semconv::SERVER_ADDRESS, host.to_owned()));
         }
-        attributes.push(KeyValue::new(semconv::SERVER_PORT, i64::from(url.port().unwrap_or(REDIS_PORT))));
-        self.start(parent, operation, SpanKind::Client, attributes)
+        let port = url.port().unwrap_or(REDIS_PORT);
+        attributes.push(KeyValue::new(semconv::SERVER_PORT, i64::from(port)));
+        // "{operation} {target}"; for Redis the conventions would not have the number of a database as the target.
+        let name = format!("{operation} {}:{port}", url.host_str().unwrap_or_default());
+        self.start(parent, name, SpanKind::Client, attributes)
     }
 
-    /// Ends the span of a Redis operation.
-    pub fn finish_redis(&self, cx: &Context, result: Result<(), ErrorType>) {
+    /// Ends the span of a Redis operation. `code` is the first word of an error that Redis answered.
+    pub fn finish_redis(&self, cx: &Context, code: Option<&str>, result: Result<(), ErrorType>) {
         let span = cx.span();
+        if let Some(code) = code {
+            span.set_attribute(KeyValue::new(semconv::DB_RESPONSE_STATUS_CODE, code.to_owned()));
+        }
         if let Err(error) = result {
             span.set_attribute(KeyValue::new(semconv::ERROR_TYPE, error.kind));
             span.set_status(Status::error(error.message));
@@ -220,7 +227,7 @@ impl Instrument {
         self.start(parent, name, SpanKind::Internal, Vec::new())
     }
 
-    fn start(&self, parent: &Context, name: &'static str, kind: SpanKind, attributes: Vec<KeyValue>) -> Context {
+    fn start(&self, parent: &Context, name: impl Into<Cow<'static, str>>, kind: SpanKind, attributes: Vec<KeyValue>) -> Context {
         let tracer = &self.0.tracer;
         let span = tracer.span_builder(name).with_kind(kind).with_attributes(attributes).start_with_context(tracer, parent);
         parent.with_span(span)

@@ -303,7 +303,7 @@ impl Span {
     /// Everything about it but what differs between any two: ids, times, addresses, and whose service and call it is.
     pub fn without_identity(&self) -> String {
         let mut resource = self.resource.clone();
-        mask(&mut resource, &["service.name", "tracelab.number"]);
+        mask(&mut resource, &["service.name", "tracelab.layer", "tracelab.number"]);
         let mut span = self.span.clone();
         for key in ["traceId", "spanId", "parentSpanId", "startTimeUnixNano", "endTimeUnixNano"] {
             span[key] = json!("…");

@@ -59,11 +59,11 @@ pub struct Visit {
     pub parent: u32,
     pub service: u32,
     pub place: u32,
-    /// Time in none of its calls, as far as its caller waited for it.
+    /// Time in none of its calls to other services, as far as its caller waited for it.
     pub own: u64,
     /// Of that, on the critical path.
     pub on_path: u64,
-    /// Time on the critical path in calls to what sends no spans, such as a database.
+    /// Of that again, in calls to what sends no spans, such as a database.
     pub calls_out: u64,
     /// How many such calls it made, whether on the critical path or not.
     pub calls: u32,
@@ -149,7 +149,7 @@ impl Evidence {
     }
 
     /// For each visit of a service, in the order of [`Evidence::visits_of`]: how many requests were in flight there when it began,
-    /// itself not counted, and how many ended while it lasted.
+    /// itself not counted, and how many ended by the time it did, itself counted.
     pub fn at_once(&self, traces: &Traces, service: u32) -> (Vec<u32>, Vec<u32>) {
         let times = |visit: &Visit| {
             let span = &traces.spans()[visit.span as usize];
@@ -190,3 +190,6 @@ impl<T: Copy + Eq + std::hash::Hash> Numbers<T> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Cuts traces into visits, and charges each moment of a critical path to a visit or to the gap between two.
+//! Cuts traces into visits, and charges each moment to a visit or to the gap between two.
 
 use super::path::{Own, Paths};
 use super::{Evidence, Gap, NONE, Numbers, Trace, Visit};
@@ -120,24 +120,23 @@ impl Gatherer {
         }
     }
 
-    /// Charges a span's time on the critical path.
+    /// Charges a span's own time to its visit or to a gap.
     fn charge(&mut self, first: u32, spans: &[Span], at: usize) {
         let (Own { time, on_path }, index) = (self.paths.own(at), self.visit[at]);
         let children = self.children[at];
         let visits = &mut self.evidence.visits;
         let inner = visits[index as usize].span != first + at as u32;
         match waits(&spans[at], inner, children) {
-            Waits::No => {
+            waits @ (Waits::No | Waits::Unanswered) => {
                 let visit = &mut visits[index as usize];
                 visit.own += time;
                 visit.on_path += on_path;
-            }
-            Waits::Unanswered => {
-                let visit = &mut visits[index as usize];
-                visit.calls_out += on_path;
-                visit.calls += 1;
-                visit.call = first + at as u32;
-                self.evidence.unanswered.push((index, first + at as u32));
+                if matches!(waits, Waits::Unanswered) {
+                    visit.calls_out += on_path;
+                    visit.calls += 1;
+                    visit.call = first + at as u32;
+                    self.evidence.unanswered.push((index, first + at as u32));
+                }
             }
             Waits::Answered => {
                 let (caller, callee) = (index, children.visit);

@@ -3,6 +3,8 @@
 //! Those are the ones in flight when a visit begins. Where many begin at once, the one that is served first need not be the one that
 //! began first; then the ones that end while a visit lasts say it better.
 
+use rustc_hash::FxHashSet;
+
 use super::stats::{Line, line};
 use crate::diagnose::evidence::Evidence;
 use crate::diagnose::model::Traces;
@@ -29,18 +31,20 @@ pub struct Queue {
     pub most: u32,
 }
 
-/// The queue of a service, if it has one.
-pub fn queue(traces: &Traces, evidence: &Evidence, service: u32) -> Option<Queue> {
+/// The queue of a service, if it has one. `struck` are the visits that took long: others end while they last too, and have not waited.
+pub fn queue(traces: &Traces, evidence: &Evidence, service: u32, struck: &FxHashSet<u32>) -> Option<Queue> {
     let (in_flight, ended) = evidence.at_once(traces, service);
-    let by_start = grows(evidence, service, &in_flight, EXPLAINS);
-    let by_end = grows(evidence, service, &ended, ENDED_EXPLAINS);
+    let visits = || evidence.by_service.of(service).iter().map(|visit| (*visit, evidence.visits[*visit as usize].own as f64));
+    let by_start = visits().zip(&in_flight).filter(|((_, own), _)| *own > 0.0);
+    let by_start = grows(by_start.map(|((_, own), ahead)| (f64::from(*ahead), own)), EXPLAINS);
+    let by_end = visits().zip(&ended).filter(|((visit, _), _)| struck.contains(visit));
+    let by_end = grows(by_end.map(|((_, own), ahead)| (f64::from(*ahead), own)), ENDED_EXPLAINS);
     let best = [by_start, by_end].into_iter().flatten().max_by(|a, b| a.explains.total_cmp(&b.explains));
     best.map(|queue| Queue { most: in_flight.into_iter().max().unwrap_or(0), ..queue })
 }
 
-fn grows(evidence: &Evidence, service: u32, ahead: &[u32], explains_many: f64) -> Option<Queue> {
-    let points = evidence.visits_of(service).zip(ahead).filter(|(visit, _)| visit.own > 0);
-    let points = points.map(|(visit, ahead)| (f64::from(*ahead), visit.own as f64));
+/// `points`: how many are ahead, and the time.
+fn grows(points: impl Iterator<Item = (f64, f64)> + Clone, explains_many: f64) -> Option<Queue> {
     let count = points.clone().count();
     if count < VISITS {
         return None;

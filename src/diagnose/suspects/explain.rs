@@ -11,6 +11,8 @@ use super::strikes::Strike;
 use crate::diagnose::evidence::Evidence;
 use crate::diagnose::model::{Text, Traces};
 
+/// A subject that explains so much, in nats, clearly explains it.
+const CLEAR: f64 = 15.0;
 /// No more subjects than this are looked for.
 const MOST: usize = 5;
 /// A subject that explains less, in nats and after correction for the number of subjects tried, is none.
@@ -18,7 +20,7 @@ const LEAST: f64 = 1.0;
 /// Strikes in one service are that service's matter where it has more than this share of them.
 const ONE_SERVICE: f64 = 0.6;
 /// What several services or pairs are said to have in common must strike at least this share of its presence.
-const COMMON: f64 = 0.15;
+pub const COMMON: f64 = 0.15;
 /// What is less simple must explain so much more, in nats.
 const SIMPLER: f64 = 3.0;
 
@@ -48,7 +50,7 @@ pub struct Explanation {
     pub evidence: f64,
     /// The same of the best other subject that explains other strikes.
     pub rival: f64,
-    /// Share of all strikes of about this size that it explains.
+    /// Share of the strikes of about this size that it explains, those left out that another one clearly explains.
     pub share: f64,
 }
 
@@ -126,7 +128,6 @@ struct Candidate {
     hits: Vec<u32>,
     exposed: u64,
     evidence: f64,
-    share: f64,
 }
 
 struct Common {
@@ -158,7 +159,7 @@ fn greedy(strikes: &[Strike], candidates: impl Fn(&[Strike], u64) -> Vec<Candida
             exposed: best.exposed,
             evidence: best.evidence,
             rival,
-            share: best.share,
+            share: 1.0,
         });
         let mut at = 0;
         left.retain(|_| {
@@ -166,7 +167,24 @@ fn greedy(strikes: &[Strike], candidates: impl Fn(&[Strike], u64) -> Vec<Candida
             !taken.contains(&(at - 1))
         });
     }
-    found
+    let shares: Vec<f64> = found.iter().map(|one| share(one, &found, &left)).collect();
+    found.into_iter().zip(shares).map(|(one, share)| Explanation { share, ..one }).collect()
+}
+
+/// See [`Explanation::share`]; `left` are the strikes that nobody explains.
+fn share(one: &Explanation, all: &[Explanation], left: &[Strike]) -> f64 {
+    let size = size(one.strikes.iter().map(|strike| strike.excess));
+    let as_large = |strikes: &[Strike]| strikes.iter().filter(|strike| strike.excess >= size).count() as f64;
+    let unclear = all.iter().filter(|other| other.subject != one.subject && other.evidence < CLEAR);
+    let others: f64 = unclear.map(|other| as_large(&other.strikes)).sum();
+    let mine = as_large(&one.strikes);
+    mine / (mine + others + as_large(left)).max(1.0)
+}
+
+/// From which excess on strikes are about as large as these.
+fn size(excesses: impl Iterator<Item = u64>) -> u64 {
+    let mut excesses: Vec<f64> = excesses.map(|excess| excess as f64).collect();
+    (median(&mut excesses) / 2.0) as u64
 }
 
 fn order(subject: Subject) -> (u8, u32) {
@@ -194,16 +212,15 @@ impl<'a> Pool<'a> {
     }
 
     fn judge(&self, subject: Subject, hits: Vec<u32>, exposed: u64, tried: usize) -> Candidate {
-        let mut sizes: Vec<f64> = hits.iter().map(|at| self.strikes[*at as usize].excess as f64).collect();
-        let size = (median(&mut sizes) / 2.0) as u64;
+        let hit = || hits.iter().map(|at| self.strikes[*at as usize].excess);
+        let size = size(hit());
         let as_large = (self.excesses.len() - self.excesses.partition_point(|excess| *excess < size)) as u64;
-        let mine = sizes.iter().filter(|excess| **excess >= size as f64).count() as u64;
+        let mine = hit().filter(|excess| *excess >= size).count() as u64;
         let elsewhere = as_large.saturating_sub(mine);
         let exposed = exposed.max(hits.len() as u64);
         let usual = (elsewhere as f64 + 0.5) / (self.all.saturating_sub(exposed) as f64 + 1.0);
         let evidence = evidence_for(hits.len() as u64, exposed, usual.min(0.9)) - (tried.max(1) as f64).ln();
-        let share = mine as f64 / as_large.max(1) as f64;
-        Candidate { subject, hits, exposed, evidence, share }
+        Candidate { subject, hits, exposed, evidence }
     }
 }
 

@@ -55,7 +55,7 @@ pub fn find(traces: &Traces, evidence: &Evidence) -> Vec<LostContext> {
     }
     let addresses = Addresses::new(traces);
     let mut unanswered: Vec<Vec<u32>> = vec![Vec::new(); evidence.services.len()];
-    for (visit, span) in &evidence.unanswered {
+    for (visit, span) in evidence.unanswered.iter().filter(|(_, span)| !addresses.is_database(traces, *span)) {
         unanswered[evidence.visits[*visit as usize].service as usize].push(*span);
     }
     let found = unanswered.into_iter().enumerate().filter_map(|(service, calls)| {
@@ -89,7 +89,7 @@ fn matches(
 ) -> Option<LostContext> {
     let spans = traces.spans();
     let step = calls.len().div_ceil(SAMPLE);
-    let sample: Vec<u32> = calls.iter().copied().step_by(step).filter(|call| !addresses.is_database(traces, *call)).collect();
+    let sample: Vec<u32> = calls.iter().copied().step_by(step).collect();
     // Per callee: how many of the calls it could have answered, and with which trace.
     let mut by_callee: FxHashMap<u32, Vec<(u32, u32)>> = FxHashMap::default();
     for call in &sample {

@@ -21,20 +21,25 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::effect::{self, effect};
 use super::evidence::{Evidence, NONE, Outcome};
+use super::figures::counted;
 use super::model::{TraceId, Traces};
 use super::{Attribute, Charge, Diagnosis, Options, Suspect, SuspectCause};
 use baseline::Cell;
-pub use confidence::Strength;
+pub use confidence::{Class, Strength};
 use explain::{Explanation, Subject};
 use features::{Feature, Found};
 use strikes::{Strike, Strikes};
 
+/// Fewer traces than this are hardly a sample.
+const FEW_TRACES: u64 = 20;
 /// So many example traces are shown.
 const EXAMPLES: usize = 3;
-/// More likely wrong than this is not worth a reader's time.
-const LEAST_CONFIDENCE: f64 = 0.3;
+/// What is more likely wrong than right is not worth a reader's time.
+const LEAST_CONFIDENCE: f64 = 0.5;
 /// Struck on this share of its visits, a service is slow on all of them rather than on some.
 const ALWAYS: f64 = 0.5;
+/// So many times the evidence is the better explanation.
+const MUCH: f64 = 5.0;
 /// Nats; failures that the baseline explains nearly as well are not new.
 const NEW: f64 = 5.0;
 
@@ -53,7 +58,27 @@ pub fn diagnose(traces: &Traces, baseline: Option<&Traces>, options: &Options) -
     let outcomes: Vec<effect::Outcome> =
         evidence.traces.iter().map(|trace| effect::Outcome { duration: trace.duration, failed: trace.failed }).collect();
     let suspects = findings.into_iter().map(|finding| case.suspect(finding, &outcomes)).collect();
-    Diagnosis { suspects, ranking, notes: evidence.repairs.notes() }
+    let mut notes = evidence.repairs.notes();
+    notes.extend(thin(traces, &evidence));
+    if let Some(before) = &before {
+        notes.extend(before.strangers(&case));
+    }
+    Diagnosis { suspects, ranking, notes }
+}
+
+/// What a reader should know where there is too little to compare.
+fn thin(traces: &Traces, evidence: &Evidence) -> Option<String> {
+    let count = traces.len() as u64;
+    match (count, evidence.services.len()) {
+        (0, _) => Some("there is no trace to diagnose".to_owned()),
+        (..FEW_TRACES, _) => {
+            let verb = if count == 1 { "is" } else { "are" };
+            Some(format!("{} {verb} too few to compare; some dozens say more", counted(count, "trace")))
+        }
+        (_, 1) => Some("all spans are of one service, so its times have no others to compare them with".to_owned()),
+        _ if evidence.traces.iter().all(|trace| trace.duration == 0) => Some("no trace took any time".to_owned()),
+        _ => None,
+    }
 }
 
 /// Every suspect however unlikely, with what its confidence is reckoned from: for fitting that.
@@ -89,6 +114,13 @@ impl<'a> Before<'a> {
             (name, (failed as u64, evidence.visits_of(service).len() as u64))
         });
         Self { cells: baseline::cells(traces, evidence), failures: failures.collect() }
+    }
+
+    /// What to say of services that the baseline does not know.
+    fn strangers(&self, case: &Case<'_>) -> Option<String> {
+        let services = 0..case.evidence.services.len() as u32;
+        let unknown = services.filter(|service| !self.failures.contains_key(case.name(*service))).count() as u64;
+        (unknown > 0).then(|| format!("{} not in the baseline, judged by the others", counted(unknown, "service")))
     }
 }
 
@@ -135,8 +167,20 @@ impl<'a> Case<'a> {
         let mut lost = lost_context::find(traces, evidence);
         lost.truncate(EXAMPLES);
         // Calls that are answered in traces of their own are not calls to a database.
-        let many = calls::find(traces, evidence).into_iter().filter(|many| lost.iter().all(|lost| lost.service != many.service));
-        findings.extend(many.take(EXAMPLES).map(|many| self.many_calls(many)));
+        let mut many = calls::find(traces, evidence);
+        many.retain(|many| lost.iter().all(|lost| lost.service != many.service));
+        many.truncate(EXAMPLES);
+        // Either takes time, which then is no fault of its own.
+        let slow: Vec<Strike> = strikes
+            .slow
+            .iter()
+            .filter(|strike| {
+                let service = evidence.visits[strike.visit as usize].service;
+                many.iter().all(|many| many.service != service) && lost.iter().all(|lost| lost.service != service)
+            })
+            .copied()
+            .collect();
+        findings.extend(many.into_iter().map(|many| self.many_calls(many)));
         // Where a trace begins for want of a context, a refusal that its caller gets over looks like a failure of everything.
         let loose = |strike: &&Strike| {
             let visit = &evidence.visits[strike.visit as usize];
@@ -144,12 +188,15 @@ impl<'a> Case<'a> {
         };
         let failed: Vec<Strike> = strikes.failed.iter().filter(|strike| !loose(strike)).copied().collect();
         findings.extend(lost.into_iter().map(|lost| self.lost_context(lost)));
-        findings.extend(explain::visits(traces, evidence, &strikes.slow).into_iter().map(|found| self.slow(found)));
+        findings.extend(explain::visits(traces, evidence, &slow).into_iter().map(|found| self.slow(found)));
         let failed = explain::visits(traces, evidence, &failed);
         for found in failed.into_iter().filter(|found| self.is_new(found, before)) {
             self.add_failure(found, &mut findings);
         }
-        findings.extend(explain::gaps(evidence, &strikes.gaps).into_iter().map(|found| self.gap(found)));
+        // A network that is slow is slow for most calls; a few late ones come of a machine that is busy.
+        let gaps = explain::gaps(evidence, &strikes.gaps).into_iter();
+        let gaps = gaps.filter(|found| found.strikes.len() as f64 >= explain::COMMON * found.exposed as f64);
+        findings.extend(gaps.map(|found| self.gap(found)));
         findings
             .sort_by(|a, b| b.confidence().total_cmp(&a.confidence()).then(b.strength.evidence.total_cmp(&a.strength.evidence)));
         findings
@@ -157,18 +204,21 @@ impl<'a> Case<'a> {
 
     /// What is slow: always, for some, when busy, after somebody else, or now and then.
     fn slow(&self, found: Explanation) -> Finding {
-        let mut finding = self.place(&found, SuspectCause::RareSleep);
+        let mut finding = self.place(&found, SuspectCause::RareSleep, Class::Rarely);
         let Subject::Service(service) = found.subject else { return finding };
-        finding.sentences.push(self.how_slow(service, &found));
+        finding.sentences.push(words::how_slow(&found, self.evidence, &self.strikes));
+        finding.sentences.extend(words::waits_for(&found, self.evidence, self.traces));
         let share = found.strikes.len() as f64 / found.exposed.max(1) as f64;
         let telling = self.telling(service, &found.strikes);
         if let Some(telling) = telling.filter(|telling| !matches!(telling.feature, Feature::Place(_))) {
             self.tell(&mut finding, telling, service);
-        } else if let Some(queue) = busy::queue(self.traces, self.evidence, service).filter(|_| share >= ALWAYS / 2.0) {
+        } else if let Some(queue) = self.queue(service, &found.strikes).filter(|_| share >= ALWAYS / 2.0) {
             finding.cause = SuspectCause::Contention;
+            finding.strength.class = Class::Busy;
             finding.sentences.push(words::queue(&queue));
         } else if share_where(&telling).unwrap_or(share) >= ALWAYS {
             finding.cause = SuspectCause::Sleep;
+            finding.strength.class = Class::Always;
         }
         if let Some(telling) = telling.filter(|telling| matches!(telling.feature, Feature::Place(_))) {
             self.tell(&mut finding, telling, service);
@@ -186,7 +236,7 @@ impl<'a> Case<'a> {
 
     /// What fails; a service that is slow as well is one suspect, not two.
     fn add_failure(&self, found: Explanation, findings: &mut Vec<Finding>) {
-        let mut finding = self.place(&found, SuspectCause::Failure);
+        let mut finding = self.place(&found, SuspectCause::Failure, Class::Failure);
         if let Subject::Service(service) = found.subject {
             finding.sentences.push(words::failures(found.strikes.len() as u64, found.exposed, self.evidence));
             if let Some(telling) = self.telling(service, &found.strikes) {
@@ -197,9 +247,11 @@ impl<'a> Case<'a> {
             other.service == finding.service && other.service.is_some() && !matches!(other.cause, SuspectCause::LostContext)
         });
         match same {
+            // A few slow requests of a service that fails often are no reason to speak of slowness.
+            Some(other) if finding.strength.evidence > MUCH * other.strength.evidence => *other = finding,
             Some(other) => {
                 if other.attribute.is_none() && finding.attribute.is_some() {
-                    (other.cause, other.attribute) = (finding.cause, finding.attribute);
+                    (other.cause, other.attribute, other.strength) = (finding.cause, finding.attribute, finding.strength);
                 }
                 other.sentences.append(&mut finding.sentences);
                 other.charged = merge(std::mem::take(&mut other.charged), finding.charged);
@@ -209,7 +261,7 @@ impl<'a> Case<'a> {
     }
 
     fn gap(&self, found: Explanation) -> Finding {
-        let mut finding = self.place(&found, SuspectCause::Network);
+        let mut finding = self.place(&found, SuspectCause::Network, Class::Gap);
         finding.sentences.push(words::gap(&found, self.evidence, &self.strikes));
         finding
     }
@@ -248,19 +300,20 @@ impl<'a> Case<'a> {
     }
 
     /// Where it is, whatever it is.
-    fn place(&self, found: &Explanation, cause: SuspectCause) -> Finding {
+    fn place(&self, found: &Explanation, cause: SuspectCause, class: Class) -> Finding {
         let (mut service, mut callee, mut attribute) = (None, None, None);
-        let mut cause = cause;
+        let (mut cause, mut class) = (cause, class);
+        let common = if class == Class::Failure { Class::CommonFailure } else { Class::Common };
         let mut sentences = Vec::new();
         match found.subject {
             Subject::Service(one) | Subject::Around(one) => service = Some(one),
             Subject::Passed(one) => {
                 service = Some(one);
-                cause = SuspectCause::Upstream;
+                (cause, class) = (SuspectCause::Upstream, common);
                 sentences.push(words::passed(found, self.evidence));
             }
             Subject::Resource(key, value) => {
-                cause = SuspectCause::Attribute;
+                (cause, class) = (SuspectCause::Attribute, common);
                 attribute = Some(self.attribute(key, value));
                 sentences.push(words::resource(found, self.evidence));
             }
@@ -279,7 +332,7 @@ impl<'a> Case<'a> {
             service,
             callee,
             attribute,
-            strength: Strength::of(found, self.strikes.own.peers),
+            strength: Strength::of(class, found, self.strikes.own.peers),
             sentences,
             charged,
             examples: Vec::new(),
@@ -287,8 +340,11 @@ impl<'a> Case<'a> {
     }
 
     fn telling(&self, service: u32, strikes: &[Strike]) -> Option<Found> {
-        let struck: FxHashSet<u32> = strikes.iter().map(|strike| strike.visit).collect();
-        features::telling(self.traces, self.evidence, service, &struck)
+        features::telling(self.traces, self.evidence, service, &visits(strikes))
+    }
+
+    fn queue(&self, service: u32, strikes: &[Strike]) -> Option<busy::Queue> {
+        busy::queue(self.traces, self.evidence, service, &visits(strikes))
     }
 
     /// Narrows a finding to what tells its struck visits from the others.
@@ -305,10 +361,12 @@ impl<'a> Case<'a> {
                 let customer = features::is_customer(&attribute.key);
                 finding.cause = if customer { SuspectCause::Customer } else { SuspectCause::Attribute };
                 finding.attribute = Some(attribute);
+                finding.strength.class = Class::Told;
             }
             Feature::Passed(before) => {
                 finding.sentences.push(words::passed_before(&found, self.name(service), self.name(before)));
                 finding.cause = SuspectCause::Upstream;
+                finding.strength.class = Class::Passed;
                 finding.service = Some(before);
             }
         }
@@ -317,10 +375,6 @@ impl<'a> Case<'a> {
     fn attribute(&self, key: super::model::Text, value: super::model::Text) -> Attribute {
         let text = |text| self.traces.texts.get(text).to_owned();
         Attribute { key: text(key), value: text(value) }
-    }
-
-    fn how_slow(&self, service: u32, found: &Explanation) -> String {
-        words::how_slow(service, found, self.evidence, &self.strikes)
     }
 
     fn name(&self, service: u32) -> &str {
@@ -378,6 +432,10 @@ impl<'a> Case<'a> {
     }
 }
 
+fn visits(strikes: &[Strike]) -> FxHashSet<u32> {
+    strikes.iter().map(|strike| strike.visit).collect()
+}
+
 /// The share that is struck of those that have a feature.
 fn share_where(found: &Option<Found>) -> Option<f64> {
     found.as_ref().map(|found| found.with.0 as f64 / found.with.1.max(1) as f64)
@@ -403,3 +461,6 @@ fn clearest(charges: &[Charge]) -> Vec<u32> {
     charges.sort_by_key(|charge| (std::cmp::Reverse((charge.excess, charge.failed)), charge.trace));
     charges.into_iter().take(EXAMPLES).map(|charge| charge.trace).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The visits and gaps that took far longer than is typical, or that failed: what has to be explained.
 
 use super::stats::median;
-use super::typical::{Typicals, learn_since};
+use super::typical::{Typicals, learn};
 use crate::diagnose::evidence::{Evidence, Outcome};
 use crate::diagnose::model::Traces;
 
@@ -43,8 +43,11 @@ pub struct Strikes {
 
 /// Differences below this many nanoseconds matter to nobody, in these traces.
 pub fn least(evidence: &Evidence) -> f64 {
-    let mut durations: Vec<f64> = evidence.traces.iter().map(|trace| trace.duration as f64).collect();
-    (super::stats::median(&mut durations) / 100.0).max(1_000.0)
+    (usual_duration(evidence) / 100.0).max(1_000.0)
+}
+
+fn usual_duration(evidence: &Evidence) -> f64 {
+    median(&mut evidence.traces.iter().map(|trace| trace.duration as f64).collect::<Vec<_>>())
 }
 
 /// The strikes by what is typical here and now.
@@ -66,8 +69,8 @@ pub fn find_since(traces: &Traces, evidence: &Evidence, past: &Past) -> Strikes 
     let mut own: Vec<Vec<f64>> = (0..evidence.places.len() as u32).map(|place| waited_for(own_times(place))).collect();
     let mut between: Vec<Vec<f64>> =
         (0..evidence.pairs.len() as u32).map(|pair| waited_for(evidence.gaps_of(pair).map(|gap| gap.time))).collect();
-    let own = learn_since(&mut own, &past.own, &kinds(evidence), least);
-    let between = learn_since(&mut between, &past.between, &vec![0; evidence.pairs.len()], least);
+    let own = learn(&mut own, &past.own, &kinds(evidence), least);
+    let between = learn(&mut between, &past.between, &vec![0; evidence.pairs.len()], least);
     compare(traces, evidence, own, between)
 }
 
@@ -89,8 +92,11 @@ fn waited_for(times: impl Iterator<Item = u64>) -> Vec<f64> {
 /// The strikes by given typical times.
 fn compare(traces: &Traces, evidence: &Evidence, own: Typicals, between: Typicals) -> Strikes {
     let mut strikes = Strikes::default();
+    // A fault that strikes a trace again and again makes it long, and would make each strike look small beside it.
+    let usual = usual_duration(evidence);
     let matters = |trace: u32, excess: u64| {
-        excess as f64 >= (MATTERS * evidence.traces[trace as usize].duration as f64).max(SERVICES * own.peers)
+        let duration = (evidence.traces[trace as usize].duration as f64).min(usual);
+        excess as f64 >= (MATTERS * duration).max(SERVICES * own.peers)
     };
     for (row, visit) in evidence.visits.iter().enumerate() {
         let row = row as u32;
@@ -115,12 +121,14 @@ fn compare(traces: &Traces, evidence: &Evidence, own: Typicals, between: Typical
     let visits = evidence.visits.iter().enumerate().map(|(row, visit)| Moment {
         begin: begin(row as u32),
         row: row as u32,
+        trace: visit.trace,
         group: visit.service,
         time: visit.own,
     });
     let gaps = evidence.gaps.iter().enumerate().map(|(row, gap)| Moment {
         begin: begin(gap.callee),
         row: row as u32,
+        trace: evidence.visits[gap.caller as usize].trace,
         group: gap.pair,
         time: gap.time,
     });
@@ -133,6 +141,7 @@ fn compare(traces: &Traces, evidence: &Evidence, own: Typicals, between: Typical
 struct Moment {
     begin: u64,
     row: u32,
+    trace: u32,
     /// Its service or pair.
     group: u32,
     time: u64,
@@ -152,8 +161,9 @@ fn less_stalls(strikes: &mut Vec<Strike>, all: impl Iterator<Item = Moment>, mat
     let mut times: Vec<f64> = Vec::new();
     strikes.retain_mut(|strike| {
         let at = place[strike.row as usize] as usize;
-        let group = all[at].group;
-        let others = |moment: &&Moment| moment.group != group;
+        let (trace, group) = (all[at].trace, all[at].group);
+        // What is wrong with one request may show in all of it.
+        let others = |moment: &&Moment| moment.trace != trace && moment.group != group;
         // Beyond this nobody is looked at: where one group has nearly all, its neighbours are not of its time.
         let (first, last) = (at.saturating_sub(4 * NEIGHBOURS), (at + 4 * NEIGHBOURS).min(all.len()));
         times.clear();

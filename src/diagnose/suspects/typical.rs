@@ -2,7 +2,8 @@
 //!
 //! Times are compared by their logarithm, since delays are: twice as long is as remarkable at 1 ms as at 100 ms. What a place usually
 //! takes is learnt from its own quicker half and from its peers, the more from itself the more often it was seen. A place that is
-//! far above all its peers is **shifted**: there the peers say what would be typical, for its own times only say what is.
+//! far above all its peers is **shifted**: there the peers say what would be typical, for its own times only say what is. What does
+//! next to nothing by itself is nobody's peer.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,9 @@ const SHIFTED: f64 = 3.2;
 /// A time is slow where it is this many standard deviations above the typical one.
 const SLOW: f64 = 4.0;
 /// Fewer groups of a kind than this are no measure for each other.
-const ALIKE: usize = 8;
+const ALIKE: f64 = 8.0;
+/// Of fewer others there is no standard deviation.
+const FEW: f64 = 5.0;
 /// So many times in a baseline say what a place usually takes.
 const PAST: usize = 8;
 /// The median of a place changes by about ±35 % from one day to the next.
@@ -42,14 +45,10 @@ pub struct Typicals {
     pub peers: f64,
 }
 
-/// Learns from the times of every group. `kinds` says which groups are alike; few of a kind are compared with all. `least` is in
-/// nanoseconds: differences below it do not matter to anybody.
-pub fn learn(groups: &mut [Vec<f64>], kinds: &[u8], least: f64) -> Typicals {
-    learn_since(groups, &[], kinds, least)
-}
-
-/// The same where the times of each group in a baseline are known, or not: then the group's own past takes its peers' place.
-pub fn learn_since(groups: &mut [Vec<f64>], before: &[Vec<f64>], kinds: &[u8], least: f64) -> Typicals {
+/// Learns from the times of every group. `kinds` says which groups are alike; few of a kind are compared with all. Where the times
+/// of a group in a baseline are known (`before` may end early), its own past takes its peers' place. `least` is in nanoseconds:
+/// differences below it do not matter to anybody.
+pub fn learn(groups: &mut [Vec<f64>], before: &[Vec<f64>], kinds: &[u8], least: f64) -> Typicals {
     let least = least.max(1.0);
     let log = |time: f64| (time + least).ln();
     let back = |log: f64| (log.exp() - least).max(0.0);
@@ -57,23 +56,23 @@ pub fn learn_since(groups: &mut [Vec<f64>], before: &[Vec<f64>], kinds: &[u8], l
     let past = |group: usize| before.get(group).filter(|times| times.len() >= PAST).map(|times| Seen::new(&mut times.clone(), log));
     let mut spreads: Vec<f64> = seen.iter().filter(|seen| seen.count >= 8.0).map(|seen| seen.spread).collect();
     let within = median(&mut spreads).max(LEAST_WITHIN);
+    let idle = log(least);
+    let most_work = 2 * seen.iter().filter(|seen| seen.median > idle).count() > seen.len();
+    let works = |seen: &Seen| seen.count >= 1.0 && (seen.median > idle || !most_work);
     let peers = |kind: Option<u8>| {
-        let alike = seen.iter().zip(kinds).filter(|(seen, of)| seen.count >= 1.0 && kind.is_none_or(|kind| kind == **of));
-        let mut medians: Vec<f64> = alike.map(|(seen, _)| seen.median).collect();
-        let (centre, scatter) = centre_and_scatter(&mut medians);
-        (medians.len(), centre, scatter.max(LEAST_BETWEEN))
+        let alike = seen.iter().zip(kinds).filter(|(seen, of)| works(seen) && kind.is_none_or(|kind| kind == **of));
+        Peers::new(&mut alike.map(|(seen, _)| seen.median).collect::<Vec<f64>>())
     };
     let all = peers(None);
-    let mut of_kind: BTreeMap<u8, (f64, f64)> = BTreeMap::new();
+    let mut of_kind: BTreeMap<u8, Peers> = BTreeMap::new();
     for kind in kinds {
-        of_kind.entry(*kind).or_insert_with(|| {
-            let (_, centre, between) = Some(peers(Some(*kind))).filter(|(count, ..)| *count >= ALIKE).unwrap_or(all);
-            (centre, between)
-        });
+        of_kind.entry(*kind).or_insert_with(|| Some(peers(Some(*kind))).filter(|peers| peers.count >= ALIKE).unwrap_or(all));
     }
     let of = seen.iter().zip(kinds).enumerate().map(|(group, (seen, kind))| {
         let past = past(group);
-        let (centre, between) = past.as_ref().map_or(of_kind[kind], |past| (past.median, DRIFT));
+        let peers = of_kind[kind];
+        let (centre, between) =
+            past.as_ref().map_or((peers.centre, peers.scatter_without(seen.median)), |past| (past.median, DRIFT));
         // The median of a few values errs by more than their mean would: hence 1.57.
         let error = 1.57 * within * within / seen.count.max(1.0);
         let above_peers = if seen.count == 0.0 { 0.0 } else { (seen.median - centre) / (between * between + error).sqrt() };
@@ -89,7 +88,38 @@ pub fn learn_since(groups: &mut [Vec<f64>], before: &[Vec<f64>], kinds: &[u8], l
         let slow_from = back(typical + SLOW * (spread * spread + own * error).sqrt());
         Typical { time: back(typical), slow_from, above_peers, shifted }
     });
-    Typicals { of: of.collect(), peers: back(all.1) }
+    Typicals { of: of.collect(), peers: back(all.centre) }
+}
+
+/// Medians of groups that are alike, as logarithms.
+#[derive(Clone, Copy, Debug)]
+struct Peers {
+    count: f64,
+    centre: f64,
+    scatter: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Peers {
+    fn new(medians: &mut [f64]) -> Self {
+        let (centre, scatter) = centre_and_scatter(medians);
+        let squares = medians.iter().map(|median| (median - centre) * (median - centre)).sum();
+        let sum = medians.iter().map(|median| median - centre).sum();
+        Self { count: medians.len() as f64, centre, scatter, sum, squares }
+    }
+
+    /// How much the others scatter. Of a few the median distance says little, and the standard deviation is only misled by the one
+    /// that is left out here.
+    fn scatter_without(&self, median: f64) -> f64 {
+        let others = self.count - 1.0;
+        if others < FEW {
+            return self.scatter.max(LEAST_BETWEEN);
+        }
+        let (sum, squares) = (self.sum - (median - self.centre), self.squares - (median - self.centre).powi(2));
+        let variance = (squares - sum * sum / others) / (others - 1.0);
+        variance.max(0.0).sqrt().min(self.scatter).max(LEAST_BETWEEN)
+    }
 }
 
 /// What the times of one group look like, as logarithms.
@@ -145,7 +175,7 @@ mod tests {
     fn a_place_is_typical_by_itself_and_hardly_ever_slow() {
         let mut groups = peers(2_000);
         let copy = groups.clone();
-        let found = learn(&mut groups, &[0; 30], 1e5);
+        let found = learn(&mut groups, &[], &[0; 30], 1e5);
         let slow: usize =
             copy.iter().zip(&found.of).map(|(times, typical)| times.iter().filter(|time| **time > typical.slow_from).count()).sum();
         assert!(slow < 20, "{slow} of 60000 are slow");
@@ -157,8 +187,8 @@ mod tests {
     fn a_slow_third_does_not_hide_itself() {
         let mut groups = peers(100);
         groups[3][..33].fill(3e8);
-        let found = learn(&mut groups, &[0; 30], 1e5).of[3];
-        assert!(!found.shifted && found.slow_from < 2e7, "{found:?}");
+        let found = learn(&mut groups, &[], &[0; 30], 1e5).of[3];
+        assert!(!found.shifted && found.slow_from < 5e7, "{found:?}");
     }
 
     #[test]
@@ -166,16 +196,27 @@ mod tests {
         for count in [2, 100] {
             let mut groups = peers(count);
             groups[3] = times(count, 400.0, 7);
-            let found = learn(&mut groups, &[0; 30], 1e5);
+            let found = learn(&mut groups, &[], &[0; 30], 1e5);
             assert!(found.of[3].shifted && found.of[3].slow_from < 2e8, "{:?}", found.of[3]);
             assert_eq!(found.of.iter().filter(|typical| typical.shifted).count(), 1);
         }
     }
 
     #[test]
+    fn what_was_always_slow_is_typical_and_what_became_slow_is_not() {
+        let mut groups = peers(100);
+        let mut before = groups.clone();
+        (before[3], groups[3]) = (times(100, 400.0, 8), times(100, 400.0, 7));
+        groups[4] = times(100, 20.0, 7);
+        let found = learn(&mut groups, &before, &[0; 30], 1e5);
+        assert!(!found.of[3].shifted && found.of[3].slow_from > 4e8, "{:?}", found.of[3]);
+        assert!(found.of[4].shifted && found.of[4].slow_from < 2e7, "{:?}", found.of[4]);
+    }
+
+    #[test]
     fn nothing_and_zeros_make_no_trouble() {
-        assert!(learn(&mut [], &[], 1e5).of.is_empty());
-        let found = learn(&mut [vec![], vec![0.0; 5]], &[0, 0], 0.0);
+        assert!(learn(&mut [], &[], &[], 1e5).of.is_empty());
+        let found = learn(&mut [vec![], vec![0.0; 5]], &[], &[0, 0], 0.0);
         assert!(found.of.iter().all(|typical| typical.time == 0.0 && !typical.shifted), "{found:?}");
     }
 }

@@ -4,8 +4,8 @@ import { get, instructor, post } from './api.js';
 import { byId, element, options, say, whileBusy, whole } from './dom.js';
 import { count, duration } from './format.js';
 
-/** What a right guess names, by cause; any other cause names a service. */
-const NAMES = { none: [], network: ['service', 'callee'], customer: ['service', 'customer'] };
+/** What a right guess names, by cause; before one is chosen, a service. */
+const NAMES = {};
 /** What the service is to the others that a guess names, by cause. */
 const ROLES = { network: 'Caller' };
 /** What is said of a mystery, by cause; any other cause is a fault that hides somewhere. */
@@ -60,7 +60,7 @@ export function start(topology) {
 
 /** Fills both choices of a cause: all can be guessed, but not all can be had everywhere. */
 function offer(mysteries) {
-  for (const { pick, about } of mysteries) ABOUT[pick] = about;
+  for (const { pick, about, names } of mysteries) [ABOUT[pick], NAMES[pick]] = [about, names];
   const choices = mysteries.map(({ pick, about }) => [pick, `${pick}: ${about}`]);
   byId('guess-cause').append(...options(['', 'choose'], ...choices.filter(([pick]) => pick !== 'random')));
   byId('new-cause').append(...options(['', 'as configured'], ...choices));
