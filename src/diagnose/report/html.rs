@@ -93,7 +93,7 @@ impl Report<'_> {
         let suspects = &self.diagnosis.suspects;
         html! {
             section {
-                @if suspects.is_empty() { p.looked-at { (words::looked_at(self.traces.len())) } } @else { h2 { "Suspects" } }
+                @if suspects.is_empty() { p.looked-at { (words::LOOKED_AT) } } @else { h2 { "Suspects" } }
                 ol.suspects { @for (at, suspect) in suspects.iter().enumerate() { (self.card(at + 1, suspect)) } }
             }
         }

@@ -226,7 +226,7 @@ mod tests {
         let report =
             Report { traces: &traces, diagnosis: &Diagnosis::default(), rule: Rule::Crisp, source: "traces.json", links: None };
         insta::assert_snapshot!(terminal(&report, 80));
-        assert!(report.html().contains(&words::looked_at(200)) && words::looked_at(1).ends_with("hardly any difference could be."));
+        assert!(report.html().contains(words::LOOKED_AT));
         assert!(report.json().ends_with(r#""suspects":[]}"#));
     }
 

@@ -35,7 +35,7 @@ impl Report<'_> {
         }
         if self.diagnosis.suspects.is_empty() {
             writeln!(out, "\n{STRONG}{}{STRONG:#}", words::NOTHING)?;
-            paragraph(out, &words::looked_at(self.traces.len()), "", "", width)?;
+            paragraph(out, words::LOOKED_AT, "", "", width)?;
         }
         Ok(())
     }

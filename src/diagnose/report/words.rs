@@ -75,19 +75,11 @@ pub fn now(outcomes: &[Outcome]) -> Effect {
     crate::diagnose::effect::effect(outcomes, &[])
 }
 
-/// What is said where nothing stands out: what was looked at, and whether there was enough of it.
-pub fn looked_at(traces: usize) -> String {
-    if traces < MANY { format!("{LOOKED_AT} {FEW}") } else { LOOKED_AT.to_owned() }
-}
-
-/// So many traces are enough to tell a service that is always slow; what is rare needs more.
-const MANY: usize = 50;
-
+/// What was looked at where nothing stands out.
 pub const NOTHING: &str = "Nothing stands out.";
-const LOOKED_AT: &str = "Looked at: the time of every service and between every two of them on the critical paths, where failures begin, \
+pub const LOOKED_AT: &str = "Looked at: the time of every service and between every two of them on the critical paths, where failures begin, \
      how busy services were, every attribute and resource attribute, the services passed before, many small calls, and traces that begin \
      in the middle. No difference is larger than chance makes it.";
-const FEW: &str = "With so few traces hardly any difference could be.";
 pub const NO_TRACES: &str = "No traces were read, so there is nothing to say.";
 
 #[cfg(test)]
