@@ -17,9 +17,6 @@ use crate::diagnose::{self, Options, figures, read};
 use crate::exit::{Failure, chain, failure};
 use crate::jaeger::{Client, Collected, Progress, Wanted};
 
-/// Names of services in a message: enough to see what kind of names they are.
-const SOME_SERVICES: usize = 12;
-
 /// Where traces come from.
 #[derive(Clone, Debug, PartialEq)]
 enum Source {
@@ -65,6 +62,7 @@ pub async fn run(config: Config, flags: cli::Diagnose) -> anyhow::Result<()> {
     }
     if flags.json {
         tell(&from, &traces);
+        diagnosis.notes.iter().for_each(|note| eprintln!("note: {note}"));
         say(&report.json())?;
     } else {
         let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
@@ -224,10 +222,7 @@ impl Input {
             return format!("the Jaeger at {base} holds no traces at all; is --jaeger the one that they are sent to?");
         }
         // Names come from whoever sent spans: no terminal is to obey them.
-        let mut names = known.iter().take(SOME_SERVICES).map(|name| name.escape_debug().to_string()).collect::<Vec<_>>().join(", ");
-        if known.len() > SOME_SERVICES {
-            names += &format!(" and {} more", known.len() - SOME_SERVICES);
-        }
+        let names = figures::some(known).escape_debug().to_string();
         if !unknown.is_empty() {
             return format!("the Jaeger at {base} knows no service {}; it knows {names}", unknown.join(", "));
         }
@@ -246,7 +241,7 @@ fn tell(from: &str, traces: &Traces) {
         eprintln!("note: {times} × {what}");
     }
     if !traces.unkept.is_empty() {
-        eprintln!("note: not compared, since their values hardly repeat: {}", traces.unkept.join(", ").escape_debug());
+        eprintln!("note: not compared, since their values hardly repeat: {}", figures::some(&traces.unkept).escape_debug());
     }
 }
 

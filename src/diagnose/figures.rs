@@ -31,6 +31,14 @@ pub fn counted(count: u64, one: &str) -> String {
     format!("{} {one}{}", thousands(count), if count == 1 { "" } else { "s" })
 }
 
+/// The first names of a list that may be long, "a, b and 3 more".
+pub fn some<S: AsRef<str>>(names: &[S]) -> String {
+    const SOME: usize = 12;
+    let first: Vec<_> = names.iter().take(SOME).map(AsRef::as_ref).collect();
+    let more = if names.len() > SOME { format!(" and {} more", thousands((names.len() - SOME) as u64)) } else { String::new() };
+    first.join(", ") + &more
+}
+
 /// 1,234,567
 pub fn thousands(count: u64) -> String {
     let digits = count.to_string();
@@ -53,6 +61,15 @@ mod tests {
         let said = [0.0, 0.0004, 0.085, 0.9996, 9.996, 31.26, 310.4, 999.4, 999.6, 2400.0, 60_123.0].map(duration);
         let expected = ["0 ms", "0.4 µs", "85 µs", "1 ms", "10 ms", "31.3 ms", "310 ms", "999 ms", "1 s", "2.4 s", "60.1 s"];
         assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn of_a_long_list_the_first_are_named() {
+        let names: Vec<_> = ('a'..='z').map(String::from).collect();
+        assert_eq!(
+            [some(&names[..0]), some(&names[..2]), some(&names)],
+            ["", "a, b", "a, b, c, d, e, f, g, h, i, j, k, l and 14 more"]
+        );
     }
 
     #[test]

@@ -73,7 +73,7 @@ fn hash(text: &str) -> u64 {
     FxBuildHasher.hash_one(text)
 }
 
-/// A trace's id: 128 bits where it is hexadecimal, else a hash of its text.
+/// A trace's id: 128 bits where it is hexadecimal, else a hash of its text, which is in [`Traces::name`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TraceId(pub u128);
 
@@ -152,6 +152,8 @@ pub struct Traces {
     spans: Vec<Span>,
     attributes: Vec<(Text, Text)>,
     traces: Vec<(TraceId, Range<u32>)>,
+    /// The ids of traces that are not hexadecimal.
+    names: FxHashMap<TraceId, Text>,
     /// What was not taken, and how often, by reason.
     pub left_out: BTreeMap<&'static str, u64>,
     /// What was taken though it is odd, and how often.
@@ -175,6 +177,11 @@ impl Traces {
 
     pub fn id(&self, trace: usize) -> TraceId {
         self.traces[trace].0
+    }
+
+    /// A trace's id as those write it who look for it: 32 hexadecimal digits, or the text that it came with.
+    pub fn name(&self, id: TraceId) -> String {
+        self.names.get(&id).map_or_else(|| format!("{:032x}", id.0), |name| self.texts.get(*name).to_owned())
     }
 
     /// The spans of a trace, by start; a [`Parent::Span`] counts from the first of them.
@@ -228,6 +235,8 @@ const VALUES: usize = 1_000;
 const REPEATS: u64 = 4;
 /// No key keeps more, however often they repeat.
 const MOST_VALUES: usize = 1 << 16;
+/// So many keys are kept; where there are more, they are made of values themselves.
+const MOST_KEYS: usize = 1 << 12;
 /// Bytes; a longer value is a body or a statement, which no group of spans shares.
 const LONGEST_VALUE: usize = 1 << 10;
 /// Clocks differ, but not by more.
@@ -308,7 +317,14 @@ impl Builder {
             return None;
         }
         let texts = &mut self.traces.texts;
-        let key = texts.intern(key);
+        let key = match texts.find(key) {
+            Some(key) => key,
+            None if self.keys.len() < MOST_KEYS => texts.intern(key),
+            None => {
+                self.note("attribute with one key more than are looked at");
+                return None;
+            }
+        };
         let values = self.keys.entry(key).or_default();
         if values.given_up {
             return None;
@@ -357,7 +373,7 @@ impl Builder {
         if self.latest_start > 0 && start > self.latest_start {
             return self.leave_out("span of the future");
         }
-        let trace = self.trace(TraceId(number(trace_id)));
+        let trace = self.trace(trace_id);
         if let Some(answer) = &mut self.answer {
             answer.seen.insert(trace);
             let (earliest, latest) = answer.starts.unwrap_or((start, start));
@@ -451,7 +467,9 @@ impl Builder {
         self.numbers.contains_key(&trace)
     }
 
-    fn trace(&mut self, id: TraceId) -> u32 {
+    fn trace(&mut self, name: &str) -> u32 {
+        let hexadecimal = hexadecimal(name);
+        let id = TraceId(hexadecimal.unwrap_or_else(|| hashed(name)));
         if let Some((latest, number)) = self.latest
             && latest == id
         {
@@ -461,6 +479,9 @@ impl Builder {
         let number = *self.numbers.entry(id).or_insert(next);
         if number == next {
             self.ids.push(id);
+            if hexadecimal.is_none() {
+                self.traces.names.insert(id, self.traces.texts.intern(name));
+            }
         }
         self.latest = Some((id, number));
         number
@@ -692,16 +713,21 @@ fn parent_number(text: &str) -> u64 {
 
 /// Hexadecimal digits are the number they mean; other texts are hashed.
 fn number(text: &str) -> u128 {
+    hexadecimal(text).unwrap_or_else(|| hashed(text))
+}
+
+fn hexadecimal(text: &str) -> Option<u128> {
     let mut number = 0;
-    if text.len() <= 32
+    let digits = text.len() <= 32
         && text.bytes().all(|byte| {
             let digit = DIGITS[usize::from(byte)];
             number = number << 4 | u128::from(digit & 15);
             digit < 16
-        })
-    {
-        return number;
-    }
+        });
+    digits.then_some(number)
+}
+
+fn hashed(text: &str) -> u128 {
     let half = |salt: u64| u128::from(FxBuildHasher.hash_one((salt, text)));
     half(1) << 64 | half(2)
 }
@@ -825,6 +851,26 @@ mod tests {
             assert_eq!(traces.of(trace).len(), 100);
             assert!(traces.of(trace).is_sorted_by_key(|span| span.start));
         }
+    }
+
+    #[test]
+    fn an_id_that_is_not_hexadecimal_is_told_as_it_came() {
+        let mut builder = Builder::default();
+        let service = builder.text("s");
+        let resource = builder.resource(Resource { service, attributes: vec![] });
+        for trace in ["00AB", "0d8e-4f1c", "0d8e-4f1d"] {
+            push(&mut builder, trace, "1", "", Kind::Unspecified, (1, 1), resource);
+        }
+        let traces = builder.finish();
+        let names: Vec<_> = (0..traces.len()).map(|trace| traces.name(traces.id(trace))).collect();
+        assert_eq!(names, ["000000000000000000000000000000ab", "0d8e-4f1c", "0d8e-4f1d"]);
+    }
+
+    #[test]
+    fn keys_that_never_end_are_not_all_kept() {
+        let mut builder = Builder::default();
+        let kept = (0..2 * MOST_KEYS).filter(|at| builder.attribute(&format!("item.{at}"), "1").is_some()).count();
+        assert_eq!((kept, builder.finish().noted.into_values().sum::<u64>()), (MOST_KEYS, MOST_KEYS as u64));
     }
 
     #[test]

@@ -27,7 +27,7 @@ const MOST_PARTS: u64 = 16;
 /// A server that refuses is asked for less so many times, and where it says that it is the depth, down to `LEAST_DEPTH`.
 const REFUSALS: u32 = 3;
 /// Slices that are late in a row, before the server is taken to be stuck.
-const LATE: u32 = 5;
+const LATE: u32 = 8;
 /// Slices that are too large though few traces were asked for, before one of them is left out: a trace of that size is met again in
 /// every slice that it has a span in.
 const LARGE: u32 = 32;
@@ -310,6 +310,10 @@ impl<P: FnMut(&Progress)> Collector<'_, P> {
                 if self.late > LATE || slice.width() <= 1 {
                     let seconds = self.client.settings.answer.as_secs();
                     return Err(JaegerError::Slow { base: self.client.base.clone(), seconds });
+                }
+                // Some storages take their time for the number of traces, others for that of the hours.
+                if search.depth == self.depth && self.depth > LEAST_DEPTH {
+                    self.depth = (self.depth / 2).max(LEAST_DEPTH);
                 }
                 return Ok(Step::Divide(4));
             }

@@ -7,7 +7,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::flame::{self, Box, What};
 use super::histogram::Histogram;
-use super::{Report, id, words};
+use super::{Report, words};
 use crate::diagnose::effect::Outcome;
 use crate::diagnose::model::Text;
 use crate::diagnose::profile::Profile;
@@ -100,7 +100,7 @@ impl Report<'_> {
     }
 
     fn card(&self, rank: usize, suspect: &Suspect) -> Markup {
-        let percent = format!("{:.0}", suspect.confidence.clamp(0.0, 1.0) * 100.0);
+        let percent = words::sure(suspect);
         let changes = words::changes(&suspect.effect);
         html! {
             li.suspect.panel {
@@ -131,7 +131,7 @@ impl Report<'_> {
                     ul.examples {
                         @for trace in &suspect.examples {
                             li.id {
-                                @if let Some(link) = self.link(*trace) { a href=(link) { (id(*trace)) } } @else { (id(*trace)) }
+                                @if let Some(link) = self.link(*trace) { a href=(link) { (self.traces.name(*trace)) } } @else { (self.traces.name(*trace)) }
                             }
                         }
                     }
@@ -236,6 +236,9 @@ fn latency(outcomes: &[Outcome], first: Option<&Suspect>) -> Markup {
     // A suspect that only fails requests changes no time.
     let faster = charged.iter().any(|charge| charge.excess > 0);
     let p99 = first.map(|first| first.effect.p99_ms).filter(|_| faster);
+    let round = |ms: f64| (ms.log10() - ms.log10().round()).abs() < 1e-9;
+    // On a narrow page these make way, where a scale remains without them.
+    let minor = |ms: f64| !round(ms) && histogram.ticks.iter().filter(|(_, ms)| round(*ms)).count() > 1;
     let mark = |ms: f64| format!("--left:{:.2}%", histogram.place(ms * 1e6) * 100.0);
     html! {
         section {
@@ -259,8 +262,7 @@ fn latency(outcomes: &[Outcome], first: Option<&Suspect>) -> Markup {
                 }
                 div.axis aria-hidden="true" {
                     @for (place, ms) in &histogram.ticks {
-                        @let minor = (ms.log10() - ms.log10().round()).abs() > 1e-9;
-                        @let class = match () { () if *place < 0.04 => "first", () if *place > 0.96 => "last", () if minor => "minor", () => "" };
+                        @let class = match () { () if *place < 0.04 => "first", () if *place > 0.96 => "last", () if minor(*ms) => "minor", () => "" };
                         span class=(class) style={ "--left:" (format!("{:.2}", place * 100.0)) "%" } { (figures::duration(*ms)) }
                     }
                 }

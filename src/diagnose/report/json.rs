@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Report, id};
-use crate::diagnose::{Attribute, Effect, Suspect, SuspectCause};
+use super::Report;
+use crate::diagnose::{Attribute, Effect, Suspect, SuspectCause, Traces};
 
 /// The whole answer; its names stay as they are.
 #[derive(Serialize)]
@@ -67,13 +67,14 @@ impl Report<'_> {
     /// (the other end of a pair) and `attribute` are absent where they do not apply.
     pub fn json(&self) -> String {
         let read = Read { traces: self.traces.len(), spans: self.traces.span_count(), left_out: self.traces.left_out.clone() };
-        let document = Document { read, suspects: self.diagnosis.suspects.iter().map(Line::of).collect() };
+        let document =
+            Document { read, suspects: self.diagnosis.suspects.iter().map(|suspect| Line::of(suspect, self.traces)).collect() };
         serde_json::to_string(&document).expect("texts and numbers can be written as JSON")
     }
 }
 
 impl<'a> Line<'a> {
-    fn of(suspect: &'a Suspect) -> Self {
+    fn of(suspect: &'a Suspect, traces: &Traces) -> Self {
         let Suspect { cause, service, callee, attribute, confidence, effect, evidence, examples, charged: _ } = suspect;
         Self {
             cause: *cause,
@@ -83,7 +84,7 @@ impl<'a> Line<'a> {
             confidence: *confidence,
             effect: *effect,
             evidence,
-            examples: examples.iter().copied().map(id).collect(),
+            examples: examples.iter().map(|trace| traces.name(*trace)).collect(),
         }
     }
 }

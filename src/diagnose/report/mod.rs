@@ -37,7 +37,7 @@ pub struct Report<'a> {
 impl Report<'_> {
     fn link(&self, trace: TraceId) -> Option<String> {
         let base = self.links.filter(|base| base.starts_with("http://") || base.starts_with("https://"))?;
-        Some(format!("{}/trace/{}", base.trim_end_matches('/'), id(trace)))
+        Some(format!("{}/trace/{}", base.trim_end_matches('/'), self.traces.name(trace)))
     }
 
     /// What was left out, what is odd and what was mended, a line each.
@@ -49,7 +49,7 @@ impl Report<'_> {
             (!reasons.is_empty()).then(|| format!("{label}: {}", reasons.join(", ")))
         };
         let unkept = (!unkept.is_empty())
-            .then(|| format!("attributes not looked at, since their values hardly repeat: {}", unkept.join(", ")));
+            .then(|| format!("attributes not looked at, since their values hardly repeat: {}", figures::some(unkept)));
         let read = [list("left out", left_out), list("noted", noted), unkept];
         read.into_iter().flatten().chain(self.diagnosis.notes.iter().cloned()).collect()
     }
@@ -85,11 +85,6 @@ impl Report<'_> {
         }
         profiles
     }
-}
-
-/// As Jaeger writes it.
-fn id(trace: TraceId) -> String {
-    format!("{:032x}", trace.0)
 }
 
 #[cfg(test)]

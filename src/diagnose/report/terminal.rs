@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::{Report, id, words};
+use super::{Report, words};
 use crate::diagnose::{Suspect, figures};
 
 const STRONG: Style = Style::new().bold();
@@ -61,7 +61,7 @@ impl Report<'_> {
 
     fn suspect(&self, out: &mut impl Write, rank: usize, suspect: &Suspect, width: usize) -> io::Result<()> {
         let (cause, place) = (words::cause(suspect.cause), harmless(&words::place(suspect)));
-        let sure = format!("{:.0} % sure", suspect.confidence * 100.0);
+        let sure = format!("{} % sure", words::sure(suspect));
         let rank = rank.to_string();
         let used = [&rank, cause, &place].iter().map(|part| part.chars().count() + 2).sum::<usize>();
         if used + sure.len() <= width {
@@ -77,7 +77,7 @@ impl Report<'_> {
             paragraph(out, line, "   - ", "     ", width)?;
         }
         for trace in &suspect.examples {
-            let shown = self.link(*trace).unwrap_or_else(|| id(*trace));
+            let shown = self.link(*trace).unwrap_or_else(|| self.traces.name(*trace));
             writeln!(out, "   {QUIET}{}{QUIET:#}", harmless(&shown))?;
         }
         Ok(())

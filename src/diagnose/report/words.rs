@@ -65,6 +65,11 @@ pub fn changes(effect: &Effect) -> Vec<(&'static str, String, String)> {
     changes
 }
 
+/// In percent. Nobody can be wholly sure.
+pub fn sure(suspect: &Suspect) -> u32 {
+    (suspect.confidence * 100.0).round().clamp(0.0, 99.0) as u32
+}
+
 /// How all traces went, by what would be said of them anyway: the figures now of an effect that fixes nothing.
 pub fn now(outcomes: &[Outcome]) -> Effect {
     crate::diagnose::effect::effect(outcomes, &[])

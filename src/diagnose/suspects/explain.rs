@@ -21,6 +21,8 @@ const LEAST: f64 = 1.0;
 const ONE_SERVICE: f64 = 0.6;
 /// What several services or pairs are said to have in common must strike at least this share of its presence.
 pub const COMMON: f64 = 0.15;
+/// What more than this share of the visits of the struck services have in common, such as the entry point, tells nothing.
+const EVERYBODY: f64 = 0.9;
 /// What is less simple must explain so much more, in nats.
 const SIMPLER: f64 = 3.0;
 /// So many other services in which failures begin say how often they do for no reason of a service's own.
@@ -84,8 +86,12 @@ pub fn visits(traces: &Traces, evidence: &Evidence, strikes: &[Strike]) -> Vec<E
         });
         let mut candidates: Vec<Candidate> = single.collect();
         let common = passed(evidence, left, &by_service).into_iter().chain(resources(traces, evidence, left, &by_service));
-        let common = common
-            .filter(|common| common.hits.len() as f64 >= COMMON * common.exposed as f64 && is_spread(evidence, left, &common.hits));
+        let visited: u64 = by_service.keys().map(|service| evidence.by_service.of(*service).len() as u64).sum();
+        let common = common.filter(|common| {
+            common.hits.len() as f64 >= COMMON * common.exposed as f64
+                && common.exposed as f64 <= EVERYBODY * visited as f64
+                && is_spread(evidence, left, &common.hits)
+        });
         candidates.extend(common.map(|common| {
             let mut candidate = pool.judge(common.subject, common.hits, common.exposed, tried * 2);
             candidate.evidence = (candidate.evidence - SIMPLER).min(common.contrast);
