@@ -21,8 +21,8 @@ const LEAST: f64 = 1.0;
 const ONE_SERVICE: f64 = 0.6;
 /// What several services or pairs are said to have in common must strike at least this share of its presence.
 pub const COMMON: f64 = 0.15;
-/// What more than this share of the visits of the struck services have in common, such as the entry point, tells nothing.
-const EVERYBODY: f64 = 0.9;
+/// What more than this share of the visits of the struck services passed, such as the entry point, tells nothing.
+pub const EVERYBODY: f64 = 0.9;
 /// What is less simple must explain so much more, in nats.
 const SIMPLER: f64 = 3.0;
 /// So many other services in which failures begin say how often they do for no reason of a service's own.
@@ -31,8 +31,6 @@ const MANY_FAIL: usize = 8;
 const FAR: usize = 64;
 /// What passed a service must go wrong so many times as often as what did not.
 const MORE: f64 = 2.0;
-/// A service that this share of the traces come by is passed by everybody.
-const EVERYWHERE: f64 = 0.9;
 
 /// What strikes may have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,7 +87,7 @@ pub fn visits(traces: &Traces, evidence: &Evidence, strikes: &[Strike]) -> Vec<E
         let visited: u64 = by_service.keys().map(|service| evidence.by_service.of(*service).len() as u64).sum();
         let common = common.filter(|common| {
             common.hits.len() as f64 >= COMMON * common.exposed as f64
-                && common.exposed as f64 <= EVERYBODY * visited as f64
+                && (common.exposed as f64 <= EVERYBODY * visited as f64 || matches!(common.subject, Subject::Resource(..)))
                 && is_spread(evidence, left, &common.hits)
         });
         candidates.extend(common.map(|common| {
@@ -278,24 +276,13 @@ fn passed(evidence: &Evidence, left: &[Strike], struck: &FxHashMap<u32, Vec<u32>
     let common = |(service, hits): (u32, Vec<u32>)| {
         let (with, exposed) = (hits.len() as u64, exposed[&service]);
         let (without, others) = (left.len() as u64 - with, all - exposed);
-        // Where few came another way, that is no reason to trust them, unless nearly all traces have come this way.
-        let contrast = if is_everywhere(evidence, service) {
-            contrast((with, exposed), (without, others)) - (evidence.services.len() as f64).ln() - SIMPLER
-        } else {
-            let usual = (without as f64 + 0.5) / (others as f64 + 1.0);
-            let more = with as f64 >= MORE * usual * exposed as f64;
-            if more { evidence_for(with, exposed, usual) } else { 0.0 }
-        };
+        // Where few came another way, that is no reason to trust them.
+        let usual = (without as f64 + 0.5) / (others as f64 + 1.0);
+        let more = with as f64 >= MORE * usual * exposed as f64;
+        let contrast = if more { evidence_for(with, exposed, usual) } else { 0.0 };
         Common { subject: Subject::Passed(service), hits, exposed, contrast }
     };
     hits.into_iter().map(common).collect()
-}
-
-/// Whether nearly all traces come by a service.
-fn is_everywhere(evidence: &Evidence, service: u32) -> bool {
-    let mut seen: Vec<u32> = evidence.visits_of(service).map(|visit| visit.trace).collect();
-    seen.dedup();
-    seen.len() as f64 >= EVERYWHERE * evidence.traces.len() as f64
 }
 
 /// The services passed before a visit, each once, the nearest first.

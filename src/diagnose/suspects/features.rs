@@ -2,7 +2,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::explain::ways;
+use super::explain::{EVERYBODY, ways};
 use super::stats::contrast;
 use crate::diagnose::evidence::Evidence;
 use crate::diagnose::model::{Text, Traces};
@@ -81,13 +81,15 @@ pub fn telling(traces: &Traces, evidence: &Evidence, service: u32, struck: &FxHa
         let likely = matches!(feature, Feature::Attribute(key, _) if is_customer(traces.texts.get(key)));
         Found { feature, with, without, evidence: contrast(with, without) - tried + if likely { CUSTOMER } else { 0.0 } }
     });
+    // Requests that came by no entry, for want of a context, do not make the entry special.
+    let is_special = |found: &Found| !matches!(found.feature, Feature::Passed(_)) || found.with.1 as f64 <= EVERYBODY * all as f64;
     let tells = |found: &Found| {
         let rate = |(hits, all): (u64, u64)| hits as f64 / all.max(1) as f64;
         found.evidence >= LEAST
             && found.with.0 as f64 >= MOST_OF_THEM * hits as f64
             && rate(found.with) > TIMES_AS_OFTEN * rate(found.without)
     };
-    judged.filter(tells).max_by(|a, b| a.evidence.total_cmp(&b.evidence).then_with(|| b.feature.cmp(&a.feature)))
+    judged.filter(is_special).filter(tells).max_by(|a, b| a.evidence.total_cmp(&b.evidence).then_with(|| b.feature.cmp(&a.feature)))
 }
 
 /// Gives every feature of a visit once.
