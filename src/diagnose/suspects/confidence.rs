@@ -19,9 +19,9 @@ const SUREST: f64 = 0.97;
 #[derive(Clone, Copy, Debug)]
 pub struct Strength {
     pub class: Class,
-    /// Nats, see [`Explanation::evidence`].
+    /// Nats, see `Explanation::evidence`.
     pub evidence: f64,
-    /// See [`Explanation::share`].
+    /// See `Explanation::share`.
     pub share: f64,
     /// The median excess, in what a service usually takes; 1 of what is no time.
     pub size: f64,
