@@ -1,7 +1,9 @@
 //! A service that drops the trace context: what it calls begins traces of its own.
 //!
 //! Two things come together: calls to which no span of another service belongs, and, while they last, traces that begin where no
-//! request enters from outside. More of them than would begin just then by chance. A database leaves the first without the second; an entry point the second without the first.
+//! request enters from outside. Where the two do not say the
+//! same address, there must be more of them than would begin just then by chance. A database leaves the first without the second;
+//! an entry point the second without the first.
 
 use rustc_hash::FxHashMap;
 
@@ -95,14 +97,18 @@ fn matches(
     let sample: Vec<u32> = calls.iter().copied().step_by(step).collect();
     // Per callee: how many of the calls it could have answered, and with which trace.
     let mut by_callee: FxHashMap<u32, Vec<(u32, u32)>> = FxHashMap::default();
+    // Of these, those of which both ends say the same address.
+    let mut addressed: FxHashMap<u32, usize> = FxHashMap::default();
     for call in &sample {
         let span = &spans[*call as usize];
         let first = roots.partition_point(|root| root.start < span.start);
         let inside = roots[first..].iter().take(LOOKED_AT).take_while(|root| root.start <= span.end);
         let mut seen: Vec<u32> = Vec::new();
         for root in inside.filter(|root| root.end <= span.end && root.service != service) {
-            if !seen.contains(&root.service) && addresses.agree(traces, *call, evidence.visits[root.visit as usize].span) {
+            let agreement = addresses.agreement(traces, *call, evidence.visits[root.visit as usize].span);
+            if !seen.contains(&root.service) && agreement != Agreement::Differ {
                 seen.push(root.service);
+                *addressed.entry(root.service).or_default() += usize::from(agreement == Agreement::Same);
                 by_callee.entry(root.service).or_default().push((*call, root.trace));
             }
         }
@@ -110,7 +116,10 @@ fn matches(
     let explains = |callee: u32, matched: usize| (matched * step) as f64 >= EXPLAINED * begun[&callee] as f64;
     let by_chance =
         |callee: u32| by_chance(&sample.iter().map(|call| spans[*call as usize].duration()).collect::<Vec<_>>(), roots, callee);
-    by_callee.retain(|callee, pairs| explains(*callee, pairs.len()) && pairs.len() as f64 >= NO_CHANCE * by_chance(*callee));
+    // A call to the very address at which a trace then begins is no chance.
+    let is_no_chance =
+        |callee: u32, matched: usize| addressed.get(&callee) == Some(&matched) || matched as f64 >= NO_CHANCE * by_chance(callee);
+    by_callee.retain(|callee, pairs| explains(*callee, pairs.len()) && is_no_chance(*callee, pairs.len()));
     let mut callees: Vec<u32> = by_callee.keys().copied().collect();
     callees.sort_unstable();
     let mut matched: Vec<(u32, u32)> = by_callee.into_values().flatten().collect();
@@ -173,16 +182,29 @@ impl Addresses {
         traces.attributes(&traces.spans()[span as usize]).iter().any(|(key, _)| self.database.contains(key))
     }
 
-    /// They do, unless both say where and it is not the same.
-    fn agree(&self, traces: &Traces, call: u32, root: u32) -> bool {
+    fn agreement(&self, traces: &Traces, call: u32, root: u32) -> Agreement {
         let spans = traces.spans();
         let value = |span: &Span, key: Option<Text>| {
             let key = key?;
             traces.attributes(span).iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
         };
-        [self.address, self.port].into_iter().all(|key| {
+        let said = [self.address, self.port].map(|key| {
             let (called, arrived) = (value(&spans[call as usize], key), value(&spans[root as usize], key));
-            called.is_none() || arrived.is_none() || called == arrived
-        })
+            called.zip(arrived).map(|(called, arrived)| called == arrived)
+        });
+        match said {
+            [Some(true), Some(true)] => Agreement::Same,
+            said if said.contains(&Some(false)) => Agreement::Differ,
+            _ => Agreement::Unsaid,
+        }
     }
+}
+
+/// What two spans say of where a call went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Agreement {
+    /// Address and port are the same.
+    Same,
+    Differ,
+    Unsaid,
 }
