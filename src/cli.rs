@@ -442,6 +442,10 @@ pub struct Frontend {
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_url: Option<String>,
+    /// The same for the frontend's own calls, where a gateway stands between it and layer 0 [default: --service-url]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gateway_url: Option<String>,
     /// Put a program of your own in a service's place (repeatable)
     #[arg(long, value_name = "SERVICE=URL", value_parser = replacement)]
     #[serde(serialize_with = "map", skip_serializing_if = "Vec::is_empty")]

@@ -87,6 +87,8 @@ pub struct Config {
     pub control: Url,
     /// Base URL of a service, with `{service}` for its name.
     pub service_url: String,
+    /// The same for the frontend's calls of layer 0, where a gateway stands between; `service_url` where absent.
+    pub gateway_url: Option<String>,
 
     /// Base URL of the frontend.
     pub frontend: Url,
@@ -143,6 +145,7 @@ impl Default for Config {
             patched: false,
             control: local(8081),
             service_url: "http://{service}:8080".to_owned(),
+            gateway_url: None,
             frontend: local(8080),
             jaeger: None,
             jaeger_links: None,
@@ -225,8 +228,11 @@ impl Config {
             }
             http("replace", url)?;
         }
-        if !self.service_url.contains("{service}") && topology.services().count() > 1 {
-            bail!("service_url is {:?}; it must contain {{service}}, or every service would be the same", self.service_url);
+        for (key, template) in [("service_url", Some(&self.service_url)), ("gateway_url", self.gateway_url.as_ref())] {
+            let Some(template) = template else { continue };
+            if !template.contains("{service}") && topology.services().count() > 1 {
+                bail!("{key} is {template:?}; it must contain {{service}}, or every service would be the same");
+            }
         }
         http("frontend", &self.frontend)?;
         http("control", &self.control)?;
@@ -247,6 +253,13 @@ impl Config {
 
     pub fn topology(&self) -> anyhow::Result<Topology> {
         Ok(Topology::new(self.layers, self.width, self.route)?)
+    }
+
+    /// Where whoever calls it finds a service that is not replaced: layer 0 is called by the frontend only, which may do so through a
+    /// gateway.
+    pub fn url_of(&self, service: ServiceName) -> String {
+        let gateway = self.gateway_url.as_ref().filter(|_| service.layer == 0);
+        gateway.unwrap_or(&self.service_url).replace("{service}", &service.to_string())
     }
 
     pub fn address(&self, port: u16) -> SocketAddr {
@@ -666,6 +679,19 @@ mod tests {
             let config = load(Flags::default()).unwrap();
             assert_eq!(config.instructor_token.as_ref().map(Secret::expose), Some("007"));
             assert!(!format!("{config:?}").contains("007"));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_gateway_stands_before_the_first_layer_only() {
+        Jail::expect_with(|jail| {
+            jail.set_env("TRACELAB_GATEWAY_URL", "http://gateway:8080/{service}");
+            let config = load(Flags::default()).unwrap();
+            let url = |layer| config.url_of(ServiceName { layer, number: 7 });
+            assert_eq!((url(0).as_str(), url(1).as_str()), ("http://gateway:8080/dummy-0-7", "http://dummy-1-7:8080"));
+            jail.set_env("TRACELAB_GATEWAY_URL", "http://gateway:8080");
+            assert!(load(Flags::default()).unwrap_err().to_string().contains("gateway_url"));
             Ok(())
         });
     }

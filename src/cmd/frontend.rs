@@ -22,10 +22,9 @@ pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
     let (public_address, control_address) = (public.local_addr()?, control.local_addr()?);
     let telemetry = Telemetry::start(&config.telemetry(), None)?;
     let game = Game::open(&config.game_settings(config.redis.clone().map_or_else(Redis::none, Redis::at))?).await?;
-    let (template, replace) = (config.service_url.clone(), config.replace.clone());
-    let peers = Arc::new(Peers::new(game.topology(), |name| match replace.get(&name) {
+    let peers = Arc::new(Peers::new(game.topology(), |name| match config.replace.get(&name) {
         Some(url) => base(url),
-        None => template.replace("{service}", &name.to_string()),
+        None => config.url_of(name),
     })?);
     let settings = config.frontend_settings(config.jaeger_url().parse()?);
     let elsewhere = Redeploy::Elsewhere(
