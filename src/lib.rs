@@ -13,6 +13,7 @@ pub mod exit;
 pub mod frontend;
 pub mod jaeger;
 pub mod load;
+pub mod logs;
 pub mod mystery;
 pub mod outbound;
 pub mod redis;
