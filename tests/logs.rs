@@ -141,15 +141,27 @@ async fn a_trace_of_the_sandbox_has_lines_of_every_hop_in_order_from_the_backend
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_is_said_of_what_a_service_prints_by_its_stdout_exporter() {
-    let otlp = json!({"resourceLogs": [{"resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "dummy-1-1"}}]},
-        "scopeLogs": [{"logRecords": [{"timeUnixNano": "1793534400003000000", "severityText": "INFO", "body": {"stringValue": "request handled"},
-            "traceId": ID, "spanId": "00f067aa0ba902b7", "attributes": [{"key": "calls", "value": {"intValue": "3"}}]}]}]}]});
-    let spans = json!({"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": ID}]}]}]});
-    let said = json_of(&format!("{}\n{spans}\n{otlp}\n{}\n", line(4, "frontend", ID, "b"), line(1, "frontend", OTHER, "x")));
-    assert_eq!(said.all("service"), ["dummy-1-1", "frontend"]);
-    assert_eq!(said.lines()[0]["fields"], json!({"calls": 3}));
-    json_of(&spans.to_string()).fails(1, &[ID, "stdin", "its spans are there"]);
+async fn what_the_exporter_stdout_prints_has_the_same_lines_and_its_spans_are_none() {
+    let flags = ["--width", "2", "--log", "off", "--mystery", "none", "--logs-exporter", "stdout", "--exporter", "stdout"];
+    let sandbox = Sandbox::up(&flags);
+    let answer = sandbox.press(1).await;
+    let id = answer["trace_id"].as_str().unwrap().to_owned();
+    let of = |what: &str| {
+        let printed = sandbox.role.printed();
+        printed.lines().filter(|line| line.contains(what) && line.contains(&id)).fold(String::new(), |all, line| all + line + "\n")
+    };
+    sandbox::until(|| of("resourceLogs").matches(&id).count() >= 4 && !of("resourceSpans").is_empty(), || sandbox.role.printed())
+        .await;
+    let said = logs(&[&id, "--json", "--file", "-"], sandbox.role.printed().as_bytes(), None);
+    let mut services = said.all("service");
+    services.sort_unstable();
+    assert_eq!(services, ["dummy-0-1", "dummy-1-1", "dummy-2-1", "frontend"]);
+    assert!(
+        said.all("timestamp").is_sorted() && said.lines().iter().any(|line| line["fields"] == json!({"button": 1})),
+        "{}",
+        said.stdout
+    );
+    logs(&[&id, "--file", "-"], of("resourceSpans").as_bytes(), None).fails(1, &[&id, "stdin", "its spans are there"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -307,6 +319,27 @@ fn what_there_is_of_a_program_that_fails_is_shown_and_the_failure_too() {
     let said = logs(&[ID, "--compose", "--json"], b"", Some(docker.path()));
     assert_eq!(said.all("message"), ["one"]);
     assert!(said.stderr.contains("lines may be missing: error from daemon"), "{}", said.stderr);
+}
+
+#[tokio::test]
+async fn a_program_that_never_ends_is_ended_with_us() {
+    let docker = program("docker", "echo $$ > pid.new; mv pid.new pid; exec sleep 1000");
+    let (mut command, _directory) = tracelab(&["logs", ID, "--compose"]);
+    let mut path = OsString::from(docker.path());
+    path.push(":/usr/bin:/bin");
+    let mut child = command.env("PATH", path).spawn().unwrap();
+    let pid = docker.path().join("pid");
+    sandbox::until(|| pid.exists(), || "it was not started".to_owned()).await;
+    let ended = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(ended.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    // Whoever inherits it may take his time to bury it; then it has no command line any more.
+    let running = format!("/proc/{}/cmdline", noted(&docker, "pid"));
+    sandbox::until(
+        || std::fs::read(&running).is_ok_and(|line| line.is_empty()) || !Path::new(&running).exists(),
+        || running.clone(),
+    )
+    .await;
 }
 
 #[test]

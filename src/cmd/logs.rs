@@ -29,7 +29,7 @@ const SELECTOR: &str = "app.kubernetes.io/part-of=tracelab";
 /// One answer of the backend takes no longer, to its last byte.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Nobody reads a longer answer, in bytes.
-const LONGEST_ANSWER: usize = 256 << 20;
+const LONGEST_ANSWER: usize = 64 << 20;
 
 /// What one trace came to.
 #[derive(Default)]

@@ -99,6 +99,9 @@ impl Opened<'_> {
             return false;
         }
         let Ok(JsonFile { log, stream, time }) = serde_json::from_str(&self.body) else { return false };
+        if !is_stream(&stream) {
+            return false;
+        }
         let last = log.ends_with('\n');
         let body = log.strip_suffix('\n').unwrap_or(&log).trim_end_matches('\r').to_owned();
         self.piece = Some(Piece { stream: stream.into_owned(), last });
@@ -166,7 +169,12 @@ fn cri(text: &str) -> Option<(Piece, &str)> {
         "P" => false,
         _ => return None,
     };
-    matches!(stream, "stdout" | "stderr").then(|| (Piece { stream: stream.to_owned(), last }, rest))
+    is_stream(stream).then(|| (Piece { stream: stream.to_owned(), last }, rest))
+}
+
+/// There are these two, or else somebody could have pieces kept of as many as he likes.
+fn is_stream(name: &str) -> bool {
+    matches!(name, "stdout" | "stderr")
 }
 
 #[cfg(test)]

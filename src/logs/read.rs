@@ -1,7 +1,6 @@
 //! Lines out of bytes, and those of the trace out of all: memory for one line, and for what is kept.
 
 use std::collections::HashMap;
-use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use flate2::read::MultiGzDecoder;
@@ -17,7 +16,7 @@ const BUFFER: usize = 256 << 10;
 /// The collector writes thousands of records as one line; what is longer than this is none that anybody reads.
 const LONGEST: usize = 16 << 20;
 /// What is kept of one trace, in bytes as they were written: a loop in somebody's program must not take all memory.
-const MOST: usize = 256 << 20;
+const MOST: usize = 64 << 20;
 /// Of what a program says beside log lines, the first so many are enough.
 const MOST_REMARKS: usize = 20;
 
@@ -52,7 +51,7 @@ pub struct Reader {
     pub lines: Vec<Line>,
     pub counts: Counts,
     /// What the program said that printed the lines.
-    pub remarks: VecDeque<String>,
+    pub remarks: Vec<String>,
     /// Lines of which pieces came, by stream.
     pieces: HashMap<String, (Opened<'static>, String)>,
     kept: usize,
@@ -74,7 +73,7 @@ impl Reader {
             kind,
             lines: Vec::new(),
             counts: Counts::default(),
-            remarks: VecDeque::new(),
+            remarks: Vec::new(),
             pieces: HashMap::new(),
             kept: 0,
         }
@@ -250,7 +249,7 @@ impl Reader {
         let klog = text.len() > 5 && text.starts_with(['E', 'W', 'I']) && text.as_bytes()[1..5].iter().all(u8::is_ascii_digit);
         let warning = text.starts_with("WARN") || text.contains("level=warning");
         if !text.is_empty() && !klog && !warning && self.remarks.len() < MOST_REMARKS {
-            self.remarks.push_back(text.to_owned());
+            self.remarks.push(text.to_owned());
         }
     }
 }
