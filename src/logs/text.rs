@@ -6,7 +6,7 @@ use jiff::fmt::strtime;
 use super::record::level_named;
 use super::{Line, clock};
 
-/// Behind this nobody looks for times and levels.
+/// Behind so many characters nobody looks for times and levels.
 const HEAD: usize = 300;
 
 /// `time` is what was around the line: more exact than what nginx writes.
@@ -22,7 +22,7 @@ pub(super) fn line(text: &str, time: Option<Timestamp>) -> Line {
 }
 
 fn head(text: &str) -> &str {
-    &text[..text.floor_char_boundary(HEAD)]
+    text.char_indices().nth(HEAD).map_or(text, |(end, _)| &text[..end])
 }
 
 /// A time that a line begins with: one word, or a date and a time as nginx's error log has them.
