@@ -1,5 +1,7 @@
 //! The whole diagnosis, on traces of simulated mysteries; `benches/accuracy` does the same with many more of them.
 
+mod nginx;
+
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
