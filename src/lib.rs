@@ -12,6 +12,7 @@ pub mod diagnose;
 pub mod exit;
 pub mod frontend;
 pub mod jaeger;
+pub mod keeper;
 pub mod load;
 pub mod logs;
 pub mod mystery;
