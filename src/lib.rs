@@ -11,6 +11,7 @@ pub mod config;
 pub mod diagnose;
 pub mod exit;
 pub mod frontend;
+pub mod harmless;
 pub mod jaeger;
 pub mod keeper;
 pub mod load;
