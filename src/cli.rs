@@ -16,7 +16,7 @@ use url::Url;
 
 use crate::config::Secret;
 use crate::frontend::Pick;
-use crate::logs::TraceId;
+use crate::logs::Asked;
 use crate::mystery::Cause;
 use crate::telemetry::{Exporter, Propagator, Protocol};
 use crate::topology::{Route, ServiceName};
@@ -336,8 +336,8 @@ pub struct Diagnose {
 pub struct Logs {
     /// Its id: 32 hexadecimal digits, or 16; or a link to it; or a traceparent
     #[serde(skip)]
-    pub trace: TraceId,
-    /// Base URL of the trace backend; a real Jaeger keeps no logs [default: http://127.0.0.1:16686]
+    pub trace: Asked,
+    /// Base URL of the trace backend; a real Jaeger keeps no logs [default: what a link leads to, or http://127.0.0.1:16686]
     #[arg(long, value_name = "URL", conflicts_with_all = ["compose", "kubernetes", "file"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jaeger: Option<Url>,

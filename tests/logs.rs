@@ -250,6 +250,13 @@ fn several_files_zipped_or_not_are_one_trace_and_a_missing_one_is_named() {
     std::fs::write(path("cut.gz"), &zipped[..zipped.len() - 9]).unwrap();
     let said = logs(&[ID, "--json", "--file", &path("plain.log"), "--file", &path("cut.gz")], b"", None);
     assert!(said.all("message").contains(&"second".to_owned()));
+    assert!(
+        said.stderr.starts_with("warning: ") && said.stderr.contains("cut.gz") && said.stderr.contains("what came before is used"),
+        "{}",
+        said.stderr
+    );
+    std::fs::write(path("broken.gz"), b"\x1f\x8bgarbage").unwrap();
+    logs(&[ID, "--file", &path("broken.gz")], b"", None).fails(2, &["broken.gz"]);
     logs(&[ID, "--file", &path("missing")], b"", None).fails(2, &["missing"]);
     logs(&[ID, "--file", folder.path().to_str().unwrap()], b"", None).fails(2, &["directory"]);
     logs(&[OTHER, "--file", &path("plain.log")], b"", None).fails(1, &[OTHER, "plain.log", "1 line read", "--log info"]);
@@ -277,10 +284,14 @@ fn compose_is_asked_for_all_lines_and_those_of_both_streams_count() {
 
     logs(&[ID, "--compose", "-p", "mine", "--since", "15m"], b"", Some(docker.path()));
     assert_eq!(noted(&docker, "arguments"), "compose --project-name mine logs --no-color --timestamps --since=900s");
-    logs(&[ID, "--compose", "-f", "a.yaml", "-f", "b.yaml"], b"", Some(docker.path()));
-    assert_eq!(noted(&docker, "arguments"), "compose --file a.yaml --file b.yaml logs --no-color --timestamps");
+    let yaml = ["a.yaml", "b.yaml"].map(|name| docker.path().join(name).to_str().unwrap().to_owned());
+    yaml.iter().for_each(|path| std::fs::write(path, "").unwrap());
+    logs(&[ID, "--compose", "-f", &yaml[0], "-f", &yaml[1]], b"", Some(docker.path()));
+    let expected = format!("compose --file {} --file {} logs --no-color --timestamps", yaml[0], yaml[1]);
+    assert_eq!(noted(&docker, "arguments"), expected);
     assert_ne!(noted(&docker, "directory"), "/", "the files lie in this directory");
 
+    logs(&[ID, "--compose", "-f", "nosuch.yaml"], b"", Some(docker.path())).fails(2, &["no Compose file nosuch.yaml", "-f"]);
     logs(&[OTHER, "--compose"], b"", Some(docker.path())).fails(1, &["docker compose", "(3 lines read)", "-p"]);
 }
 
@@ -296,7 +307,6 @@ fn what_keeps_docker_from_answering_is_said_in_its_words_with_a_way_out() {
         ("printf 'docker: unknown command: docker compose\\n' >&2; exit 1", "unknown command", "docker-compose-plugin"),
         ("echo 'no configuration file provided: not found' >&2; exit 1", "no configuration file", "-f and -p"),
         ("printf '\\033[31mred\\n' >&2; exit 7", "red", "-f and -p"),
-        ("exit 0", "prints nothing", "docker compose ls"),
         ("exit 7", "exit status: 7", "-f and -p"),
     ];
     for (script, words, way_out) in wrong {
@@ -305,6 +315,11 @@ fn what_keeps_docker_from_answering_is_said_in_its_words_with_a_way_out() {
         said.fails(3, &[words, way_out]);
         assert!(!said.stderr.contains('\u{1b}'), "{:?}", said.stderr);
     }
+    let silent = program("docker", "exit 0");
+    logs(&[ID, "--compose", "--since", "1s"], b"", Some(silent.path())).fails(1, &["0 lines read", "docker compose ls"]);
+    let elsewhere = line(1, "one", ID, "elsewhere");
+    let said = logs(&[ID, "--compose", "--file", "-", "--json"], elsewhere.as_bytes(), Some(silent.path()));
+    assert_eq!((said.all("message"), &*said.stderr), (vec!["elsewhere".to_owned()], ""));
     let empty = TempDir::new().unwrap();
     let (mut command, _directory) = tracelab(&["logs", ID, "--compose"]);
     let output = command.env("PATH", empty.path()).output().unwrap();
@@ -321,25 +336,69 @@ fn what_there_is_of_a_program_that_fails_is_shown_and_the_failure_too() {
     assert!(said.stderr.contains("lines may be missing: error from daemon"), "{}", said.stderr);
 }
 
-#[tokio::test]
-async fn a_program_that_never_ends_is_ended_with_us() {
-    let docker = program("docker", "echo $$ > pid.new; mv pid.new pid; exec sleep 1000");
+/// Starts `tracelab logs` with a `docker` that does what `script` says and then makes a file `on`.
+async fn started(docker: &TempDir, arguments: &[&str]) -> std::process::Child {
     let (mut command, _directory) = tracelab(&["logs", ID, "--compose"]);
     let mut path = OsString::from(docker.path());
     path.push(":/usr/bin:/bin");
-    let mut child = command.env("PATH", path).spawn().unwrap();
-    let pid = docker.path().join("pid");
-    sandbox::until(|| pid.exists(), || "it was not started".to_owned()).await;
-    let ended = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    assert!(ended.success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    // Whoever inherits it may take his time to bury it; then it has no command line any more.
-    let running = format!("/proc/{}/cmdline", noted(&docker, "pid"));
-    sandbox::until(
-        || std::fs::read(&running).is_ok_and(|line| line.is_empty()) || !Path::new(&running).exists(),
-        || running.clone(),
-    )
-    .await;
+    let child = command.args(arguments).env("PATH", path).stdin(Stdio::piped()).spawn().unwrap();
+    let on = docker.path().join("on");
+    sandbox::until(|| on.exists(), || "it was not started".to_owned()).await;
+    child
+}
+
+fn kill(signal: &str, child: &std::process::Child) {
+    assert!(std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+}
+
+#[tokio::test]
+async fn no_program_outlives_us_nor_does_what_it_started_whatever_ends_us() {
+    for signal in ["-TERM", "-INT", "-KILL"] {
+        let docker = program("docker", "sleep 1000 & echo $! > child; echo $$ > pid; touch on; wait");
+        let mut child = started(&docker, &[]).await;
+        kill(signal, &child);
+        assert_eq!(child.wait().unwrap().code(), (signal != "-KILL").then_some(130));
+        for process in ["pid", "child"] {
+            // Whoever inherits it may take his time to bury it; then it has no command line any more.
+            let running = format!("/proc/{}/cmdline", noted(&docker, process));
+            let ended = || std::fs::read(&running).map_or(true, |line| line.is_empty());
+            sandbox::until(ended, || format!("{signal}: {running}")).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_signal_ends_the_reading_of_whatever_comes_after_a_program() {
+    // It never ends by itself: somebody holds its stdin.
+    let docker = program("docker", "touch on");
+    for signal in ["-TERM", "-INT"] {
+        let mut child = started(&docker, &["--file", "-"]).await;
+        let mut stdin = child.stdin.take().unwrap();
+        // More than a pipe holds: when all is written, it is being read.
+        stdin.write_all(&vec![b'\n'; 256 << 10]).unwrap();
+        kill(signal, &child);
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        drop(stdin);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_is_asked_where_it_leads_and_a_password_is_not_shown() {
+    let empty = Fake::start(|_| async { Reply::json("{\"data\":[]}") }).await;
+    let elsewhere = Fake::start(|_| async { Reply::json("{\"data\":[]}") }).await;
+    let link = format!("{}/x/trace/{ID}", empty.url);
+    logs(&[&link], b"", None).fails(1, &[&empty.url]);
+    assert_eq!(empty.asked(), [format!("/x/api/logs?traceID={ID}")]);
+    let secret = elsewhere.url.replace("http://", "http://me:secretpw@");
+    let said = logs(&[&link, "--jaeger", &secret], b"", None);
+    said.fails(1, &[&elsewhere.url]);
+    assert!(!said.stderr.contains("secretpw") && empty.asked().len() == 1 && elsewhere.asked().len() == 1, "{}", said.stderr);
+    for command in [&["logs", ID][..], &["diagnose"]] {
+        for url in ["http://me:secretpw@127.0.0.1:1", "ftp://me:secretpw@127.0.0.1:1"] {
+            let stderr = sandbox::stderr(&sandbox::run(&[command, &["--jaeger", url]].concat()));
+            assert!(stderr.contains("//127.0.0.1:1") && !stderr.contains("secretpw"), "{stderr}");
+        }
+    }
 }
 
 #[test]
@@ -362,21 +421,23 @@ fn kubernetes_is_asked_for_all_lines_of_all_pods() {
     assert_eq!(noted(&kubectl, "arguments"), format!("logs --namespace shop {always} --since=7200s"));
 
     let klog = "E1121 03:31:25.121788   15161 memcache.go:265] \"Unhandled Error\"";
-    for (script, words, way_out) in [
+    for (script, code, words, way_out) in [
         (
             format!("echo '{klog}' >&2; echo 'The connection to the server localhost:8080 was refused' >&2; exit 1"),
+            3,
             "The connection to the server",
             "get-contexts",
         ),
         (
             "echo 'No resources found in default namespace.' >&2".to_owned(),
+            1,
             "No resources found in default",
             "--kubernetes=NAMESPACE",
         ),
     ] {
         let kubectl = program("kubectl", &script);
         let said = logs(&[ID, "--kubernetes"], b"", Some(kubectl.path()));
-        said.fails(3, &[words, way_out]);
+        said.fails(code, &[words, way_out]);
         assert!(!said.stderr.contains("memcache"), "{}", said.stderr);
     }
 }

@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,11 +15,12 @@ use tokio::task::spawn_blocking;
 
 use super::{said, signal};
 use crate::cli;
-use crate::config::Config;
+use crate::config::{Config, base, without_secrets};
 use crate::diagnose::figures::{self, counted};
 use crate::exit::{Failure, failure};
+use crate::harmless::harmless;
 use crate::logs::{Counts, Kind, Line, Reader, Trace, TraceId};
-use crate::outbound;
+use crate::{keeper, outbound};
 
 /// As compose/compose.yaml calls it.
 const PROJECT: &str = "tracelab";
@@ -38,6 +38,8 @@ struct Found {
     counts: Counts,
     /// Where was looked, for a person.
     places: Vec<String>,
+    /// What programs said that gave no lines, and what to do about it.
+    hints: Vec<String>,
 }
 
 impl Found {
@@ -51,49 +53,76 @@ impl Found {
 }
 
 pub async fn run(config: Config, flags: cli::Logs) -> anyhow::Result<()> {
-    let id = flags.trace;
+    tokio::select! {
+        biased;
+        // Whatever waits for bytes now would keep the process from ending in good order; nothing needs that.
+        () = signal() => std::process::exit(130),
+        done = show(config, flags) => done,
+    }
+}
+
+/// All that takes long is done elsewhere, so that signals are heard.
+async fn show(config: Config, flags: cli::Logs) -> anyhow::Result<()> {
+    let id = flags.trace.trace;
     let mut found = Found::default();
     if flags.compose {
-        let command = compose(&flags);
-        found.add(format!("what {} prints", shown(&command)), program(command, id, docker_way_out).await?);
+        let command = compose(&flags)?;
+        let place = format!("what {} prints", shown(&command));
+        let (readers, hint) = program(command, id, docker_way_out).await?;
+        found.add(place, readers);
+        found.hints.extend(hint);
     }
     if let Some(namespace) = &flags.kubernetes {
         let command = kubectl(namespace.as_deref(), &flags);
-        found.add(format!("what {} prints", shown(&command)), program(command, id, kubectl_way_out).await?);
+        let place = format!("what {} prints", shown(&command));
+        let (readers, hint) = program(command, id, kubectl_way_out).await?;
+        found.add(place, readers);
+        found.hints.extend(hint);
     }
-    for path in &flags.file {
+    for path in flags.file.clone() {
         let place = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
-        found.add(place, vec![file(path, id)?]);
+        found.add(place, vec![spawn_blocking(move || file(&path, id)).await.context("reading failed")??]);
     }
     if found.places.is_empty() {
-        let base = config.jaeger_url();
-        found.add(format!("the backend at {base}"), vec![backend(&base, id).await?]);
+        // A link says where its trace is.
+        let base = flags.trace.base.as_ref().filter(|_| config.jaeger.is_none()).map_or_else(|| config.jaeger_url(), base);
+        found.add(format!("the backend at {}", without_secrets(&base)), vec![backend(&base, id).await?]);
     }
-    let Found { lines, counts, places } = found;
-    let trace = Trace::new(id, lines);
+    let Found { lines, counts, places, hints } = found;
     left_out(counts);
-    if trace.lines.is_empty() {
-        return Err(failure(Failure::No, nothing(id, counts, &places, &flags)));
+    if lines.iter().all(Vec::is_empty) {
+        return Err(failure(Failure::No, nothing(id, counts, &places, &hints, &flags)));
     }
-    let mut out = anstream::AutoStream::new(io::stdout(), flags.color).lock();
-    if flags.json {
-        said(trace.json(&mut out))
+    spawn_blocking(move || print(&Trace::new(id, lines), &flags)).await.context("printing failed")?
+}
+
+fn print(trace: &Trace, flags: &cli::Logs) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(anstream::AutoStream::new(io::stdout(), flags.color).lock());
+    let printed = if flags.json {
+        trace.json(&mut out)
     } else {
         let width = terminal_size::terminal_size().filter(|_| io::stdout().is_terminal());
-        said(trace.terminal(&mut out, width.map(|(width, _)| usize::from(width.0))))
-    }
+        trace.terminal(&mut out, width.map(|(width, _)| usize::from(width.0)))
+    };
+    said(printed.and_then(|()| out.flush()))
 }
 
 fn left_out(counts: Counts) {
     if counts.too_long > 0 {
-        eprintln!("warning: left out {} that are too long to be log lines", counted(counts.too_long, "line"));
+        eprintln!("warning: left out {}, too long for anybody to read", counted(counts.too_long, "line"));
+    }
+    if counts.evicted > 0 {
+        eprintln!(
+            "warning: the backend evicted {} of the trace while it answered (--store-mb keeps more)",
+            counted(counts.evicted, "line")
+        );
     }
     if counts.too_many > 0 {
         eprintln!("warning: left out {} of the trace: there are too many to keep", counted(counts.too_many, "line"));
     }
 }
 
-fn nothing(id: TraceId, counts: Counts, places: &[String], flags: &cli::Logs) -> String {
+fn nothing(id: TraceId, counts: Counts, places: &[String], hints: &[String], flags: &cli::Logs) -> String {
     let read = counted(counts.lines, "line");
     let mut text = format!("there is no log line of trace {id} in {} ({read} read)", places.join(", "));
     if counts.spans > 0 {
@@ -103,6 +132,10 @@ fn nothing(id: TraceId, counts: Counts, places: &[String], flags: &cli::Logs) ->
         // The backend knows the trace by its spans.
         text +=
             "; do its services send logs there (--logs-exporter otlp), or only to their stdout (--compose, --kubernetes, --file)?";
+        return text;
+    }
+    if !hints.is_empty() {
+        text += &format!("; {}", hints.join("; "));
         return text;
     }
     text += "; lines of requests are of level info (--log info: `up` shows fewer), and old ones are rotated away";
@@ -123,13 +156,14 @@ struct Refusal {
 
 async fn backend(base: &str, id: TraceId) -> anyhow::Result<Reader> {
     const OTHERS: &str = "read what the services have written with --compose, --kubernetes or --file";
+    let request = outbound::client()?.get(format!("{base}/api/logs?traceID={id}")).timeout(LIMIT);
+    let base = without_secrets(base);
     let unreachable = |reason: &str| {
         let text = format!(
             "cannot reach a trace backend at {base}: {reason}; is `tracelab up` running, and is --jaeger its address? Or {OTHERS}"
         );
         failure(Failure::Unreachable, text)
     };
-    let request = outbound::client()?.get(format!("{base}/api/logs?traceID={id}")).timeout(LIMIT);
     let mut answer = request.send().await.map_err(|error| unreachable(&outbound::reason(error)))?;
     let status = answer.status();
     let mut body = Vec::new();
@@ -188,7 +222,12 @@ fn file(path: &Path, id: TraceId) -> anyhow::Result<Reader> {
     }
 }
 
-fn compose(flags: &cli::Logs) -> std::process::Command {
+fn compose(flags: &cli::Logs) -> anyhow::Result<std::process::Command> {
+    // Compose takes stdin and addresses, too.
+    let is_path = |file: &&PathBuf| file.as_path() != Path::new("-") && !file.to_string_lossy().contains(':');
+    if let Some(missing) = flags.compose_file.iter().filter(is_path).find(|file| !file.exists()) {
+        bail!("there is no Compose file {}; -f names it, as after `docker compose`", missing.display());
+    }
     let mut command = std::process::Command::new("docker");
     command.arg("compose");
     for file in &flags.compose_file {
@@ -208,7 +247,7 @@ fn compose(flags: &cli::Logs) -> std::process::Command {
     if let Some(since) = flags.since {
         command.arg(format!("--since={}s", since.as_secs().max(1)));
     }
-    command
+    Ok(command)
 }
 
 /// The directory that is in no other.
@@ -237,31 +276,35 @@ fn shown(command: &std::process::Command) -> String {
     format!("`{}`", words.join(" "))
 }
 
-/// Runs a program that prints log lines, and reads both of its streams: Compose keeps the containers' apart, too.
+/// Runs a program that prints log lines, and reads both of its streams: Compose keeps the containers' apart, too. Where it has
+/// nothing to print, there is a hint.
 async fn program(
     command: std::process::Command,
     id: TraceId,
     way_out: impl Fn(&str) -> Cow<'static, str>,
-) -> anyhow::Result<Vec<Reader>> {
+) -> anyhow::Result<(Vec<Reader>, Option<String>)> {
     let shown = shown(&command);
     let name = command.get_program().to_string_lossy().into_owned();
     let unreachable = |words: &str| {
         let way_out = way_out(words);
         failure(Failure::Unreachable, format!("{shown} gives no log lines: {words}; {way_out}"))
     };
+    let Some(path) = keeper::find(&name) else { return Err(unreachable(&format!("there is no {name} on the PATH"))) };
     let (stdout, to_stdout) = io::pipe().context("cannot make a pipe")?;
     let (stderr, to_stderr) = io::pipe().context("cannot make a pipe")?;
-    let mut command = Command::from(command);
-    command.stdin(Stdio::null()).stdout(to_stdout).stderr(to_stderr).kill_on_drop(true);
-    let mut child = match command.spawn() {
+    let mut kept = keeper::command(path.as_os_str(), command.get_args(), None);
+    if let Some(directory) = command.get_current_dir() {
+        kept.current_dir(directory);
+    }
+    let mut kept = Command::from(kept);
+    let mut child = match kept.stdout(to_stdout).stderr(to_stderr).spawn() {
         Ok(child) => child,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(unreachable(&format!("there is no {name} on the PATH")));
-        }
-        Err(error) => return Err(unreachable(&error.to_string())),
+        Err(error) => return Err(unreachable(&format!("cannot run sh: {error}"))),
     };
     // It holds our copies of the ends that the program writes to; the pipes end with the last of them.
-    drop(command);
+    drop(kept);
+    // All that was started ends when this is closed.
+    let lifeline = child.stdin.take();
     let readers = [stdout, stderr].map(|pipe| {
         spawn_blocking(move || {
             let mut reader = Reader::new(id, Kind::Program);
@@ -269,46 +312,40 @@ async fn program(
             (reader, read)
         })
     });
-    let ended = async {
-        let mut all = Vec::new();
-        for reader in readers {
-            let (reader, read) = reader.await.context("reading failed")?;
-            read.with_context(|| format!("cannot read what {shown} prints"))?;
-            all.push(reader);
-        }
-        let status = child.wait().await.with_context(|| format!("cannot wait for {shown}"))?;
-        anyhow::Ok((all, status))
-    };
-    let (readers, status) = tokio::select! {
-        ended = ended => ended?,
-        () = signal() => {
-            // Whatever else it started ends when nobody reads it any more.
-            let _ = child.start_kill();
-            std::process::exit(130);
-        }
-    };
+    let status = child.wait().await.with_context(|| format!("cannot wait for {shown}"))?;
+    // What it left running might hold its output for ever.
+    drop(lifeline);
+    let mut all = Vec::new();
+    for reader in readers {
+        let (reader, read) = reader.await.context("reading failed")?;
+        read.with_context(|| format!("cannot read what {shown} prints"))?;
+        all.push(reader);
+    }
     // What it says goes to stderr, but kubectl tells of single pods among the lines.
-    let remarks: Vec<_> = readers.iter().rev().flat_map(|reader| &reader.remarks).map(|remark| printable(remark)).collect();
+    let remarks: Vec<_> = all.iter().rev().flat_map(|reader| &reader.remarks).map(|remark| printable(remark)).collect();
     let words = match &remarks[..] {
         [] if status.success() => "it prints nothing".to_owned(),
         [] => format!("it ended with {status}"),
         [first] => first.clone(),
         [first, second, ..] => format!("{first} {second}"),
     };
-    if readers.iter().all(|reader| reader.counts.lines == 0) {
-        return Err(unreachable(&words));
-    }
+    let silent = all.iter().all(|reader| reader.counts.lines == 0);
     if !status.success() {
+        if silent {
+            return Err(unreachable(&words));
+        }
         eprintln!("warning: {shown} failed ({status}), so that lines may be missing: {words}");
-    } else if !remarks.is_empty() {
+    } else if !silent && !remarks.is_empty() {
         eprintln!("warning: {name} says: {}", figures::some(&remarks));
     }
-    Ok(readers)
+    let said = if remarks.is_empty() { String::new() } else { format!("{name} says: {words}; ") };
+    let hint = silent.then(|| said + &way_out(&words));
+    Ok((all, hint))
 }
 
 /// A program's own words, for a terminal.
 fn printable(words: &str) -> String {
-    words.chars().take(300).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    harmless(&words.chars().take(300).collect::<String>())
 }
 
 fn docker_way_out(words: &str) -> Cow<'static, str> {

@@ -5,6 +5,9 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
+/// Numbers before the year 2000, in nanoseconds, are no times of log lines but durations, counts and the like.
+const EARLIEST: i128 = 946_684_800_000_000_000;
+
 /// RFC 3339 and what looks like it: a space or T, a fraction or none. Without an offset it is taken for UTC, which containers have.
 pub(super) fn text(text: &str) -> Option<Timestamp> {
     let text = text.trim();
@@ -32,7 +35,7 @@ pub(super) fn value(value: &Value) -> Option<Timestamp> {
             None => number.as_f64().and_then(|number| {
                 let milliseconds = if number.abs() < 1e11 { number * 1e3 } else { number };
                 // A float that is too large saturates, and is then no time.
-                Timestamp::from_microsecond((milliseconds * 1e3).round() as i64).ok()
+                time((milliseconds * 1e3).round() as i64 as i128 * 1_000)
             }),
         },
         _ => None,
@@ -50,13 +53,16 @@ pub(super) fn nanoseconds(value: &Value) -> Option<Timestamp> {
 
 fn whole(number: i128) -> Option<Timestamp> {
     let nanoseconds = match number.unsigned_abs() {
-        0 => return None,
-        1..100_000_000_000 => number * 1_000_000_000,
+        0..100_000_000_000 => number * 1_000_000_000,
         100_000_000_000..100_000_000_000_000 => number * 1_000_000,
         100_000_000_000_000..100_000_000_000_000_000 => number * 1_000,
         _ => number,
     };
-    Timestamp::from_nanosecond(nanoseconds).ok()
+    time(nanoseconds)
+}
+
+fn time(nanoseconds: i128) -> Option<Timestamp> {
+    Some(nanoseconds).filter(|time| *time >= EARLIEST).and_then(|time| Timestamp::from_nanosecond(time).ok())
 }
 
 #[cfg(test)]
@@ -88,6 +94,10 @@ mod tests {
             json!("soon"),
             json!(""),
             json!(0),
+            json!(34),
+            json!(0.25),
+            json!("1500"),
+            json!(-1_793_534_400),
             json!(1e300),
             json!("9999999999999999999999999999"),
             json!("é026-11-01T12:00:00"),

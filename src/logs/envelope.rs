@@ -4,8 +4,12 @@ use std::borrow::Cow;
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::clock;
+
+/// Docker cuts lines into pieces of so many bytes. What is shorter ends its line, even where that has no line feed.
+pub(super) const DOCKER_PIECE: usize = 16 << 10;
 
 /// A line without what was around it, and what that said.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,8 +33,9 @@ pub(super) struct Piece {
     pub last: bool,
 }
 
-/// A line of Docker's json-file driver.
+/// A line of Docker's json-file driver. With other keys it is somebody's own.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct JsonFile<'a> {
     #[serde(borrow)]
     log: Cow<'a, str>,
@@ -38,6 +43,8 @@ struct JsonFile<'a> {
     stream: Cow<'a, str>,
     #[serde(borrow)]
     time: Cow<'a, str>,
+    #[serde(default, rename = "attrs")]
+    _attributes: IgnoredAny,
 }
 
 /// Opens whatever is around a line, none or several of them.
@@ -60,7 +67,7 @@ pub(super) fn is_prefixed(line: &str) -> bool {
 pub(super) fn goes_on(line: &[u8]) -> bool {
     const END: &[u8] = br#"\n","stream":"#;
     if line.starts_with(br#"{"log":""#) {
-        return memchr::memmem::find(line, END).is_none();
+        return line.len() > DOCKER_PIECE && memchr::memmem::find(line, END).is_none();
     }
     let head = &line[..line.len().min(64)];
     line.first().is_some_and(u8::is_ascii_digit)
@@ -98,11 +105,11 @@ impl Opened<'_> {
         if !self.body.starts_with('{') {
             return false;
         }
-        let Ok(JsonFile { log, stream, time }) = serde_json::from_str(&self.body) else { return false };
+        let Ok(JsonFile { log, stream, time, .. }) = serde_json::from_str(&self.body) else { return false };
         if !is_stream(&stream) {
             return false;
         }
-        let last = log.ends_with('\n');
+        let last = log.ends_with('\n') || log.len() < DOCKER_PIECE;
         let body = log.strip_suffix('\n').unwrap_or(&log).trim_end_matches('\r').to_owned();
         self.piece = Some(Piece { stream: stream.into_owned(), last });
         self.time = clock::text(&time).or(self.time);
@@ -140,7 +147,19 @@ fn is_name(text: &str) -> bool {
 /// Service and number of a container that Compose named.
 fn instance(name: &str) -> Option<(&str, &str)> {
     let (service, number) = name.rsplit_once(['-', '_'])?;
+    if is_dummy(name) {
+        // A container with a name of its own: these numbers are the service's.
+        return Some((name, ""));
+    }
     (!service.is_empty() && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some((service, number))
+}
+
+/// Whether it ends as the sandbox calls its services, `dummy-1-17`.
+fn is_dummy(name: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let mut parts = name.rsplit('-');
+    let numbers = parts.by_ref().take(2).filter(|part| is_number(part)).count();
+    numbers == 2 && parts.next().is_some_and(|word| word.ends_with("dummy"))
 }
 
 /// What a pod is named after: its name less what a ReplicaSet and a Deployment append.
@@ -195,6 +214,8 @@ mod tests {
         check("\u{1b}[36mdummy-1-17-1  |\u{1b}[0m {}", Some("dummy-1-17"), Some("dummy-1-17-1"), false, "{}");
         check(&format!("edge-1 | {TIME} GET / | 200"), Some("edge"), Some("edge-1"), true, "GET / | 200");
         check("mine | {}", Some("mine"), Some("mine"), false, "{}");
+        check("x-dummy-1-17 | {}", Some("x-dummy-1-17"), Some("x-dummy-1-17"), false, "{}");
+        check("x-dummy-1-17-2 | {}", Some("x-dummy-1-17"), Some("x-dummy-1-17-2"), false, "{}");
         let pod = "dummy-1-17-6f8d9c7b54-x2x4z";
         check(&format!("[pod/{pod}/dummy-1-17] {{}}"), Some("dummy-1-17"), Some(&format!("{pod}/dummy-1-17")), false, "{}");
         check(
@@ -222,14 +243,21 @@ mod tests {
         let line = format!("{TIME} stdout P half of it");
         let opened = open(&line);
         assert_eq!((&*opened.body, opened.piece), ("half of it", Some(Piece { stream: "stdout".into(), last: false })));
+        let long = format!(r#"{{"log":"{}","stream":"stdout","time":""}}"#, "x".repeat(DOCKER_PIECE));
+        assert!(!open(&long).piece.unwrap().last);
         for (line, more) in [
             (line.as_str(), true),
             ("2026-11-01T12:00:00Z stdout F all of it", false),
-            (r#"{"log":"half","stream":"stdout","time":""}"#, true),
+            (&long, true),
+            (r#"{"log":"short","stream":"stdout","time":""}"#, false),
             (r#"{"log":"all\n","stream":"stdout","time":""}"#, false),
             ("", false),
         ] {
             assert_eq!(goes_on(line.as_bytes()), more, "{line}");
         }
+        let short = open(r#"{"log":"no line feed","stream":"stdout","attrs":{"tag":"x"},"time":""}"#);
+        assert_eq!((&*short.body, short.piece.map(|piece| piece.last)), ("no line feed", Some(true)));
+        let own = r#"{"log":"mine","stream":"stdout","time":"","trace_id":"x"}"#;
+        assert_eq!(&*open(own).body, own);
     }
 }

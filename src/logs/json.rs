@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
-use super::{Line, Trace, terminal};
+use super::{Line, Trace};
+use crate::harmless::is_dangerous;
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -22,7 +23,7 @@ struct Row<'a> {
     span_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<&'a str>,
-    fields: &'a Map<String, Value>,
+    fields: &'a RawValue,
 }
 
 impl Trace {
@@ -36,6 +37,7 @@ impl Trace {
             let Line { time, service, level, message, span_id, source, fields } = line;
             let timestamp = time.map(|time| format!("{time:.9}"));
             let (service, level, span_id, source) = (service.as_deref(), level.as_deref(), span_id.as_deref(), source.as_deref());
+            let fields = serde_json::from_str(fields.json())?;
             let row = Row { timestamp, service, level, message, trace_id: &id, span_id, source, fields };
             writeln!(out, "{}", harmless(&serde_json::to_string(&row)?))?;
         }
@@ -45,29 +47,31 @@ impl Trace {
 
 /// JSON asks only for the first 32 characters to be escaped; terminals obey others too. Outside of text there are none of them.
 fn harmless(json: &str) -> std::borrow::Cow<'_, str> {
-    if !json.chars().any(terminal::is_dangerous) {
+    if !json.chars().any(is_dangerous) {
         return json.into();
     }
-    let escaped = |c: char| if terminal::is_dangerous(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    let escaped = |c: char| if is_dangerous(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
     json.chars().map(escaped).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::logs::Fields;
+    use serde_json::Value;
 
     #[test]
     fn whatever_is_in_a_line_it_stays_one_and_reads_back_the_same() {
         let message = "a\nb \u{1b}[31m \u{9b}2J \u{202e} \u{7f} \"é";
-        let fields = serde_json::json!({ "key\u{9b}": [1, null] }).as_object().unwrap().clone();
-        let line = Line { message: message.into(), fields, ..Line::default() };
+        let fields = serde_json::json!({ "key\u{9b}": [1, null] });
+        let line = Line { message: message.into(), fields: Fields::of(&fields), ..Line::default() };
         let id = "4bf92f3577b34da6a3ce929d0e0e4736".parse().unwrap();
         let mut out = Vec::new();
-        Trace { id, lines: vec![line.clone()] }.json(&mut out).unwrap();
+        Trace { id, lines: vec![line] }.json(&mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert!(text.trim_end().chars().all(|c| !terminal::is_dangerous(c)), "{text:?}");
+        assert!(text.trim_end().chars().all(|c| !is_dangerous(c)), "{text:?}");
         let read: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((read["message"].as_str(), read["fields"].as_object()), (Some(message), Some(&line.fields)));
+        assert_eq!((read["message"].as_str(), &read["fields"]), (Some(message), &fields));
         assert_eq!(read.as_object().unwrap().len(), 3, "message, trace_id and fields: {text}");
     }
 }

@@ -7,6 +7,7 @@
 
 mod clock;
 mod envelope;
+mod fields;
 mod json;
 mod otlp;
 mod read;
@@ -16,10 +17,10 @@ mod text;
 mod trace_id;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 
+pub use fields::Fields;
 pub use read::{Counts, Kind, Reader};
-pub use trace_id::{TraceId, TraceIdError};
+pub use trace_id::{Asked, TraceId, TraceIdError};
 
 /// One log line of the trace; what it does not say is absent.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,7 +35,7 @@ pub struct Line {
     /// Container, pod or file that it was read from.
     pub source: Option<String>,
     /// Whatever else it says.
-    pub fields: Map<String, Value>,
+    pub fields: Fields,
 }
 
 /// All lines of one trace in the order of their times.

@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::record::{level_named, plain};
+use super::fields::Fields;
+use super::record::level_named;
 use super::trace_id::Needle;
 use super::{Line, clock};
 
@@ -69,7 +70,7 @@ fn line(record: Value, service: Option<String>, needle: &Needle) -> Option<Line>
     let level = named.or_else(|| of(["severityNumber", "severity_number"]).and_then(severity).map(str::to_owned));
     let message = record.get("body").map(|body| plain(&value(body))).unwrap_or_default();
     let span_id = id(["spanId", "span_id"]).map(str::to_owned);
-    let fields = record.get("attributes").map(entries).unwrap_or_default();
+    let fields = record.get("attributes").map(|list| Fields::of(&entries(list))).unwrap_or_default();
     Some(Line { time, service, level, message, span_id, source: None, fields })
 }
 
@@ -82,6 +83,15 @@ fn severity(number: &Value) -> Option<&'static str> {
         17..=20 => Some("ERROR"),
         21..=24 => Some("FATAL"),
         _ => None,
+    }
+}
+
+/// Text without quotes, anything else as JSON.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
     }
 }
 
@@ -131,7 +141,7 @@ mod tests {
             (service.as_deref(), level.as_deref(), span_id.as_deref()),
             (Some("shop"), Some("WARN"), Some("00f067aa0ba902b7"))
         );
-        assert_eq!(Value::Object(fields.clone()), json!({"n": 7, "list": [true], "map": {"a": 1.5}}));
+        assert_eq!(serde_json::from_str::<Value>(fields.json()).unwrap(), json!({"n": 7, "list": [true], "map": {"a": 1.5}}));
     }
 
     #[test]

@@ -2,21 +2,23 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::mem::size_of;
 
 use flate2::read::MultiGzDecoder;
 use jiff::Timestamp;
 use memchr::memchr;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::envelope::{self, Opened};
 use super::trace_id::Needle;
-use super::{Line, TraceId, otlp, record, text};
+use super::{Line, TraceId, fields, otlp, record, text};
 
 const BUFFER: usize = 256 << 10;
 /// The collector writes thousands of records as one line; what is longer than this is none that anybody reads.
 const LONGEST: usize = 16 << 20;
-/// What is kept of one trace, in bytes as they were written: a loop in somebody's program must not take all memory.
-const MOST: usize = 64 << 20;
+/// What is kept of one trace, in bytes of memory: a loop in somebody's program must not take all of it.
+const MOST: usize = 128 << 20;
 /// Of what a program says beside log lines, the first so many are enough.
 const MOST_REMARKS: usize = 20;
 
@@ -38,6 +40,8 @@ pub struct Counts {
     pub too_long: u64,
     /// Lines of this trace that were too many.
     pub too_many: u64,
+    /// Lines of this trace that the backend evicted while it answered.
+    pub evicted: u64,
     /// Lines with spans of this trace, which are no log lines.
     pub spans: u64,
 }
@@ -53,8 +57,27 @@ pub struct Reader {
     /// What the program said that printed the lines.
     pub remarks: Vec<String>,
     /// Lines of which pieces came, by stream.
-    pieces: HashMap<String, (Opened<'static>, String)>,
+    pieces: HashMap<String, Begun>,
     kept: usize,
+}
+
+/// A line of which more is to come.
+#[derive(Debug)]
+struct Begun {
+    /// What its first piece said.
+    opened: Opened<'static>,
+    body: String,
+    /// Nothing of it is kept, but its end must come before the next line begins.
+    too_long: bool,
+}
+
+/// The backend's `/api/logs`.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow)]
+    data: Vec<&'a RawValue>,
+    /// When it began to answer.
+    total: Option<u64>,
 }
 
 impl Counts {
@@ -62,6 +85,7 @@ impl Counts {
         self.lines += other.lines;
         self.too_long += other.too_long;
         self.too_many += other.too_many;
+        self.evicted += other.evicted;
         self.spans += other.spans;
     }
 }
@@ -90,21 +114,20 @@ impl Reader {
         let input = Cursor::new(magic).chain(input);
         let read = if zipped { self.plain(MultiGzDecoder::new(BufReader::new(input))) } else { self.plain(input) };
         // A file may end in the middle of a line, and a program be stopped there.
-        for (_, (opened, body)) in std::mem::take(&mut self.pieces) {
-            self.body(opened, &body);
+        for (_, begun) in std::mem::take(&mut self.pieces) {
+            self.ended(begun);
         }
         read
     }
 
     /// Takes the answer of the backend's `/api/logs`. False where it is none.
     pub fn answer(&mut self, body: &[u8]) -> bool {
-        let Ok(Value::Object(mut answer)) = serde_json::from_slice(body) else { return false };
-        let Some(Value::Array(lines)) = answer.remove("data") else { return false };
-        self.counts.lines += lines.len() as u64;
-        for line in lines {
-            if let Value::Object(object) = line {
-                self.lines.extend(record::line(object, &self.needle));
-            }
+        let Ok(Answer { data, total }) = serde_json::from_slice(body) else { return false };
+        let count = data.len() as u64;
+        self.counts.lines += count;
+        self.counts.evicted += total.unwrap_or_default().saturating_sub(count);
+        for raw in data {
+            self.keep(record::of_backend(raw));
         }
         true
     }
@@ -118,7 +141,9 @@ impl Reader {
                 Ok(buffer) => buffer,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    self.line(&begun, too_long);
+                    if !begun.is_empty() || too_long {
+                        self.line(&begun, too_long);
+                    }
                     return Err(error);
                 }
             };
@@ -177,23 +202,34 @@ impl Reader {
     /// Puts long lines together again.
     fn piece(&mut self, opened: Opened<'static>, body: String) {
         let Some(piece) = opened.piece.clone() else { return self.body(opened, &body) };
-        match self.pieces.remove(&piece.stream) {
-            None if piece.last => self.body(opened, &body),
-            None => drop(self.pieces.insert(piece.stream, (opened, body))),
-            Some((first, begun)) if begun.len() + body.len() > LONGEST => {
-                self.counts.too_long += u64::from(piece.last);
-                if !piece.last {
-                    self.pieces.insert(piece.stream, (first, begun));
+        let mut begun = match self.pieces.remove(&piece.stream) {
+            None if piece.last => return self.body(opened, &body),
+            Some(begun) if begun.goes_on_with(&opened, &body) => begun,
+            before => {
+                if let Some(cut) = before {
+                    self.ended(cut);
                 }
+                Begun { opened, body: String::new(), too_long: false }
             }
-            Some((first, mut whole)) => {
-                whole.push_str(&body);
-                if piece.last {
-                    self.body(first, &whole);
-                } else {
-                    self.pieces.insert(piece.stream, (first, whole));
-                }
-            }
+        };
+        begun.too_long |= begun.body.len() + body.len() > LONGEST;
+        if begun.too_long {
+            begun.body = String::new();
+        } else {
+            begun.body.push_str(&body);
+        }
+        if piece.last {
+            self.ended(begun);
+        } else {
+            self.pieces.insert(piece.stream, begun);
+        }
+    }
+
+    fn ended(&mut self, begun: Begun) {
+        if begun.too_long {
+            self.counts.too_long += 1;
+        } else {
+            self.body(begun.opened, &begun.body);
         }
     }
 
@@ -201,46 +237,45 @@ impl Reader {
         if !self.needle.is_in(body) {
             return;
         }
-        if self.kept + body.len() > MOST {
-            self.counts.too_many += 1;
-            return;
-        }
-        let before = self.lines.len();
-        self.understand(body.trim(), opened.time);
-        if self.lines.len() > before {
-            self.kept += body.len();
-        }
-        let file = match &self.kind {
-            Kind::File(name) => name,
-            Kind::Program => &None,
-        };
-        for line in &mut self.lines[before..] {
+        for mut line in self.understand(body.trim(), opened.time) {
             line.time = line.time.or(opened.time);
             if line.service.is_none() {
                 line.service.clone_from(&opened.service);
             }
             if line.source.is_none() {
-                line.source = opened.source.clone().or_else(|| file.clone());
+                line.source = opened.source.clone().or_else(|| match &self.kind {
+                    Kind::File(name) => name.clone(),
+                    Kind::Program => None,
+                });
             }
+            self.keep(line);
         }
     }
 
-    fn understand(&mut self, body: &str, time: Option<Timestamp>) {
-        if body.starts_with('{') {
-            if let Some(lines) = otlp::lines(body, &self.needle) {
-                self.lines.extend(lines);
-                return;
-            }
-            if let Ok(Value::Object(object)) = serde_json::from_str(body) {
-                if object.contains_key("resourceSpans") {
-                    self.counts.spans += 1;
-                } else {
-                    self.lines.extend(record::line(object, &self.needle));
-                }
-                return;
-            }
+    fn understand(&mut self, body: &str, time: Option<Timestamp>) -> Vec<Line> {
+        if let Some(lines) = otlp::lines(body, &self.needle) {
+            return lines;
         }
-        self.lines.push(text::line(body, time));
+        match fields::object(body) {
+            Some(object) if object.contains_key("resourceSpans") => {
+                self.counts.spans += 1;
+                Vec::new()
+            }
+            Some(object) => record::line(object, &self.needle).into_iter().collect(),
+            None => vec![text::line(body, time)],
+        }
+    }
+
+    fn keep(&mut self, line: Line) {
+        let texts = [&line.service, &line.level, &line.span_id, &line.source].into_iter().flatten().map(String::len);
+        // Once more for where they grow, and are put in order.
+        let costs = 2 * size_of::<Line>() + line.message.len() + line.fields.json().len() + texts.sum::<usize>();
+        if self.kept + costs > MOST {
+            self.counts.too_many += 1;
+        } else {
+            self.kept += costs;
+            self.lines.push(line);
+        }
     }
 
     fn remark(&mut self, text: &str) {
@@ -251,6 +286,18 @@ impl Reader {
         if !text.is_empty() && !klog && !warning && self.remarks.len() < MOST_REMARKS {
             self.remarks.push(text.to_owned());
         }
+    }
+}
+
+impl Begun {
+    /// Whether `body` is more of it. A file may end within a line, and another one follow: then `body` is
+    /// older, from elsewhere, or an object of its own where the two together are none.
+    fn goes_on_with(&self, opened: &Opened<'_>, body: &str) -> bool {
+        let is_own = |body: &str| body.starts_with('{') && fields::is_json(body);
+        let is_later = self.opened.time.zip(opened.time).is_none_or(|(first, next)| first <= next);
+        is_later
+            && self.opened.source == opened.source
+            && (self.too_long || !is_own(body) || fields::is_json(&format!("{}{body}", self.body)))
     }
 }
 
@@ -284,7 +331,8 @@ mod tests {
         let reader = read(Kind::File(None), input.as_bytes());
         assert_eq!(messages(&reader), ["a", &format!("b {ID}"), &format!("cut {ID}")]);
         let log = |text: &str| format!("{{\"log\":\"{text}\",\"stream\":\"stdout\",\"time\":\"2026-11-01T12:00:00Z\"}}\n");
-        let input = log(&format!("whole {half}")) + &log(&format!("{rest}\\n")) + &log("nothing\\n");
+        let whole = format!("{:>1$}", format!("whole {half}"), envelope::DOCKER_PIECE);
+        let input = log(&whole) + &log(&format!("{rest}\\n")) + &log("nothing\\n");
         assert_eq!(messages(&read(Kind::File(None), input.as_bytes())), [format!("whole {ID}")]);
     }
 
@@ -315,5 +363,51 @@ mod tests {
     fn spans_of_the_trace_are_no_log_lines() {
         let reader = read(Kind::File(None), format!("{{\"resourceSpans\":[{{\"traceId\":\"{ID}\"}}]}}\n").as_bytes());
         assert_eq!((reader.lines.len(), reader.counts.spans), (0, 1));
+    }
+
+    #[test]
+    fn a_line_in_pieces_is_whole_or_left_out_and_no_more_than_its_own() {
+        let cri = |second: u32, tag: &str, text: &str| format!("2026-11-01T12:00:{second:02}Z stdout {tag} {text}\n");
+        let piece = format!("{ID} {}", "x".repeat(LONGEST / 2));
+        let input =
+            [cri(1, "P", &piece), cri(1, "P", &piece), cri(1, "P", &piece), cri(1, "F", ID), cri(2, "F", &format!("next {ID}"))];
+        let reader = read(Kind::File(None), input.concat().as_bytes());
+        assert_eq!((messages(&reader), reader.counts.too_long), (vec![&*format!("next {ID}")], 1));
+
+        let own = format!("{{\"message\":\"own\",\"trace_id\":\"{ID}\"}}");
+        let input = cri(2, "P", &format!("{{\"cut\":\"{ID}")) + &cri(2, "F", &own);
+        assert_eq!(messages(&read(Kind::File(None), input.as_bytes())), [&*format!("{{\"cut\":\"{ID}"), "own"]);
+        let input = cri(2, "P", &format!("cut {ID}")) + &cri(1, "F", &format!("older {ID}"));
+        assert_eq!(messages(&read(Kind::File(None), input.as_bytes())), [format!("cut {ID}"), format!("older {ID}")]);
+    }
+
+    #[test]
+    fn what_is_kept_is_charged_and_not_what_it_came_with() {
+        let record = |id: &str, text: &str| format!("{{\"traceId\":\"{id}\",\"body\":{{\"stringValue\":\"{text}\"}}}}");
+        let request = |records: &str| format!("{{\"resourceLogs\":[{{\"scopeLogs\":[{{\"logRecords\":[{records}]}}]}}]}}\n");
+        let other = record("0af7651916cd43dd8448eb211c80319c", &"x".repeat(8 << 20));
+        let input = request(&format!("{},{other}", record(ID, "it")));
+        let reader = read(Kind::File(None), input.as_bytes());
+        assert!((1..10_000).contains(&reader.kept), "{}", reader.kept);
+        let mut reader = Reader::new(ID.parse().unwrap(), Kind::File(None));
+        let long = Line { message: "x".repeat(MOST / 2 - 1_000), ..Line::default() };
+        (0..3).for_each(|_| reader.keep(long.clone()));
+        reader.keep(Line::default());
+        assert_eq!((reader.lines.len(), reader.counts.too_many), (3, 1), "short ones still fit");
+    }
+
+    #[test]
+    fn what_the_backend_evicts_while_it_answers_is_counted() {
+        let mut reader = Reader::new(ID.parse().unwrap(), Kind::File(None));
+        assert!(reader.answer(br#"{"data":[{"body":"a"}],"total":3}"#));
+        assert_eq!((messages(&reader), reader.counts.evicted), (vec!["a"], 2));
+        assert!(!reader.answer(b"{}") && !reader.answer(b"[]") && !reader.answer(b"{\"data\":7}"));
+    }
+
+    #[test]
+    fn a_broken_input_has_no_line_more_than_it_has() {
+        let mut reader = Reader::new(ID.parse().unwrap(), Kind::File(None));
+        assert!(reader.read(&b"\x1f\x8bgarbage"[..]).is_err());
+        assert_eq!(reader.counts.lines, 0);
     }
 }

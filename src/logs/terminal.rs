@@ -7,13 +7,16 @@ use std::hash::Hasher as _;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Effects, Style};
+use jiff::Timestamp;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use textwrap::core::display_width;
 use textwrap::{Options, WordSeparator, WordSplitter};
 
-use super::record::plain;
+use super::fields::plain;
 use super::{Line, Trace};
 use crate::diagnose::figures;
+use crate::harmless::is_dangerous;
 
 const QUIET: Style = Style::new().dimmed();
 const STRONG: Style = Style::new().bold();
@@ -40,6 +43,8 @@ const WIDEST_SERVICE: usize = 32;
 const NARROWEST_TEXT: usize = 30;
 /// Nobody reads more of one text on a screen, in characters.
 const LONGEST_TEXT: usize = 8_000;
+/// Nor of a name, a level or a key.
+const LONGEST_NAME: usize = 200;
 
 impl Trace {
     /// Writes a heading and every line, with colours: hand it an `anstream::AutoStream`. With a `width` in columns, long lines are
@@ -50,40 +55,41 @@ impl Trace {
     pub fn terminal(&self, out: &mut impl Write, width: Option<usize>) -> io::Result<()> {
         let names: BTreeSet<_> = self.lines.iter().map(name).collect();
         let styles = styles(&names);
+        let start = self.start();
         let columns = Columns {
-            offset: self.lines.iter().map(|line| self.offset(line).len()).max().unwrap_or_default(),
+            offset: self.lines.iter().map(|line| offset(line, start).len()).max().unwrap_or_default(),
             service: names.iter().map(|name| display_width(name)).filter(|width| *width <= WIDEST_SERVICE).max().unwrap_or(1),
             width,
         };
-        self.heading(out)?;
+        self.heading(out, start)?;
         for line in &self.lines {
             let name = name(line);
             let style = styles.get(&*name).copied().unwrap_or_default();
-            columns.line(out, &self.offset(line), (&name, style), line)?;
+            columns.line(out, &offset(line, start), (&name, style), line)?;
         }
         Ok(())
     }
 
-    fn heading(&self, out: &mut impl Write) -> io::Result<()> {
+    fn heading(&self, out: &mut impl Write, start: Option<Timestamp>) -> io::Result<()> {
         let services: BTreeSet<_> = self.lines.iter().filter_map(|line| line.service.as_deref()).collect();
         let counted = figures::counted(self.lines.len() as u64, "line");
         let services = figures::counted(services.len() as u64, "service");
-        let start = self.start().map(|time| format!(", the first at {time:.6}")).unwrap_or_default();
+        let start = start.map(|time| format!(", the first at {time:.6}")).unwrap_or_default();
         writeln!(out, "{STRONG}{}{STRONG:#}: {counted} of {services}{start}", self.id)
     }
+}
 
-    /// Since the first line, in milliseconds.
-    fn offset(&self, line: &Line) -> String {
-        match (line.time, self.start()) {
-            (Some(time), Some(start)) => format!("+{:.3} ms", (time.as_nanosecond() - start.as_nanosecond()) as f64 / 1e6),
-            _ => "? ms".to_owned(),
-        }
+/// Since the first line, in milliseconds.
+fn offset(line: &Line, start: Option<Timestamp>) -> String {
+    match (line.time, start) {
+        (Some(time), Some(start)) => format!("+{:.3} ms", (time.as_nanosecond() - start.as_nanosecond()) as f64 / 1e6),
+        _ => "? ms".to_owned(),
     }
 }
 
 /// Who wrote a line, as far as that is known.
 fn name(line: &Line) -> Cow<'_, str> {
-    harmless(line.service.as_deref().or(line.source.as_deref()).unwrap_or("?"))
+    short(line.service.as_deref().or(line.source.as_deref()).unwrap_or("?"))
 }
 
 /// A name picks its colour, so that it has the same in the next trace; two of one trace share none as long as there are others.
@@ -112,7 +118,7 @@ struct Columns {
 impl Columns {
     fn line(&self, out: &mut impl Write, offset: &str, (name, style): (&str, Style), line: &Line) -> io::Result<()> {
         let gap = self.service.saturating_sub(display_width(name));
-        let level = harmless(line.level.as_deref().unwrap_or_default());
+        let level = short(line.level.as_deref().unwrap_or_default());
         let loud = match &*level {
             "ERROR" | "FATAL" => ERROR,
             "WARN" => WARN,
@@ -128,8 +134,8 @@ impl Columns {
             text.new_line()?;
         }
         text.message(&line.message)?;
-        for (key, value) in &line.fields {
-            text.field(key, value)?;
+        for (key, value) in line.fields.entries() {
+            text.field(&key, &value)?;
         }
         writeln!(out)
     }
@@ -171,8 +177,8 @@ impl<O: Write> Text<'_, O> {
         Ok(())
     }
 
-    fn field(&mut self, key: &str, value: &Value) -> io::Result<()> {
-        let (key, value) = (harmless(key).into_owned() + "=", shown(value));
+    fn field(&mut self, key: &str, value: &RawValue) -> io::Result<()> {
+        let (key, value) = (short(key).into_owned() + "=", shown(value));
         let long = display_width(&key) + display_width(&value);
         let gap = if self.first { 0 } else { 2 };
         if !self.first && self.width.is_some_and(|width| self.column + gap + long > width) {
@@ -199,14 +205,13 @@ impl<O: Write> Text<'_, O> {
 }
 
 /// A value beside its key: in quotes where one could not tell where it ends.
-fn shown(value: &Value) -> String {
+fn shown(value: &RawValue) -> String {
     let text = plain(value);
     let text = shortened(&text);
-    match value {
-        Value::String(_) if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c == '"' || c == '=') => {
+    match value.get().starts_with('"') {
+        true if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c == '"' || c == '=') => {
             harmless(&Value::String(text.into_owned()).to_string()).into_owned()
         }
-        Value::Null => "null".to_owned(),
         _ => harmless(&text).into_owned(),
     }
 }
@@ -218,6 +223,14 @@ fn shortened(text: &str) -> Cow<'_, str> {
             format!("{} … ({more} more; --json has all)", &text[..end]).into()
         }
         None => text.into(),
+    }
+}
+
+/// What stands in a column, or before a value.
+fn short(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(LONGEST_NAME) {
+        Some((end, _)) => format!("{}…", harmless(&text[..end])).into(),
+        None => harmless(text),
     }
 }
 
@@ -239,16 +252,10 @@ fn harmless(text: &str) -> Cow<'_, str> {
     shown.into()
 }
 
-/// Control characters, and those that turn or hide text.
-pub(super) fn is_dangerous(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{61c}' | '\u{feff}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::Timestamp;
+    use crate::logs::Fields;
     use serde_json::json;
 
     fn line(microseconds: i64, service: &str, level: &str, message: &str, fields: Value) -> Line {
@@ -257,7 +264,7 @@ mod tests {
             service: Some(service.into()),
             level: Some(level.into()),
             message: message.into(),
-            fields: fields.as_object().unwrap().clone(),
+            fields: Fields::of(&fields),
             ..Line::default()
         }
     }
@@ -347,5 +354,8 @@ mod tests {
     fn a_text_without_end_is_cut_and_says_so() {
         let text = rendered(vec![line(0, "a", "INFO", &"é".repeat(LONGEST_TEXT + 500), json!({}))], None);
         assert!(text.contains("… (1,000 bytes more; --json has all)"), "{}", &text[text.len() - 200..]);
+        let name = "é".repeat(100_000);
+        let text = rendered(vec![line(0, &name, &name, "", json!({ name.clone(): 1 }))], None);
+        assert!(text.chars().count() < 1_000 && text.matches("é… ").count() == 2 && text.contains("é…=1"), "{text}");
     }
 }

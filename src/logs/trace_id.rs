@@ -4,10 +4,19 @@ use std::fmt;
 use std::str::FromStr;
 
 use memchr::memmem::Finder;
+use url::Url;
 
 /// What people copy it from: an id, a link, a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceId(u128);
+
+/// What people type: a trace, and where it is if that is a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub trace: TraceId,
+    /// Base URL of the backend that the link leads to.
+    pub base: Option<Url>,
+}
 
 /// What was wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,9 +64,30 @@ impl FromStr for TraceId {
     }
 }
 
+impl FromStr for Asked {
+    type Err = TraceIdError;
+
+    fn from_str(text: &str) -> Result<Self, TraceIdError> {
+        let trace = text.parse()?;
+        let base = Url::parse(text.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        Ok(Self { trace, base: base.map(base_of) })
+    }
+}
+
+/// What stands before the path of the page or the query API.
+fn base_of(mut url: Url) -> Url {
+    let segments: Vec<_> = url.path_segments().into_iter().flatten().collect();
+    let before = segments.iter().position(|segment| matches!(*segment, "api" | "trace" | "traces")).unwrap_or(0);
+    let path = segments[..before].join("/");
+    url.set_path(&path);
+    url.set_query(None);
+    url.set_fragment(None);
+    url
+}
+
 /// The id in a page's address: Jaeger's `/trace/ID`, or what a query API has.
 fn in_link(text: &str) -> Result<TraceId, TraceIdError> {
-    let url = url::Url::parse(text).map_err(|_| TraceIdError::Link)?;
+    let url = Url::parse(text).map_err(|_| TraceIdError::Link)?;
     let mut segments = url.path_segments().into_iter().flatten();
     if segments.any(|segment| matches!(segment, "trace" | "traces"))
         && let Some(id) = segments.next().filter(|id| !id.is_empty())
@@ -115,8 +145,9 @@ impl Needle {
         let bytes = text.as_bytes();
         let places = self.lower.find_iter(bytes).chain(self.upper.find_iter(bytes));
         places.into_iter().any(|place| {
-            let before = bytes[..place].iter().rev().take_while(|byte| byte.is_ascii_hexdigit()).count();
-            let after = bytes[place..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+            // One digit more than an id has tells as much as all of them would.
+            let before = bytes[..place].iter().rev().take(33).take_while(|byte| byte.is_ascii_hexdigit()).count();
+            let after = bytes[place..].iter().take(33).take_while(|byte| byte.is_ascii_hexdigit()).count();
             self.is(&text[place - before..place + after])
         })
     }
@@ -193,5 +224,17 @@ mod tests {
         let short = Needle::new("a3ce929d0e0e4736".parse().unwrap());
         assert!(short.is_in("trace a3ce929d0e0e4736") && short.is_in("0000000000000000a3ce929d0e0e4736"));
         assert!(!short.is_in(ID), "that one has 128 bits");
+        let digits = ID.repeat(200_000);
+        assert!(!needle.is_in(&digits) && needle.is_in(&format!("{digits} {ID}")));
+    }
+
+    #[test]
+    fn a_link_says_where_its_trace_is() {
+        let base = |text: &str| text.parse::<Asked>().unwrap().base.map(|base| base.to_string());
+        for link in ["http://shop:1/x/trace/{}?y#z", "http://shop:1/x/api/v3/traces/{}", "http://shop:1/x/api/logs?traceID={}"] {
+            assert_eq!(base(&link.replace("{}", ID)).as_deref(), Some("http://shop:1/x"), "{link}");
+        }
+        assert_eq!(base(&format!("https://shop/trace/{ID}")).as_deref(), Some("https://shop/"));
+        assert_eq!((base(ID), base(&format!("ftp://shop/trace/{ID}"))), (None, None));
     }
 }
