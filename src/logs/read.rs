@@ -204,7 +204,7 @@ impl Reader {
         let Some(piece) = opened.piece.clone() else { return self.body(opened, &body) };
         let mut begun = match self.pieces.remove(&piece.stream) {
             None if piece.last => return self.body(opened, &body),
-            Some(begun) if begun.goes_on_with(&opened, &body) => begun,
+            Some(begun) if begun.goes_on_with(&opened, piece.last, &body) => begun,
             before => {
                 if let Some(cut) = before {
                     self.ended(cut);
@@ -292,12 +292,12 @@ impl Reader {
 impl Begun {
     /// Whether `body` is more of it. A file may end within a line, and another one follow: then `body` is
     /// older, from elsewhere, or an object of its own where the two together are none.
-    fn goes_on_with(&self, opened: &Opened<'_>, body: &str) -> bool {
+    fn goes_on_with(&self, opened: &Opened<'_>, last: bool, body: &str) -> bool {
         let is_own = |body: &str| body.starts_with('{') && fields::is_json(body);
         let is_later = self.opened.time.zip(opened.time).is_none_or(|(first, next)| first <= next);
         is_later
             && self.opened.source == opened.source
-            && (self.too_long || !is_own(body) || fields::is_json(&format!("{}{body}", self.body)))
+            && (!last || !is_own(body) || !self.too_long && fields::is_json(&format!("{}{body}", self.body)))
     }
 }
 
