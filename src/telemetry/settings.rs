@@ -43,6 +43,13 @@ pub enum Propagator {
     TraceContext,
     /// W3C `baggage`
     Baggage,
+    /// Jaeger's own `uber-trace-id`, and `uberctx-…` for baggage
+    Jaeger,
+    /// Zipkin's single header, `b3`
+    B3,
+    /// Zipkin's several headers, `x-b3-…`
+    #[value(name = "b3multi")]
+    B3Multi,
     /// nothing: every service starts traces of its own
     None,
 }
