@@ -14,9 +14,9 @@ use serde::{Serialize, Serializer};
 use url::Url;
 
 use crate::config::Secret;
-use crate::frontend::Pick;
+use crate::frontend::{self, Pick};
 use crate::mystery::Cause;
-use crate::telemetry::{Exporter, Propagator, Protocol};
+use crate::telemetry::{Exporter, Level, Levels, Propagator, Protocol};
 use crate::topology::{Route, ServiceName};
 
 const STYLES: Styles = Styles::styled().header(AnsiColor::Green.on_default().bold()).usage(AnsiColor::Green.on_default().bold());
@@ -105,6 +105,10 @@ pub struct Up {
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jaeger_links: Option<Url>,
+    /// How much services do for tracing: full, propagate (no spans, for a mesh) or none; of one service or of all (repeatable)
+    #[arg(long, value_name = "[SERVICE=]LEVEL", value_parser = level_of)]
+    #[serde(serialize_with = "map", skip_serializing_if = "Vec::is_empty")]
+    pub instrumentation: Vec<(String, Level)>,
     #[command(flatten)]
     #[serde(flatten)]
     pub telemetry: TelemetryFlags,
@@ -421,6 +425,10 @@ pub struct Service {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// How much this service does for tracing [default: full]
+    #[arg(long, value_name = "LEVEL")]
+    #[serde(skip)]
+    pub instrumentation: Option<Level>,
     #[command(flatten)]
     #[serde(flatten)]
     pub telemetry: TelemetryFlags,
@@ -479,6 +487,10 @@ pub struct Frontend {
     #[command(flatten)]
     #[serde(flatten)]
     pub game: GameFlags,
+    /// How much the frontend itself does for tracing [default: full]
+    #[arg(long, value_name = "LEVEL")]
+    #[serde(serialize_with = "of_the_frontend", skip_serializing_if = "Option::is_none")]
+    pub instrumentation: Option<Level>,
     #[command(flatten)]
     #[serde(flatten)]
     pub telemetry: TelemetryFlags,
@@ -550,8 +562,22 @@ fn secret(text: &str) -> Result<Secret, String> {
     if text.is_empty() { Err("an empty token protects nothing".to_owned()) } else { Ok(Secret::new(text.to_owned())) }
 }
 
-fn map<S: Serializer>(pairs: &[(ServiceName, Url)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(pairs.iter().map(|(service, url)| (service, url)))
+/// `dummy-1-17=none`, or `propagate` for all.
+fn level_of(text: &str) -> Result<(String, Level), String> {
+    let (service, level) = text.split_once('=').unwrap_or((Levels::ALL, text));
+    if service != Levels::ALL && service != frontend::NAME {
+        service.parse::<ServiceName>().map_err(|error| format!("{error}; or {}", frontend::NAME))?;
+    }
+    let level = Level::from_str(level, false).map_err(|_| format!("{level:?} is no level; full, propagate and none are"))?;
+    Ok((service.to_owned(), level))
+}
+
+fn map<K: Serialize, V: Serialize, S: Serializer>(pairs: &[(K, V)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(key, value)| (key, value)))
+}
+
+fn of_the_frontend<S: Serializer>(level: &Option<Level>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(level.iter().map(|level| (frontend::NAME, level)))
 }
 
 #[cfg(test)]

@@ -23,15 +23,16 @@ use serde::de::{Error as _, value::StringDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
-use crate::frontend::{GameSettings, Pick, Settings};
+use crate::frontend::{self, GameSettings, Pick, Settings};
 use crate::mystery::Cause;
 use crate::redis::{self, Redis};
-use crate::telemetry::{Exporter, Propagator, Protocol, TelemetrySettings};
+use crate::telemetry::{Exporter, Levels, Propagator, Protocol, TelemetrySettings};
 use crate::topology::{Route, ServiceName, Topology};
 
 /// Read from the current directory where no `--config` names another.
 pub const FILE: &str = "tracelab.toml";
 const PREFIX: &str = "TRACELAB_";
+const INSTRUMENTATION: &str = "instrumentation";
 /// Variables with our prefix that are no keys: `TRACELAB_REQUIRE` tells tests what must not be skipped.
 const READ_ELSEWHERE: [&str; 1] = ["require"];
 /// The standard variables that pick what is ours to pick; of two for one key the later one counts.
@@ -106,6 +107,8 @@ pub struct Config {
     pub logs_exporter: Option<Exporter>,
     #[serde(deserialize_with = "propagators")]
     pub propagators: Vec<Propagator>,
+    /// How much each service does for tracing; text is the level of all.
+    pub instrumentation: Levels,
     /// Which log lines reach stdout, in the syntax of `RUST_LOG`.
     pub log: Option<String>,
     /// Milliseconds that a span waits at most before it is exported; 200 where absent, 50 into the backend inside `up`.
@@ -155,6 +158,7 @@ impl Default for Config {
             exporter: telemetry.traces,
             logs_exporter: None,
             propagators: telemetry.propagators,
+            instrumentation: telemetry.levels,
             log: None,
             export_delay_ms: None,
             export_queue: telemetry.queue,
@@ -192,9 +196,9 @@ impl Config {
     fn merge(file: Option<&Path>, flags: impl Serialize, counts: impl Fn(&str, &Figment) -> bool) -> anyhow::Result<Self> {
         let defaults = Figment::from(Serialized::defaults(Self::default()));
         let known = data(&defaults)?;
-        let file = toml(file)?;
+        let file = toml(file)?.map(levels_in_a_table);
         let own = variables(&known).map(Figment::from).chain([Figment::from(Serialized::defaults(flags))]);
-        let own: Vec<Figment> = own.collect();
+        let own: Vec<Figment> = own.map(levels_in_a_table).collect();
         for layer in file.iter().chain(&own) {
             refuse_unknown(layer, &known)?;
         }
@@ -232,6 +236,16 @@ impl Config {
             let Some(template) = template else { continue };
             if !template.contains("{service}") && topology.services().count() > 1 {
                 bail!("{key} is {template:?}; it must contain {{service}}, or every service would be the same");
+            }
+        }
+        for name in self.instrumentation.names() {
+            if name != Levels::ALL && name != frontend::NAME && name.parse::<ServiceName>().is_err() {
+                let source = source(merged, INSTRUMENTATION);
+                bail!(
+                    "instrumentation names {name:?}{source}, which is no service like dummy-1-17, nor {} or {}",
+                    frontend::NAME,
+                    Levels::ALL
+                );
             }
         }
         http("frontend", &self.frontend)?;
@@ -303,9 +317,34 @@ impl Config {
             protocol: self.protocol,
             endpoint: self.otlp.as_ref().map(base),
             propagators: self.propagators.clone(),
+            levels: self.instrumentation.clone(),
             queue: self.export_queue,
             delay: self.export_delay_ms.map_or(default.delay, Duration::from_millis),
         }
+    }
+}
+
+/// `instrumentation = "propagate"` is short for a table with `all`; as tables the sources complement each other.
+fn levels_in_a_table(layer: Figment) -> Figment {
+    let Ok(level @ Value::String(tag, _)) = layer.find_value(INSTRUMENTATION) else { return layer };
+    let Some(metadata) = layer.get_metadata(tag).cloned() else { return layer };
+    layer.merge(LevelOfAll { metadata, level })
+}
+
+/// Said where the text was.
+struct LevelOfAll {
+    metadata: Metadata,
+    level: Value,
+}
+
+impl Provider for LevelOfAll {
+    fn metadata(&self) -> Metadata {
+        self.metadata.clone()
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let table = Dict::from([(Levels::ALL.to_owned(), self.level.clone())]);
+        Ok(Map::from([(Profile::Default, Dict::from([(INSTRUMENTATION.to_owned(), table.into())]))]))
     }
 }
 
@@ -482,6 +521,7 @@ impl Serialize for Secret {
 #[allow(clippy::result_large_err, reason = "figment's own test helper wants closures that return its error")]
 mod tests {
     use super::*;
+    use crate::telemetry::Level;
     use figment::Jail;
 
     #[derive(Default, Serialize)]
@@ -530,7 +570,7 @@ mod tests {
             ("OTEL_LOGS_EXPORTER", "5", "`console`"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "`http/protobuf` or `grpc`"),
             ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "`http/protobuf` or `grpc`"),
-            ("OTEL_PROPAGATORS", "tracecontext,baggage,b3", "`tracecontext`, `baggage`, `none`"),
+            ("OTEL_PROPAGATORS", "tracecontext,baggage,xray", "`tracecontext`, `baggage`, `jaeger`, `b3`, `b3multi`, `none`"),
             ("OTEL_BSP_SCHEDULE_DELAY", "0", "between 1 and 60000"),
             ("OTEL_BSP_SCHEDULE_DELAY", "soon", "u64"),
             ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "between 1 and 10000000"),
@@ -649,13 +689,17 @@ mod tests {
             ("TRACELAB_MYSTERY", "gremlins", "mystery"),
             ("TRACELAB_DELAY_SCALE", "-1", "delay_scale"),
             ("TRACELAB_STORE_MB", "0", "store_mb"),
-            ("TRACELAB_FRONTEND", "ftp://here", "frontend"),
+            ("TRACELAB_frontend::NAME", "ftp://here", "frontend"),
             ("TRACELAB_REDIS", "rediss://here", "redis is rediss://here"),
             ("TRACELAB_REDIS", "127.0.0.1:6379", "redis"),
             ("TRACELAB_REDIS", "redis://here/abc", "redis is redis://here and something that cannot be used"),
             ("TRACELAB_REDIS", "rediss://me:hunter2@here:6380", "redis is rediss://here:6380;"),
             ("TRACELAB_REPLACE__DUMMY-7-1", "http://127.0.0.1:9", "dummy-7-1"),
             ("TRACELAB_PROPAGATORS", "tracecontext,pigeon", "pigeon"),
+            ("TRACELAB_INSTRUMENTATION", "some", "variable tracelab_instrumentation"),
+            ("TRACELAB_INSTRUMENTATION", "some", "`full`, `propagate` or `none`"),
+            ("TRACELAB_INSTRUMENTATION__DUMMY-1-17", "some", "instrumentation.dummy-1-17"),
+            ("TRACELAB_INSTRUMENTATION__DUMY-1-17", "none", "dumy-1-17"),
         ] {
             Jail::expect_with(|jail| {
                 jail.set_env(variable, value);
@@ -692,6 +736,27 @@ mod tests {
             assert_eq!((url(0).as_str(), url(1).as_str()), ("http://gateway:8080/dummy-0-7", "http://dummy-1-7:8080"));
             jail.set_env("TRACELAB_GATEWAY_URL", "http://gateway:8080");
             assert!(load(Flags::default()).unwrap_err().to_string().contains("gateway_url"));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn levels_are_one_for_all_or_a_services_own_and_the_sources_complement_each_other() {
+        Jail::expect_with(|jail| {
+            let levels = || {
+                let levels = load(Flags::default()).unwrap().instrumentation;
+                ["frontend", "dummy-0-1", "dummy-1-17"].map(|name| levels.of(name))
+            };
+            use Level::{Full, None, Propagate};
+            assert_eq!(levels(), [Full; 3]);
+            jail.create_file(FILE, "instrumentation = 'propagate'")?;
+            assert_eq!(levels(), [Propagate; 3]);
+            jail.set_env("TRACELAB_INSTRUMENTATION__DUMMY-1-17", "none");
+            assert_eq!(levels(), [Propagate, Propagate, None]);
+            jail.create_file(FILE, "[instrumentation]\ndummy-0-1 = 'propagate'\ndummy-1-17 = 'propagate'")?;
+            assert_eq!(levels(), [Full, Propagate, None]);
+            jail.set_env("TRACELAB_INSTRUMENTATION", "none");
+            assert_eq!(levels(), [None, Propagate, None], "a service's own level counts first");
             Ok(())
         });
     }

@@ -68,6 +68,20 @@ impl Sandbox {
         if config.jaeger.is_some() != config.otlp.is_some() {
             bail!("a Jaeger outside needs both addresses: jaeger (where it is asked) and otlp (where it receives)");
         }
+        for service in config.instrumentation.names().filter_map(|name| name.parse::<ServiceName>().ok()) {
+            if !config.topology()?.contains(service) {
+                bail!(
+                    "instrumentation names {service}, which the topology of {} × {} does not contain",
+                    config.layers,
+                    config.width
+                );
+            }
+            if config.replace.contains_key(&service) {
+                bail!(
+                    "instrumentation names {service}, which is a program of your own (replace); what it does for tracing is its own"
+                );
+            }
+        }
         let listener = server::bind(config.address(config.port), "--port")?;
         let frontend_url = url_of(&listener)?;
         let client = outbound::client()?;

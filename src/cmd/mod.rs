@@ -41,7 +41,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Reveal(flags) => small_runtime()?.block_on(reveal::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Mystery(flags) => small_runtime()?.block_on(mystery::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Redeploy(flags) => small_runtime()?.block_on(redeploy::run(Config::load_without_telemetry(file, &flags)?, flags)),
-        Command::Service(flags) => small_runtime()?.block_on(service::run(Config::load(file, &flags)?, flags.json)),
+        Command::Service(flags) => {
+            small_runtime()?.block_on(service::run(Config::load(file, &flags)?, flags.instrumentation, flags.json))
+        }
         Command::Frontend(flags) => server_runtime()?.block_on(frontend::run(Config::load(file, &flags)?, flags.json)),
         Command::Backend(flags) => {
             server_runtime()?.block_on(backend::run(Config::load_without_telemetry(file, &flags)?, flags.json))

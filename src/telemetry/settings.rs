@@ -1,5 +1,6 @@
 //! What telemetry can be told; `config` fills it from flags, `TRACELAB_…`, `OTEL_…` and the file.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -54,6 +55,42 @@ pub enum Propagator {
     None,
 }
 
+/// How much a service does for tracing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// spans of its own, and the context goes on
+    #[default]
+    Full,
+    /// no spans; the context's headers go on as they came, which is what a mesh needs
+    Propagate,
+    /// nothing: the trace breaks here
+    None,
+}
+
+/// Every service's level, by name. A service's own one counts before the one of [`Levels::ALL`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Levels(BTreeMap<String, Level>);
+
+impl Levels {
+    /// Stands for the frontend and every service that is not named.
+    pub const ALL: &str = "all";
+
+    pub fn of(&self, service: &str) -> Level {
+        self.0.get(service).or_else(|| self.0.get(Self::ALL)).copied().unwrap_or_default()
+    }
+
+    pub fn set(&mut self, service: &str, level: Level) {
+        self.0.insert(service.to_owned(), level);
+    }
+
+    /// What is named, [`Levels::ALL`] included.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
 /// Everything about telemetry that can be set.
 #[derive(Clone, Debug)]
 pub struct TelemetrySettings {
@@ -63,6 +100,7 @@ pub struct TelemetrySettings {
     /// Base URL of the OTLP endpoint, without `/v1/traces`. Where absent, the standard variables and then localhost count.
     pub endpoint: Option<String>,
     pub propagators: Vec<Propagator>,
+    pub levels: Levels,
     /// At most this many spans (and as many log records) wait; what comes beyond it is dropped and counted.
     pub queue: usize,
     /// The longest time a span waits before it is sent.
@@ -77,6 +115,7 @@ impl Default for TelemetrySettings {
             protocol: Protocol::HttpProtobuf,
             endpoint: None,
             propagators: vec![Propagator::TraceContext, Propagator::Baggage],
+            levels: Levels::default(),
             queue: 65_536,
             // The SDK's own default of 5 s would leave a learner looking at an empty page.
             delay: Duration::from_millis(200),

@@ -66,10 +66,8 @@ impl TextMapPropagator for Jaeger {
         if items.is_empty() {
             return cx;
         }
-        let there =
-            cx.baggage().iter().map(|(key, (value, about))| KeyValueMetadata::new(key.clone(), value.clone(), about.clone()));
         let new = items.into_iter().map(|(key, value)| KeyValueMetadata::new(key, value, BaggageMetadata::default()));
-        cx.with_baggage(there.chain(new))
+        cx.with_baggage(super::items(cx.baggage()).chain(new))
     }
 
     fn fields(&self) -> FieldIter<'_> {

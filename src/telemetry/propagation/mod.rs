@@ -6,18 +6,88 @@
 mod b3;
 mod jaeger;
 
+use std::fmt;
 use std::sync::Arc;
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
+use opentelemetry::baggage::{Baggage, BaggageExt as _};
 use opentelemetry::propagation::{TextMapCompositePropagator, TextMapPropagator};
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
+use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 
-use super::{Propagator, SharedPropagator};
+use super::instrument::{items, with_baggage};
+use super::{CUSTOMER, Level, Propagator, VARIANT};
 use b3::B3;
 use jaeger::Jaeger;
 
-pub(super) fn propagator(names: &[Propagator]) -> SharedPropagator {
+/// What a service needs to know of a request whatever becomes of tracing: it travels by headers of its own from where no baggage
+/// does, so that a mystery stays the same.
+const OWN_HEADERS: [(&str, HeaderName); 2] =
+    [(CUSTOMER, HeaderName::from_static("x-customer-id")), (VARIANT, HeaderName::from_static("x-variant"))];
+
+/// How context travels between services; clones share it.
+#[derive(Clone)]
+pub(super) struct Propagation {
+    propagator: Arc<dyn TextMapPropagator + Send + Sync>,
+    with_baggage: bool,
+}
+
+/// What came to a service that only passes it on.
+#[derive(Debug)]
+struct Passed {
+    headers: HeaderMap,
+    /// With the baggage as the propagators read it.
+    cx: Context,
+}
+
+impl Propagation {
+    pub fn by(names: &[Propagator]) -> Self {
+        let with_baggage = names.iter().any(|name| matches!(name, Propagator::Baggage | Propagator::Jaeger));
+        Self { propagator: propagator(names), with_baggage }
+    }
+
+    /// What the headers of a request say, as far as a service of this level minds.
+    pub fn extract(&self, level: Level, headers: &HeaderMap) -> Context {
+        let cx = self.propagator.extract_with_context(&Context::new(), &HeaderExtractor(headers));
+        match level {
+            Level::Full => with_own(cx, headers),
+            Level::Propagate => {
+                let passed = headers.iter().filter(|(name, _)| is_passed_on(name.as_str()));
+                let passed = passed.map(|(name, value)| (name.clone(), value.clone())).collect();
+                let passed = Passed { headers: passed, cx: cx.clone() };
+                with_own(cx, headers).with_value(passed)
+            }
+            // Its span is nobody's parent, and its log lines know no trace.
+            Level::None => Context::new().with_baggage(items(with_own(cx, headers).baggage())),
+        }
+    }
+
+    /// Writes what goes on from `cx` into the headers of an outgoing request.
+    pub fn inject(&self, level: Level, cx: &Context, headers: &mut HeaderMap) {
+        match (level, cx.get::<Passed>()) {
+            (Level::None, _) => {}
+            (Level::Propagate, Some(passed)) => {
+                headers.extend(passed.headers.clone());
+                if !same(passed.cx.baggage(), cx.baggage()) {
+                    // Without a span there is nothing but baggage to write.
+                    let baggage = Context::new().with_baggage(items(cx.baggage()));
+                    self.propagator.inject_context(&baggage, &mut HeaderInjector(headers));
+                }
+            }
+            _ => self.propagator.inject_context(cx, &mut HeaderInjector(headers)),
+        }
+        if level == Level::None || !self.with_baggage {
+            for (key, name) in OWN_HEADERS {
+                let value = cx.baggage().get(key).and_then(|value| HeaderValue::from_str(value.as_str()).ok());
+                value.and_then(|value| headers.insert(name, value));
+            }
+        }
+    }
+}
+
+fn propagator(names: &[Propagator]) -> Arc<dyn TextMapPropagator + Send + Sync> {
     let propagators = names
         .iter()
         .filter_map(|name| -> Option<Box<dyn TextMapPropagator + Send + Sync>> {
@@ -32,6 +102,30 @@ pub(super) fn propagator(names: &[Propagator]) -> SharedPropagator {
         })
         .collect();
     Arc::new(TextMapCompositePropagator::new(propagators))
+}
+
+/// What came by a header of its own is baggage from here on, where that does not say otherwise.
+fn with_own(cx: Context, headers: &HeaderMap) -> Context {
+    OWN_HEADERS.iter().fold(cx, |cx, (key, name)| match headers.get(name).and_then(|value| value.to_str().ok()) {
+        Some(value) if cx.baggage().get(key).is_none() => with_baggage(&cx, key, value.to_owned()),
+        _ => cx,
+    })
+}
+
+fn same(a: &Baggage, b: &Baggage) -> bool {
+    a.len() == b.len() && a.iter().all(|(key, value)| b.get_with_metadata(key) == Some(value))
+}
+
+/// The context's headers, whoever understands them.
+fn is_passed_on(name: &str) -> bool {
+    const NAMES: [&str; 6] = ["traceparent", "tracestate", "baggage", "b3", "jaeger-baggage", "x-request-id"];
+    NAMES.contains(&name) || ["x-b3-", "uber-", "uberctx-"].iter().any(|start| name.starts_with(start))
+}
+
+impl fmt::Debug for Propagation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Propagation").field("with_baggage", &self.with_baggage).finish_non_exhaustive()
+    }
 }
 
 /// Somebody asks for this very trace: B3's and Jaeger's debug flag, of which W3C has none. It travels in the context, since a span's
@@ -67,8 +161,6 @@ fn span_id(text: &str) -> Option<SpanId> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
-
-    use opentelemetry::baggage::BaggageExt as _;
 
     use super::*;
 
@@ -165,5 +257,74 @@ mod tests {
                 propagator(&names).inject_context(&cx, &mut Headers::new());
             }
         }
+    }
+
+    fn map(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    /// What a service of this level sends on, once `change` was made to the context.
+    fn sent_on(level: Level, names: &[Propagator], came: &HeaderMap, change: impl Fn(Context) -> Context) -> HeaderMap {
+        let propagation = Propagation::by(names);
+        let mut out = HeaderMap::new();
+        propagation.inject(level, &change(propagation.extract(level, came)), &mut out);
+        out
+    }
+
+    #[test]
+    fn whoever_only_propagates_passes_the_contexts_headers_on_as_they_came() {
+        let context = [
+            // Of a version of the future, with more than we know.
+            ("traceparent", "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03-what-is-this"),
+            ("tracestate", "a=1,b=2"),
+            ("baggage", "tier=gold;property, odd"),
+            ("b3", "0"),
+            ("x-b3-traceid", "80f198ee56343ba864fe8b2a57d3eff7"),
+            ("uber-trace-id", "nonsense"),
+            ("uberctx-tier", "gold"),
+            ("x-request-id", "17"),
+        ];
+        let mut came = map(&context);
+        came.append("baggage", HeaderValue::from_static("second=line"));
+        came.insert("authorization", HeaderValue::from_static("of this hop alone"));
+        let out = sent_on(Level::Propagate, &[Propagator::TraceContext, Propagator::Baggage], &came, |cx| cx);
+        came.remove("authorization");
+        assert_eq!(out, came);
+    }
+
+    #[test]
+    fn whoever_only_propagates_can_add_baggage() {
+        let parent = ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        let came = map(&[parent, ("baggage", "tier=gold"), ("uberctx-tier", "gold")]);
+        let change = |cx| with_baggage(&cx, VARIANT, "b".to_owned());
+        let out = sent_on(Level::Propagate, &[Propagator::TraceContext, Propagator::Baggage], &came, change);
+        let mut baggage: Vec<_> = out["baggage"].to_str().unwrap().split(',').collect();
+        baggage.sort_unstable();
+        assert_eq!((baggage, &out["traceparent"]), (vec!["tier=gold", "variant=b"], &came["traceparent"]));
+        let out = sent_on(Level::Propagate, &[Propagator::Jaeger], &came, change);
+        assert_eq!((&out["uberctx-tier"], &out["uberctx-variant"]), (&"gold".parse().unwrap(), &"b".parse().unwrap()));
+    }
+
+    #[test]
+    fn whoever_does_nothing_for_tracing_passes_on_whose_call_it_is_and_nothing_else() {
+        let parent = ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        let came = map(&[parent, ("baggage", "customer.id=customer-3,tier=gold"), ("x-request-id", "17")]);
+        let names = [Propagator::TraceContext, Propagator::Baggage];
+        let out = sent_on(Level::None, &names, &came, |cx| cx);
+        assert_eq!(out, map(&[("x-customer-id", "customer-3")]));
+        // And whoever comes after it has it as baggage again.
+        let cx = Propagation::by(&names).extract(Level::Full, &out);
+        assert_eq!((cx.baggage().get(CUSTOMER).unwrap().as_str(), cx.has_active_span()), ("customer-3", false));
+        assert_eq!(sent_on(Level::Propagate, &names, &out, |cx| cx), map(&[("baggage", "customer.id=customer-3")]));
+    }
+
+    #[test]
+    fn where_no_propagator_carries_baggage_the_customer_travels_all_the_same() {
+        let came = map(&[("x-customer-id", "customer-3")]);
+        for names in [&[Propagator::TraceContext][..], &[Propagator::B3], &[Propagator::None]] {
+            assert_eq!(sent_on(Level::Full, names, &came, |cx| cx), came);
+        }
+        let out = sent_on(Level::Full, &[Propagator::Baggage], &came, |cx| cx);
+        assert_eq!(out, map(&[("baggage", "customer.id=customer-3")]), "once is enough");
     }
 }
