@@ -97,8 +97,8 @@ pub struct Up {
     #[command(flatten)]
     #[serde(flatten)]
     pub game: GameFlags,
-    /// Use the Jaeger at this query address instead of the backend inside (with --otlp)
-    #[arg(long, value_name = "URL", requires = "otlp")]
+    /// Use the Jaeger at this query address instead of the backend inside (with --otlp or --exporter jaeger-agent)
+    #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jaeger: Option<Url>,
     /// Where a reader's browser finds the traces, where that is another address
@@ -203,6 +203,10 @@ pub struct TelemetryFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exporter: Option<Exporter>,
+    /// The agent that takes traces by the exporter jaeger-agent [default: OTEL_EXPORTER_JAEGER_AGENT_HOST, else localhost:6831]
+    #[arg(long, value_name = "HOST:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger_agent: Option<String>,
     /// Where logs go, beside stdout [default: none; in `up` the backend inside]
     #[arg(long, value_name = "EXPORTER")]
     #[serde(skip_serializing_if = "Option::is_none")]

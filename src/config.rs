@@ -26,7 +26,7 @@ use url::Url;
 use crate::frontend::{self, GameSettings, Pick, Settings};
 use crate::mystery::Cause;
 use crate::redis::{self, Redis};
-use crate::telemetry::{Exporter, Levels, Propagator, Protocol, TelemetrySettings};
+use crate::telemetry::{AgentAddress, Exporter, Levels, Propagator, Protocol, TelemetrySettings};
 use crate::topology::{Route, ServiceName, Topology};
 
 /// Read from the current directory where no `--config` names another.
@@ -100,6 +100,8 @@ pub struct Config {
 
     /// Base URL of an OTLP endpoint; the standard variables count where absent.
     pub otlp: Option<Url>,
+    /// `HOST:PORT` of the agent for the exporter `jaeger-agent`; the standard variables count where absent.
+    pub jaeger_agent: Option<String>,
     /// A Redis that runs already; `up` starts one by itself where it needs one and finds the program.
     pub redis: Option<Url>,
     pub protocol: Protocol,
@@ -153,6 +155,7 @@ impl Default for Config {
             jaeger: None,
             jaeger_links: None,
             otlp: None,
+            jaeger_agent: None,
             redis: None,
             protocol: telemetry.protocol,
             exporter: telemetry.traces,
@@ -238,6 +241,13 @@ impl Config {
                 bail!("{key} is {template:?}; it must contain {{service}}, or every service would be the same");
             }
         }
+        if self.logs_exporter == Some(Exporter::JaegerAgent) {
+            let source = source(merged, "logs_exporter");
+            bail!("logs_exporter is jaeger-agent{source}; Jaeger takes no logs: choose otlp, stdout or none");
+        }
+        if let Some(Err(error)) = self.jaeger_agent.as_deref().map(str::parse::<AgentAddress>) {
+            bail!("jaeger_agent{}: {error}", source(merged, "jaeger_agent"));
+        }
         for name in self.instrumentation.names() {
             if name != Levels::ALL && name != frontend::NAME && name.parse::<ServiceName>().is_err() {
                 let source = source(merged, INSTRUMENTATION);
@@ -316,6 +326,8 @@ impl Config {
             logs: self.logs_exporter.unwrap_or(Exporter::None),
             protocol: self.protocol,
             endpoint: self.otlp.as_ref().map(base),
+            // It was checked when it was read.
+            agent: self.jaeger_agent.as_deref().and_then(|agent| agent.parse().ok()),
             propagators: self.propagators.clone(),
             levels: self.instrumentation.clone(),
             queue: self.export_queue,
@@ -566,7 +578,7 @@ mod tests {
     #[test]
     fn a_standard_variable_that_cannot_be_obeyed_is_named_with_what_can() {
         for (variable, value, says) in [
-            ("OTEL_TRACES_EXPORTER", "jaeger", "`console`"),
+            ("OTEL_TRACES_EXPORTER", "jaeger", "`jaeger-agent`"),
             ("OTEL_LOGS_EXPORTER", "5", "`console`"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "`http/protobuf` or `grpc`"),
             ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "`http/protobuf` or `grpc`"),
@@ -696,8 +708,11 @@ mod tests {
             ("TRACELAB_REDIS", "rediss://me:hunter2@here:6380", "redis is rediss://here:6380;"),
             ("TRACELAB_REPLACE__DUMMY-7-1", "http://127.0.0.1:9", "dummy-7-1"),
             ("TRACELAB_PROPAGATORS", "tracecontext,pigeon", "pigeon"),
+            ("TRACELAB_LOGS_EXPORTER", "jaeger-agent", "jaeger takes no logs"),
+            ("TRACELAB_JAEGER_AGENT", "http://localhost:6831", "localhost:6831"),
+            ("TRACELAB_JAEGER_AGENT", "localhost:lots", "jaeger_agent in the variable"),
             ("TRACELAB_INSTRUMENTATION", "some", "variable tracelab_instrumentation"),
-            ("TRACELAB_INSTRUMENTATION", "some", "`full`, `propagate` or `none`"),
+            ("TRACELAB_INSTRUMENTATION", "some", "`full`, `propagate`, `none`"),
             ("TRACELAB_INSTRUMENTATION__DUMMY-1-17", "some", "instrumentation.dummy-1-17"),
             ("TRACELAB_INSTRUMENTATION__DUMY-1-17", "none", "dumy-1-17"),
         ] {

@@ -30,6 +30,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// may have few.
 const IDLE_CONNECTIONS: usize = 16;
 
+/// An address is believed no longer, whatever a name server says: Docker's says 600 s, and a container may be replaced before.
+const MOST_TTL: Duration = Duration::from_secs(5);
+
 /// A client for HTTP/1.1 and, where TLS negotiates it, HTTP/2. It follows no redirects and asks no proxy: what it calls was named
 /// by the configuration.
 ///
@@ -92,6 +95,18 @@ pub fn redis() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None).set_dns_resolver(Resolver)
 }
 
+/// Where `host`, a name or an IP address, is found at the moment.
+///
+/// # Errors
+/// Nobody knows the name, or nobody answers who might.
+pub async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
+    let addresses = match host.parse::<IpAddr>() {
+        Ok(ip) => vec![SocketAddr::new(ip, port)],
+        Err(_) => Resolver::lookup(host).await?,
+    };
+    Ok(addresses.into_iter().map(|address| SocketAddr::new(address.ip(), port)).collect())
+}
+
 /// reqwest's own text names the URL once more and hides the cause behind it; the innermost cause says what happened.
 pub fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
@@ -134,7 +149,9 @@ impl Resolver {
         let resolver = match SHARED.get() {
             Some(resolver) => resolver.clone(),
             None => {
-                let resolver = Arc::new(TokioResolver::builder_tokio()?.build()?);
+                let mut builder = TokioResolver::builder_tokio()?;
+                builder.options_mut().positive_max_ttl = Some(MOST_TTL);
+                let resolver = Arc::new(builder.build()?);
                 SHARED.get_or_init(|| resolver).clone()
             }
         };
@@ -160,11 +177,7 @@ impl AsyncDNSResolver for Resolver {
         port: u16,
     ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
         Box::pin(async move {
-            let addresses = match host.parse::<IpAddr>() {
-                Ok(ip) => vec![SocketAddr::new(ip, port)],
-                Err(_) => Self::lookup(host).await.map_err(std::io::Error::other)?,
-            };
-            let addresses = addresses.into_iter().map(move |address| SocketAddr::new(address.ip(), port));
+            let addresses = addresses(host, port).await.map_err(std::io::Error::other)?.into_iter();
             Ok(Box::new(addresses) as Box<dyn Iterator<Item = SocketAddr> + Send>)
         })
     }

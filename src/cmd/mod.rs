@@ -23,7 +23,7 @@ use tracing::info;
 use crate::cli::{Cli, Command};
 use crate::config::Config;
 use crate::server::Stop;
-use crate::telemetry::{LogSettings, Logs};
+use crate::telemetry::{Exporter, LogSettings, Logs, take_over_standard_variables};
 
 /// More workers would only pass requests of a few microseconds to and fro between them.
 const MOST_WORKERS: usize = 4;
@@ -34,7 +34,10 @@ const MOST_BLOCKING: usize = 8;
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     let file = cli.config.as_deref();
     match cli.command {
-        Command::Up(flags) => server_runtime()?.block_on(up::run(Config::load_up(file, &flags)?, flags.json)),
+        Command::Up(flags) => {
+            let config = alone_with_the_agent(Config::load_up(file, &flags)?)?;
+            server_runtime()?.block_on(up::run(config, flags.json))
+        }
         Command::Load(flags) => server_runtime()?.block_on(load::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Diagnose(flags) => server_runtime()?.block_on(diagnose::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Guess(flags) => small_runtime()?.block_on(guess::run(Config::load_without_telemetry(file, &flags)?, flags)),
@@ -42,9 +45,13 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Mystery(flags) => small_runtime()?.block_on(mystery::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Redeploy(flags) => small_runtime()?.block_on(redeploy::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Service(flags) => {
-            small_runtime()?.block_on(service::run(Config::load(file, &flags)?, flags.instrumentation, flags.json))
+            let config = alone_with_the_agent(Config::load(file, &flags)?)?;
+            small_runtime()?.block_on(service::run(config, flags.instrumentation, flags.json))
         }
-        Command::Frontend(flags) => server_runtime()?.block_on(frontend::run(Config::load(file, &flags)?, flags.json)),
+        Command::Frontend(flags) => {
+            let config = alone_with_the_agent(Config::load(file, &flags)?)?;
+            server_runtime()?.block_on(frontend::run(config, flags.json))
+        }
         Command::Backend(flags) => {
             server_runtime()?.block_on(backend::run(Config::load_without_telemetry(file, &flags)?, flags.json))
         }
@@ -52,6 +59,14 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             small_runtime()?.block_on(healthcheck::run(Config::load_without_telemetry(file, &flags)?, flags.url))
         }
     }
+}
+
+/// Where traces go to a Jaeger agent, nobody but us says where that is.
+fn alone_with_the_agent(config: Config) -> anyhow::Result<Config> {
+    if config.exporter == Exporter::JaegerAgent {
+        take_over_standard_variables(config.telemetry().agent.as_ref())?;
+    }
+    Ok(config)
 }
 
 /// For `up`, frontend, backend and load.

@@ -58,7 +58,7 @@ fn notes(config: &Config, is_set: impl Fn(&str) -> bool) -> Vec<String> {
     let elsewhere = match config.exporter {
         Exporter::None => "traces go nowhere (--exporter none, or OTEL_SDK_DISABLED)",
         Exporter::Stdout => "traces go to stdout alone (--exporter stdout)",
-        Exporter::Otlp => return notes,
+        Exporter::Otlp | Exporter::JaegerAgent => return notes,
     };
     notes.push(format!("{elsewhere}; the page will wait for them in vain, --exporter otlp shows them"));
     notes

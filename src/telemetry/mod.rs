@@ -4,6 +4,7 @@
 //! What a span or a log line contains is decided in `instrument` and `logs`, where it goes in `sink`.
 
 mod instrument;
+mod jaeger_agent;
 mod logs;
 mod pipeline;
 mod propagation;
@@ -13,6 +14,7 @@ mod sink;
 use std::sync::Arc;
 
 pub use instrument::{CUSTOMER, ErrorType, Identity, Instrument, ServerSpan, VARIANT, trace_id, traceresponse, with_baggage};
+pub use jaeger_agent::{AgentAddress, LARGEST_DATAGRAM, take_over_standard_variables};
 pub use logs::{LogSettings, Logs};
 pub use pipeline::Lost;
 pub use settings::{Exporter, Level, Levels, Propagator, Protocol, TelemetrySettings};

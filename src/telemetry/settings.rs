@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use super::AgentAddress;
+
 /// Where spans (or logs) go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -13,6 +15,9 @@ pub enum Exporter {
     /// OpenTelemetry's own protocol, to any collector, Jaeger or vendor
     #[default]
     Otlp,
+    /// Thrift by UDP, to the agent of a Jaeger that knows no OTLP
+    #[serde(rename = "jaeger-agent")]
+    JaegerAgent,
     /// OTLP as JSON lines on stdout
     #[serde(alias = "console")]
     #[value(alias = "console")]
@@ -99,6 +104,8 @@ pub struct TelemetrySettings {
     pub protocol: Protocol,
     /// Base URL of the OTLP endpoint, without `/v1/traces`. Where absent, the standard variables and then localhost count.
     pub endpoint: Option<String>,
+    /// The agent that takes what goes by [`Exporter::JaegerAgent`]. Where absent, the standard variables and then localhost count.
+    pub agent: Option<AgentAddress>,
     pub propagators: Vec<Propagator>,
     pub levels: Levels,
     /// At most this many spans (and as many log records) wait; what comes beyond it is dropped and counted.
@@ -114,6 +121,7 @@ impl Default for TelemetrySettings {
             logs: Exporter::None,
             protocol: Protocol::HttpProtobuf,
             endpoint: None,
+            agent: None,
             propagators: vec![Propagator::TraceContext, Propagator::Baggage],
             levels: Levels::default(),
             queue: 65_536,

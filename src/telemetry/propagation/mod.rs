@@ -66,9 +66,11 @@ impl Propagation {
 
     /// Writes what goes on from `cx` into the headers of an outgoing request.
     pub fn inject(&self, level: Level, cx: &Context, headers: &mut HeaderMap) {
-        match (level, cx.get::<Passed>()) {
-            (Level::None, _) => {}
-            (Level::Propagate, Some(passed)) => {
+        match level {
+            Level::None => {}
+            Level::Full => self.propagator.inject_context(cx, &mut HeaderInjector(headers)),
+            Level::Propagate => {
+                let Some(passed) = cx.get::<Passed>() else { return };
                 headers.extend(passed.headers.clone());
                 if !same(passed.cx.baggage(), cx.baggage()) {
                     // Without a span there is nothing but baggage to write.
@@ -76,7 +78,6 @@ impl Propagation {
                     self.propagator.inject_context(&baggage, &mut HeaderInjector(headers));
                 }
             }
-            _ => self.propagator.inject_context(cx, &mut HeaderInjector(headers)),
         }
         if level == Level::None || !self.with_baggage {
             for (key, name) in OWN_HEADERS {
