@@ -149,6 +149,7 @@ async fn the_offline_stage_from_up_to_down() {
     the_logs_of_a_trace_come_from_every_hop(&stage).await;
     one_service_of_version_v2_is_fast_again(&stage).await;
     whatever_crashes_comes_back(&stage).await;
+    no_call_needs_a_trace_backend(&stage).await;
     a_program_of_ones_own_takes_a_services_place(&mut stage).await;
     assert_eq!(stage.down(), Vec::<String>::new(), "left over");
 }
@@ -259,6 +260,17 @@ async fn whatever_crashes_comes_back(stage: &Stage) {
         let spans = press(stage, CRASHING).await;
         assert_eq!(spans.len(), 7, "after the crash of {service}: {}", names(&spans));
     }
+}
+
+async fn no_call_needs_a_trace_backend(stage: &Stage) {
+    stage.compose(&["stop", "jaeger"], &[]);
+    let client = outbound::client().unwrap();
+    for call in 0..10 {
+        let answer = client.post(format!("{}/api/buttons/{TRACED}", stage.frontend)).send().await.unwrap();
+        assert!(answer.status().is_success(), "call {call}: {}", answer.text().await.unwrap());
+    }
+    stage.compose(&["start", "jaeger"], &[]);
+    press(stage, TRACED).await;
 }
 
 /// The example of `replace.yaml`, compiled here and put into an image with the libraries that it needs: its own Dockerfile wants
