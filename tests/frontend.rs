@@ -112,7 +112,7 @@ impl Drop for Sandbox {
 
 impl Sandbox {
     async fn start() -> Self {
-        Self::with(Settings::default(), game_settings(), Redeploy::Elsewhere("kubectl set image".into())).await
+        Self::with(Settings::default(), game_settings(), Redeploy::Elsewhere("kubectl set image {service}".into())).await
     }
 
     async fn with(settings: Settings, game: GameSettings, redeploy: Redeploy) -> Self {
@@ -390,7 +390,7 @@ async fn another_page_or_another_name_may_not_play() {
 #[tokio::test]
 async fn the_instructors_token_is_needed_where_it_is_set() {
     let settings = Settings { instructor_token: Some(TOKEN.into()), ..Settings::default() };
-    let sandbox = Sandbox::with(settings, game_settings(), Redeploy::Elsewhere("kubectl set image".into())).await;
+    let sandbox = Sandbox::with(settings, game_settings(), Redeploy::Elsewhere("kubectl set image {service}".into())).await;
     let redeploy = json!({"service": "dummy-1-1", "version": "v2"});
     for (path, body, allowed) in [("reveal", json!({}), 200), ("mystery", json!({}), 200), ("redeploy", redeploy, 501)] {
         for given in ["", "Bearer", "Bearer wrong horse", "Basic correct horse", "Bearer correct horse "] {
@@ -408,7 +408,7 @@ async fn the_instructors_token_is_needed_where_it_is_set() {
 async fn a_stage_that_can_redeploys_and_another_says_how_it_is_done() {
     let body = json!({"service": "dummy-1-3", "version": "v2"});
     let (status, answer) = Sandbox::start().await.posted("redeploy", body.clone()).await;
-    assert_eq!((status, &answer["error"]), (501, &json!("kubectl set image")));
+    assert_eq!((status, &answer["error"]), (501, &json!("kubectl set image dummy-1-3")));
 
     let done = Arc::new(Mutex::new(Vec::new()));
     let doing = Arc::clone(&done);
