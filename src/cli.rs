@@ -63,6 +63,8 @@ pub enum Command {
     Backend(Backend),
     /// Ask a role on this machine whether it is ready
     Healthcheck(Healthcheck),
+    /// Write the per-service parts of a stage's files
+    Manifest(Manifest),
 }
 
 #[derive(Debug, Args, Serialize)]
@@ -516,6 +518,34 @@ pub struct Healthcheck {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub struct Manifest {
+    #[command(subcommand)]
+    pub stage: ManifestStage,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ManifestStage {
+    /// The topology and an entry a service, as compose/compose.yaml has them
+    Compose(ManifestCompose),
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct ManifestCompose {
+    /// Layers of services [default: 3]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<u16>,
+    /// Services in a layer [default: 30]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u16>,
+    /// Write them into this file, in the place of those that it has [default: to stdout]
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub into: Option<PathBuf>,
 }
 
 /// The causes, and one drawn among them.

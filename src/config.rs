@@ -32,8 +32,9 @@ use crate::topology::{Route, ServiceName, Topology};
 /// Read from the current directory where no `--config` names another.
 pub const FILE: &str = "tracelab.toml";
 const PREFIX: &str = "TRACELAB_";
-/// Variables with our prefix that are no keys: `TRACELAB_REQUIRE` tells tests what must not be skipped.
-const READ_ELSEWHERE: [&str; 1] = ["require"];
+/// Variables with our prefix that are no keys: `TRACELAB_REQUIRE` tells tests what must not be skipped, the others belong to the
+/// files of the compose stage, and may be set where a client of ours runs too.
+const READ_ELSEWHERE: [&str; 4] = ["require", "image", "jaeger_traces", "replacement"];
 /// The standard variables that pick what is ours to pick; of two for one key the later one counts.
 const STANDARD: [(&str, &str); 8] = [
     ("OTEL_TRACES_EXPORTER", "exporter"),
@@ -75,6 +76,8 @@ pub struct Config {
     pub state: Option<PathBuf>,
     /// Needed for reveal, mystery and redeploy where set.
     pub instructor_token: Option<Secret>,
+    /// How another version of `{service}` is put in place where the frontend cannot do it: what it says when it is asked to.
+    pub redeploy: Option<String>,
     /// Hosts by which a page may be reached beside loopback, for example behind a load balancer.
     #[serde(deserialize_with = "list_or_text")]
     pub allowed_hosts: Vec<String>,
@@ -140,6 +143,7 @@ impl Default for Config {
             store_mb: 256,
             state: None,
             instructor_token: None,
+            redeploy: None,
             allowed_hosts: Vec::new(),
             name: None,
             patched: false,

@@ -13,6 +13,7 @@ pub mod exit;
 pub mod frontend;
 pub mod jaeger;
 pub mod load;
+pub mod manifest;
 pub mod mystery;
 pub mod outbound;
 pub mod redis;

@@ -29,6 +29,11 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// So many idle connections are kept to one address. Each takes two open files where both ends are in this process, and a process
 /// may have few.
 const IDLE_CONNECTIONS: usize = 16;
+/// A name's address is asked for again after this time, whatever the name server grants: Docker's says 600 s of a container, whose
+/// address changes as soon as another version is put in its place.
+const LONGEST_KNOWN: Duration = Duration::from_secs(5);
+/// The same where there was no address: what is not there yet may be soon.
+const LONGEST_UNKNOWN: Duration = Duration::from_secs(1);
 
 /// A client for HTTP/1.1 and, where TLS negotiates it, HTTP/2. It follows no redirects and asks no proxy: what it calls was named
 /// by the configuration.
@@ -134,7 +139,10 @@ impl Resolver {
         let resolver = match SHARED.get() {
             Some(resolver) => resolver.clone(),
             None => {
-                let resolver = Arc::new(TokioResolver::builder_tokio()?.build()?);
+                let mut builder = TokioResolver::builder_tokio()?;
+                let options = builder.options_mut();
+                (options.positive_max_ttl, options.negative_max_ttl) = (Some(LONGEST_KNOWN), Some(LONGEST_UNKNOWN));
+                let resolver = Arc::new(builder.build()?);
                 SHARED.get_or_init(|| resolver).clone()
             }
         };

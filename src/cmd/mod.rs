@@ -7,6 +7,7 @@ mod frontend;
 mod guess;
 mod healthcheck;
 mod load;
+mod manifest;
 mod mystery;
 mod redeploy;
 mod reveal;
@@ -48,6 +49,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Healthcheck(flags) => {
             small_runtime()?.block_on(healthcheck::run(Config::load_without_telemetry(file, &flags)?, flags.url))
+        }
+        Command::Manifest(flags) => {
+            manifest::run(&Config::load_without_telemetry(file, manifest::keys(&flags.stage))?, &flags.stage)
         }
     }
 }

@@ -72,7 +72,7 @@ pub enum Version {
 pub enum Redeploy {
     /// The services are in this process, and the stage exchanges them.
     Here(RedeployHere),
-    /// It cannot be done from here (501); the text says how it is done instead.
+    /// It cannot be done from here (501); the text says how it is done instead, with `{service}` for the service's name.
     Elsewhere(String),
 }
 
