@@ -23,7 +23,8 @@ use sandbox::{PATIENCE, Role, Span, spans};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tracelab::topology::{Route, Topology};
+use tracelab::config::Config;
+use tracelab::manifest;
 
 const ROLES: [&str; 2] = ["edge", "gateway"];
 const TRACE_ID: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -47,16 +48,11 @@ fn nginx_finds_nothing_wrong_with_either_configuration() {
 
 #[test]
 fn the_gateway_leads_to_every_service_of_layer_0() {
-    let topology = Topology::new(3, 30, Route::Straight).unwrap();
+    let topology = Config::default().topology().unwrap();
     let committed = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/compose/nginx/layer-0.conf")).unwrap();
-    let lines: Vec<&str> = committed.lines().filter(|line| !line.starts_with('#')).collect();
-    let expected: Vec<String> = topology
-        .layer(0)
-        .map(|name| {
-            format!("upstream {name} {{ zone layer-0 1m; server {name}:8080 resolve; keepalive 16; keepalive_timeout 20s; }}")
-        })
-        .collect();
-    assert_eq!(lines, expected);
+    let written = manifest::splice(&committed, &[manifest::gateway(topology)]).unwrap();
+    assert!(written == committed, "it differs; run: cargo run -- manifest compose --gateway --into compose/nginx/layer-0.conf");
+    assert_eq!(written.lines().filter(|line| line.starts_with("upstream dummy-0-")).count(), 30);
 }
 
 #[tokio::test]
