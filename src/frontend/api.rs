@@ -182,7 +182,7 @@ impl Frontend {
             Redeploy::Elsewhere(how) => {
                 let how = how.replace("{service}", &service.to_string());
                 Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, how))
-            },
+            }
             Redeploy::Here(redeploy) => {
                 let internal = |error: anyhow::Error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"));
                 redeploy(service, version).map_err(internal)?;
