@@ -22,8 +22,8 @@ use serde_json::Value;
 /// Much, because 95 containers start on a machine that may have two cores and other things to do.
 pub const LONG: Duration = Duration::from_secs(300);
 const POLL: Duration = Duration::from_millis(300);
-/// What `compose.yaml` needs of Compose: `include` and merging of extensions as they are today, tried with 2.26 and 2.40.
-const OLDEST_COMPOSE: (u32, u32) = (2, 20);
+/// With the first that takes a key back (`!reset`) as it is done today; tried with 2.26 and 2.40.
+const OLDEST_COMPOSE: (u32, u32) = (2, 24);
 
 /// The folder of the stage's files.
 pub fn folder() -> PathBuf {
@@ -98,11 +98,8 @@ impl Docker {
             std::fs::copy(static_binary(), context.path().join("tracelab")).unwrap();
             for (version, tag) in ["v1", "v2"].into_iter().zip(&tags) {
                 let version = format!("VERSION={version}");
-                self.build(
-                    context.path(),
-                    &folder().join("Dockerfile"),
-                    &["--target", "package", "--build-arg", &version, "-t", tag],
-                );
+                let arguments = ["--target", "package", "--build-arg", "BINARY=tracelab", "--build-arg", &version, "-t", tag];
+                self.build(context.path(), &folder().join("Dockerfile"), &arguments);
             }
         }
         tags.into()
