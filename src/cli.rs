@@ -558,6 +558,10 @@ pub struct ManifestCompose {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub width: Option<u16>,
+    /// Instead of that the upstreams of layer 0, as compose/nginx/layer-0.conf has them
+    #[arg(long)]
+    #[serde(skip)]
+    pub gateway: bool,
     /// Write them into this file, in the place of those that it has [default: to stdout]
     #[arg(long, value_name = "FILE")]
     #[serde(skip)]

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use super::say;
 use crate::cli::{ManifestCompose, ManifestStage};
 use crate::config::Config;
-use crate::manifest::{compose, splice};
+use crate::manifest::{compose, gateway, splice};
 
 /// What of the flags are keys.
 pub fn keys(stage: &ManifestStage) -> &ManifestCompose {
@@ -14,7 +14,11 @@ pub fn keys(stage: &ManifestStage) -> &ManifestCompose {
 }
 
 pub fn run(config: &Config, stage: &ManifestStage) -> anyhow::Result<()> {
-    let regions = compose(config.topology()?)?;
+    let topology = config.topology()?;
+    let regions = match keys(stage).gateway {
+        true => vec![gateway(topology)],
+        false => compose(topology)?.into(),
+    };
     let Some(path) = &keys(stage).into else {
         return regions.iter().try_for_each(|region| say(&region.to_string()));
     };

@@ -4,10 +4,12 @@
 //! Pure functions over text; `cmd::manifest` reads and writes the files.
 
 mod compose;
+mod gateway;
 
 use std::fmt;
 
 pub use compose::compose;
+pub use gateway::gateway;
 
 /// The lines of a file that are written by the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
