@@ -15,10 +15,10 @@ use serde::{Serialize, Serializer};
 use url::Url;
 
 use crate::config::Secret;
-use crate::frontend::Pick;
+use crate::frontend::{self, Pick};
 use crate::logs::Asked;
 use crate::mystery::Cause;
-use crate::telemetry::{Exporter, Propagator, Protocol};
+use crate::telemetry::{Exporter, Level, Levels, Propagator, Protocol};
 use crate::topology::{Route, ServiceName};
 
 const STYLES: Styles = Styles::styled().header(AnsiColor::Green.on_default().bold()).usage(AnsiColor::Green.on_default().bold());
@@ -67,6 +67,8 @@ pub enum Command {
     Backend(Backend),
     /// Ask a role on this machine whether it is ready
     Healthcheck(Healthcheck),
+    /// Write the per-service parts of a stage's files
+    Manifest(Manifest),
 }
 
 #[derive(Debug, Args, Serialize)]
@@ -101,14 +103,18 @@ pub struct Up {
     #[command(flatten)]
     #[serde(flatten)]
     pub game: GameFlags,
-    /// Use the Jaeger at this query address instead of the backend inside (with --otlp)
-    #[arg(long, value_name = "URL", requires = "otlp")]
+    /// Use the Jaeger at this query address instead of the backend inside (with --otlp or --exporter jaeger-agent)
+    #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jaeger: Option<Url>,
     /// Where a reader's browser finds the traces, where that is another address
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jaeger_links: Option<Url>,
+    /// How much services do for tracing: full, propagate (no spans, for a mesh) or none; of one service or of all (repeatable)
+    #[arg(long, value_name = "[SERVICE=]LEVEL", value_parser = level_of)]
+    #[serde(serialize_with = "map", skip_serializing_if = "Vec::is_empty")]
+    pub instrumentation: Vec<(String, Level)>,
     #[command(flatten)]
     #[serde(flatten)]
     pub telemetry: TelemetryFlags,
@@ -203,6 +209,10 @@ pub struct TelemetryFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exporter: Option<Exporter>,
+    /// The agent that takes traces by the exporter jaeger-agent [default: OTEL_EXPORTER_JAEGER_AGENT_HOST, else localhost:6831]
+    #[arg(long, value_name = "HOST:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger_agent: Option<String>,
     /// Where logs go, beside stdout [default: none; in `up` the backend inside]
     #[arg(long, value_name = "EXPORTER")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -480,6 +490,10 @@ pub struct Service {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// How much this service does for tracing [default: full]
+    #[arg(long, value_name = "LEVEL")]
+    #[serde(skip)]
+    pub instrumentation: Option<Level>,
     #[command(flatten)]
     #[serde(flatten)]
     pub telemetry: TelemetryFlags,
@@ -538,6 +552,10 @@ pub struct Frontend {
     #[command(flatten)]
     #[serde(flatten)]
     pub game: GameFlags,
+    /// How much the frontend itself does for tracing [default: full]
+    #[arg(long, value_name = "LEVEL")]
+    #[serde(serialize_with = "of_the_frontend", skip_serializing_if = "Option::is_none")]
+    pub instrumentation: Option<Level>,
     #[command(flatten)]
     #[serde(flatten)]
     pub telemetry: TelemetryFlags,
@@ -575,6 +593,38 @@ pub struct Healthcheck {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub struct Manifest {
+    #[command(subcommand)]
+    pub stage: ManifestStage,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ManifestStage {
+    /// The topology and an entry a service, as compose/compose.yaml has them
+    Compose(ManifestCompose),
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct ManifestCompose {
+    /// Layers of services [default: 3]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<u16>,
+    /// Services in a layer [default: 30]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u16>,
+    /// Instead of that the upstreams of layer 0, as compose/nginx/layer-0.conf has them
+    #[arg(long)]
+    #[serde(skip)]
+    pub gateway: bool,
+    /// Write them into this file, in the place of those that it has [default: to stdout]
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub into: Option<PathBuf>,
 }
 
 /// The causes, and one drawn among them.
@@ -617,8 +667,22 @@ fn secret(text: &str) -> Result<Secret, String> {
     if text.is_empty() { Err("an empty token protects nothing".to_owned()) } else { Ok(Secret::new(text.to_owned())) }
 }
 
-fn map<S: Serializer>(pairs: &[(ServiceName, Url)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(pairs.iter().map(|(service, url)| (service, url)))
+/// `dummy-1-17=none`, or `propagate` for all.
+fn level_of(text: &str) -> Result<(String, Level), String> {
+    let (service, level) = text.split_once('=').unwrap_or((Levels::ALL, text));
+    if service != Levels::ALL && service != frontend::NAME {
+        service.parse::<ServiceName>().map_err(|error| format!("{error}; or {}", frontend::NAME))?;
+    }
+    let level = Level::from_str(level, false).map_err(|_| format!("{level:?} is no level; full, propagate and none are"))?;
+    Ok((service.to_owned(), level))
+}
+
+fn map<K: Serialize, V: Serialize, S: Serializer>(pairs: &[(K, V)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(key, value)| (key, value)))
+}
+
+fn of_the_frontend<S: Serializer>(level: &Option<Level>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(level.iter().map(|level| (frontend::NAME, level)))
 }
 
 #[cfg(test)]

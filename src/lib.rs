@@ -16,6 +16,7 @@ pub mod jaeger;
 pub mod keeper;
 pub mod load;
 pub mod logs;
+pub mod manifest;
 pub mod mystery;
 pub mod outbound;
 pub mod redis;
