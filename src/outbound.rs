@@ -92,6 +92,19 @@ pub fn redis() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None).set_dns_resolver(Resolver)
 }
 
+/// Where `host`, a name or an IP address, is to be connected to.
+///
+/// # Errors
+/// The name is not known, or no name server answers.
+pub async fn addresses(host: &str, port: u16) -> anyhow::Result<Vec<SocketAddr>> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let found = match bare.parse::<IpAddr>() {
+        Ok(ip) => vec![SocketAddr::new(ip, port)],
+        Err(_) => Resolver::lookup(host).await.map_err(|error| anyhow::anyhow!("{host} is not found: {error}"))?,
+    };
+    Ok(found.into_iter().map(|address| SocketAddr::new(address.ip(), port)).collect())
+}
+
 /// reqwest's own text names the URL once more and hides the cause behind it; the innermost cause says what happened.
 pub fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();

@@ -12,6 +12,7 @@ mod redeploy;
 mod reveal;
 mod service;
 mod up;
+mod watch;
 
 use std::io::{self, Write as _};
 use std::num::NonZero;
@@ -41,6 +42,10 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Reveal(flags) => small_runtime()?.block_on(reveal::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Mystery(flags) => small_runtime()?.block_on(mystery::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Redeploy(flags) => small_runtime()?.block_on(redeploy::run(Config::load_without_telemetry(file, &flags)?, flags)),
+        Command::Watch(flags) => {
+            let (once, json, dry_run) = (flags.once, flags.json, flags.dry_run);
+            server_runtime()?.block_on(watch::run(Config::load_without_telemetry(file, &flags)?, once, json, dry_run))
+        }
         Command::Service(flags) => small_runtime()?.block_on(service::run(Config::load(file, &flags)?, flags.json)),
         Command::Frontend(flags) => server_runtime()?.block_on(frontend::run(Config::load(file, &flags)?, flags.json)),
         Command::Backend(flags) => {

@@ -7,7 +7,9 @@ mod histogram;
 mod html;
 mod json;
 mod terminal;
-mod words;
+pub mod words;
+
+pub use terminal::harmless;
 
 use std::collections::BTreeMap;
 

@@ -119,7 +119,7 @@ fn paragraph(out: &mut impl Write, text: &str, first: &str, others: &str, width:
 }
 
 /// A name must not move the cursor, colour what follows or turn the line around.
-fn harmless(text: &str) -> String {
+pub fn harmless(text: &str) -> String {
     let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().map(|c| if c.is_control() || turns(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
