@@ -279,7 +279,7 @@ async fn what_is_queued_at_the_end_is_tried_once_more_and_then_said() {
     drop(listener);
     let smtp = format!("smtp://127.0.0.1:{port}");
     let mut watching = Watching::start(&backend.query, &[&["--slower-than", "500ms", "--smtp", &smtp][..], &FROM].concat(), "");
-    watching.until_said("mail waits").await;
+    watching.until_said("mail: [tracelab] slower").await;
     let status = watching.interrupt();
     assert_eq!(status.code(), Some(3), "{}", watching.said());
     watching.until_said(&format!("error: 1 mail not sent: 127.0.0.1:{port}")).await;

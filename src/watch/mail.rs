@@ -48,8 +48,8 @@ impl Setting {
 /// What the diagnosis says of the traces of the rule's window.
 #[derive(Clone, Debug)]
 pub enum Suspicion {
-    /// The suspect, and how many traces were looked at.
-    Suspect(Box<Suspect>, usize),
+    /// The suspect, whether it has to do with the examples, and how many traces were looked at.
+    Suspect { suspect: Box<Suspect>, concerned: bool, traces: usize },
     /// Nothing stands out among so many traces.
     Nothing(usize),
     /// The traces could not be read, for this reason.
@@ -63,9 +63,9 @@ impl Suspicion {
             let ids = suspect.charged.iter().map(|charge| traces.id(charge.trace as usize));
             ids.into_iter().any(|id| examples.iter().any(|example| example.id == id))
         };
-        let place = diagnosis.suspects.iter().position(concerned).unwrap_or_default();
-        match diagnosis.suspects.into_iter().nth(place) {
-            Some(suspect) => Self::Suspect(Box::new(suspect), traces.len()),
+        let place = diagnosis.suspects.iter().position(concerned);
+        match diagnosis.suspects.into_iter().nth(place.unwrap_or_default()) {
+            Some(suspect) => Self::Suspect { suspect: Box::new(suspect), concerned: place.is_some(), traces: traces.len() },
             None => Self::Nothing(traces.len()),
         }
     }
@@ -128,7 +128,7 @@ pub fn json(finding: &Finding, links: &str) -> Value {
 
 /// The same of a suspect, with the names that `diagnose --json` uses.
 pub fn suspect_json(suspicion: &Suspicion) -> Value {
-    let Suspicion::Suspect(suspect, _) = suspicion else { return Value::Null };
+    let Suspicion::Suspect { suspect, .. } = suspicion else { return Value::Null };
     let Suspect { cause, service, callee, attribute, confidence, effect, .. } = suspect.as_ref();
     let mut json = json!({ "cause": cause, "confidence": confidence, "effect": effect });
     for (key, value) in [("service", service), ("callee", callee)] {
@@ -211,15 +211,19 @@ fn shown_example(example: &Example, service: Option<&str>, setting: &Setting) ->
 
 fn suspected(suspicion: &Suspicion, window: Time) -> Vec<String> {
     let from = |traces: usize| format!("{} of the last {window}", figures::counted(traces as u64, "trace"));
-    let (suspect, traces) = match suspicion {
-        Suspicion::Suspect(suspect, traces) => (suspect, *traces),
+    let (suspect, concerned, traces) = match suspicion {
+        Suspicion::Suspect { suspect, concerned, traces } => (suspect, *concerned, *traces),
         Suspicion::Nothing(traces) => return vec![format!("Nothing stands out among the {}.", from(*traces))],
         Suspicion::Unread(reason) => {
             return vec![format!("The traces of the last {window} could not be diagnosed: {}", plain(reason))];
         }
     };
     let mut lines = vec![
-        format!("Top suspect, from {}:", from(traces)),
+        if concerned {
+            format!("Top suspect, from {}:", from(traces))
+        } else {
+            format!("Nothing explains just these. Top suspect of all {}:", from(traces))
+        },
         format!("  {}: {}, {} % sure", words::cause(suspect.cause), plain(&words::place(suspect)), words::sure(suspect)),
         format!("  {}", words::meaning(suspect.cause)),
     ];
@@ -302,7 +306,7 @@ mod tests {
             examples: vec![],
             charged: vec![],
         };
-        Suspicion::Suspect(Box::new(suspect), 120)
+        Suspicion::Suspect { suspect: Box::new(suspect), concerned: true, traces: 120 }
     }
 
     fn mailbox(text: &str) -> Mailbox {

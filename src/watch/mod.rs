@@ -24,6 +24,7 @@ use tokio::time::sleep;
 
 use crate::config::{Config, base};
 use crate::diagnose::model::{Builder, Traces};
+use crate::diagnose::tree::main_root;
 use crate::diagnose::{Options, diagnose, figures};
 use crate::exit::{Failure, chain, failure};
 use crate::jaeger::{Client, JaegerError, Wanted};
@@ -40,6 +41,8 @@ use smtp::{Server, Trouble};
 const MOST_TRACES: usize = 50_000;
 /// For a suspect; more change little and take long.
 const MOST_DIAGNOSED: usize = 20_000;
+/// A Jaeger that is asked for all services one by one, and most of them for nothing, is not asked so every time.
+const MANY_SEARCHES: u64 = 16;
 /// Spans of machines whose clocks are ahead of ours.
 const AHEAD: Duration = Duration::from_secs(60);
 /// After a Jaeger was away, or this machine asleep, a look makes up for so much.
@@ -72,13 +75,15 @@ struct Addresses {
     to: Vec<Mailbox>,
 }
 
-/// What is said once and no more.
+/// What earlier looks came to.
 #[derive(Debug, Default)]
-struct Told {
-    /// Services that the Jaeger did not know.
+struct Earlier {
+    /// Services that the Jaeger did not know, which was said.
     unknown: BTreeSet<String>,
-    /// There were more traces than are read.
+    /// There were more traces than are read, which was said.
     limited: bool,
+    /// Where asking for all traces takes many searches: the services that all of them began in, and when that was asked.
+    roots: Option<(Vec<String>, Timestamp)>,
 }
 
 /// What one look came to.
@@ -133,9 +138,8 @@ impl Watch {
     /// # Errors
     /// The mail server is there and cannot be used as it is set up; or mails were left unsent at the end.
     pub async fn run(self, stop: Stop, print: impl Fn(&str) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        self.check_server().await?;
+        let post = self.start_post().await?;
         self.say_what_is_done();
-        let post = self.server.clone().map(|server| Post::start(server, self.retry, self.tell));
         let mut observation = self.observation();
         let ended = tokio::select! {
             ended = self.look_again_and_again(&mut observation, post.as_ref(), print) => ended,
@@ -157,12 +161,12 @@ impl Watch {
     /// # Errors
     /// A rule spoke (exit code 1), or the Jaeger or the mail server cannot be reached (3).
     pub async fn once(self, as_json: bool, print: impl Fn(&str) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        self.check_server().await?;
+        let post = self.start_post().await?;
         let now = Timestamp::now();
         let longest = self.rules.iter().filter(|rule| rule.share.is_some()).map(|rule| rule.window).max().unwrap_or_default();
         let back = self.setting.lookback.max(longest);
-        let mut told = Told::default();
-        let looked = self.look(&mut self.observation(), now, back, &mut told).await;
+        let mut earlier = Earlier::default();
+        let looked = self.look(&mut self.observation(), now, back, &mut earlier).await;
         let looked = looked.map_err(|error| failure(Failure::Unreachable, chain(&error)))?;
         let Looked { traces, findings } = &looked;
         if *traces == 0 {
@@ -174,7 +178,6 @@ impl Watch {
             let (traces, rules) = (figures::counted(*traces as u64, "trace"), figures::counted(self.rules.len() as u64, "rule"));
             print(&format!("nothing to report: {traces} of the last {}, {rules}", Time(back)))?;
         }
-        let post = self.server.clone().map(|server| Post::start(server, self.retry, self.tell));
         for (finding, suspicion) in findings {
             let mail = Mail::new(finding, suspicion, &self.setting);
             match &post {
@@ -195,17 +198,14 @@ impl Watch {
         Err(failure(Failure::No, format!("{} met: {}", figures::counted(names.len() as u64, "rule"), names.join(", "))))
     }
 
-    async fn check_server(&self) -> anyhow::Result<()> {
-        let Some(server) = &self.server else { return Ok(()) };
-        match server.check().await {
-            Err(trouble @ Trouble::Setup { .. }) => Err(trouble.into()),
-            // The queue says so when there is something to send, and waits.
-            Err(trouble) => {
-                (self.tell)(&format!("warning: {trouble}; mail will wait for it"));
-                Ok(())
-            }
-            Ok(()) => Ok(()),
-        }
+    /// Nobody shall learn of a wrong password when the first mail is due.
+    async fn start_post(&self) -> anyhow::Result<Option<Post>> {
+        let Some(server) = &self.server else { return Ok(None) };
+        let trouble = match server.check().await {
+            Err(trouble @ Trouble::Setup { .. }) => return Err(trouble.into()),
+            checked => checked.err(),
+        };
+        Ok(Some(Post::start(server.clone(), self.retry, self.tell, trouble)))
     }
 
     fn say_what_is_done(&self) {
@@ -225,7 +225,7 @@ impl Watch {
         post: Option<&Post>,
         print: impl Fn(&str) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let (mut is_away, mut seen_until, mut told) = (false, None::<Timestamp>, Told::default());
+        let (mut is_away, mut seen_until, mut earlier) = (false, None::<Timestamp>, Earlier::default());
         loop {
             let now = Timestamp::now();
             let since =
@@ -240,7 +240,7 @@ impl Watch {
                     .map(|rule| rule.window)
                     .fold(self.setting.lookback, Duration::max),
             };
-            match self.look(observation, now, back, &mut told).await {
+            match self.look(observation, now, back, &mut earlier).await {
                 Ok(looked) => {
                     seen_until = Some(now);
                     if std::mem::take(&mut is_away) {
@@ -270,12 +270,10 @@ impl Watch {
         observation: &mut Observation,
         now: Timestamp,
         back: Duration,
-        told: &mut Told,
+        earlier: &mut Earlier,
     ) -> Result<Looked, JaegerError> {
-        // Each of them may be about a service; one that is not is about all.
-        let services: Option<BTreeSet<&String>> = self.rules.iter().map(|rule| rule.service.as_ref()).collect();
-        let services: Vec<String> = services.into_iter().flatten().cloned().collect();
-        let traces = self.read(now, back, &services, MOST_TRACES, Some(told)).await?;
+        let services = self.services(now, earlier);
+        let traces = self.read(now, back, &services, MOST_TRACES, Some(earlier)).await?;
         let forgotten = observation.forgotten();
         let found = observation.look(&traces, epoch(now));
         if forgotten == 0 && observation.forgotten() > 0 {
@@ -288,15 +286,27 @@ impl Watch {
         drop(traces);
         let mut findings = Vec::new();
         for finding in found {
-            let suspicion = self.suspicion(&finding, now).await;
+            let suspicion = self.suspicion(&finding, &services, now).await;
             findings.push((finding, suspicion));
         }
         Ok(Looked { traces: count, findings })
     }
 
-    async fn suspicion(&self, finding: &Finding, now: Timestamp) -> Suspicion {
-        let services: Vec<String> = finding.rule.service.iter().cloned().collect();
-        match self.read(now, self.setting.diagnosed(&finding.rule), &services, MOST_DIAGNOSED, None).await {
+    /// Whom to ask for, or nobody for all traces.
+    fn services(&self, now: Timestamp, earlier: &Earlier) -> Vec<String> {
+        let asked_for: Option<BTreeSet<&String>> = self.rules.iter().map(|rule| rule.service.as_ref()).collect();
+        match (asked_for, &earlier.roots) {
+            // Each rule is about one service; a rule that is not is about all.
+            (Some(services), _) => services.into_iter().cloned().collect(),
+            // What begins elsewhere is found by the next look for all, before it is out of reach.
+            (None, Some((roots, asked))) if now.duration_since(*asked).unsigned_abs() < self.setting.lookback / 2 => roots.clone(),
+            (None, _) => Vec::new(),
+        }
+    }
+
+    async fn suspicion(&self, finding: &Finding, services: &[String], now: Timestamp) -> Suspicion {
+        let services = finding.rule.service.as_ref().map_or(services, std::slice::from_ref);
+        match self.read(now, self.setting.diagnosed(&finding.rule), services, MOST_DIAGNOSED, None).await {
             Ok(traces) => Suspicion::of(diagnose(&traces, None, &Options::default()), &traces, &finding.examples),
             Err(error) => Suspicion::Unread(chain(&error)),
         }
@@ -308,27 +318,31 @@ impl Watch {
         back: Duration,
         services: &[String],
         limit: usize,
-        told: Option<&mut Told>,
+        earlier: Option<&mut Earlier>,
     ) -> Result<Traces, JaegerError> {
         let now = epoch(now);
         let mut builder = Builder::until(now);
         let (start, end) = (now.saturating_sub(nanoseconds(back)), now.saturating_add(nanoseconds(AHEAD)));
         let wanted = Wanted { start, end, services: services.to_vec(), limit };
         let collected = self.client.collect(&wanted, &mut builder, |_| {}).await?;
-        if let Some(told) = told {
+        let traces = builder.finish();
+        if let Some(earlier) = earlier {
+            if services.is_empty() {
+                earlier.roots = (collected.searches > MANY_SEARCHES).then(|| (roots(&traces), Timestamp::now()));
+            }
             for service in self.rules.iter().filter_map(|rule| rule.service.as_ref()) {
-                if !collected.services.contains(service) && told.unknown.insert(service.clone()) {
+                if !collected.services.contains(service) && earlier.unknown.insert(service.clone()) {
                     (self.tell)(&format!("warning: the Jaeger at {} knows no service {service:?} yet", self.setting.jaeger));
                 }
             }
-            if collected.limited && !std::mem::replace(&mut told.limited, true) {
+            if collected.limited && !std::mem::replace(&mut earlier.limited, true) {
                 let most = figures::counted(limit as u64, "trace");
                 (self.tell)(&format!(
                     "warning: there are more than {most} in one look; the older ones are passed over, a shorter lookback helps"
                 ));
             }
         }
-        Ok(builder.finish())
+        Ok(traces)
     }
 
     fn send(&self, post: &Post, mail: &Mail, now: Timestamp) -> anyhow::Result<()> {
@@ -337,6 +351,7 @@ impl Watch {
         for copy in Copy::all(&from.email, &mail::recipients(&self.addresses.to), message)? {
             post.send(copy);
         }
+        (self.tell)(&format!("mail: {}", mail.subject));
         Ok(())
     }
 
@@ -377,6 +392,13 @@ impl Addresses {
         let to = config.mail_to.iter().map(|text| mailbox("mail_to", text)).collect::<anyhow::Result<_>>()?;
         Ok(Self { from, to })
     }
+}
+
+/// The services that traces began in, as far as is known.
+fn roots(traces: &Traces) -> Vec<String> {
+    let spans = (0..traces.len()).map(|trace| traces.of(trace));
+    let roots: BTreeSet<_> = spans.filter_map(|spans| Some(traces.service(&spans[main_root(spans)? as usize]))).collect();
+    roots.into_iter().map(|service| traces.texts.get(service).to_owned()).collect()
 }
 
 /// Nanoseconds since 1970.

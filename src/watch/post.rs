@@ -61,12 +61,15 @@ pub struct Post {
 }
 
 impl Post {
-    /// `retry` is the first pause before something is tried again.
-    pub fn start(server: Server, retry: Duration, tell: Tell) -> Self {
+    /// `retry` is the first pause before something is tried again, `trouble` why nothing could be sent just now.
+    pub fn start(server: Server, retry: Duration, tell: Tell, trouble: Option<Trouble>) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
         let waiting = Arc::default();
-        let queue =
+        let mut queue =
             Queue { server, pause: Pause::new(retry), tell, copies: VecDeque::new(), trouble: None, waiting: Arc::clone(&waiting) };
+        if let Some(trouble) = trouble {
+            queue.is_kept_by(trouble);
+        }
         Self { sender, task: tokio::spawn(queue.run(receiver)), waiting, tell }
     }
 
@@ -140,12 +143,15 @@ impl Queue {
                     ));
                 }
             }
-            Err(trouble) => {
-                let said = self.trouble.replace(trouble.clone());
-                if said.is_none_or(|said| std::mem::discriminant(&said) != std::mem::discriminant(&trouble)) {
-                    (self.tell)(&format!("warning: {trouble}; mail waits and is tried again"));
-                }
-            }
+            Err(trouble) => self.is_kept_by(trouble),
+        }
+    }
+
+    /// Says what keeps mail from being sent, unless it did so already.
+    fn is_kept_by(&mut self, trouble: Trouble) {
+        let said = self.trouble.replace(trouble.clone());
+        if said.is_none_or(|said| std::mem::discriminant(&said) != std::mem::discriminant(&trouble)) {
+            (self.tell)(&format!("warning: {trouble}; mail waits and is tried again"));
         }
     }
 
