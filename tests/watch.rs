@@ -4,6 +4,8 @@
 
 #[path = "support/backend.rs"]
 mod backend;
+#[path = "support/fake.rs"]
+mod fake;
 #[path = "support/required.rs"]
 mod required;
 #[path = "support/sandbox.rs"]
@@ -17,6 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use backend::Backend;
+use fake::{Fake, Reply, parameter};
 use sandbox::{PATIENCE, Sandbox, assignment, find, run, stderr, stdout, tracelab, until};
 use serde_json::{Value, json};
 use smtp::{Smtp, header};
@@ -356,6 +359,44 @@ async fn a_jaeger_that_is_away_is_said_once_and_asked_again() {
     watching.until_said("answers again").await;
     until(|| watching.printed().contains("1 trace failed."), || watching.said()).await;
     assert_eq!(watching.said().matches("is asked again").count(), 1, "{}", watching.said());
+}
+
+/// As one that keeps traces in memory: it searches only by service.
+#[tokio::test]
+async fn a_jaeger_of_many_services_is_asked_for_those_where_traces_begin() {
+    let names: Vec<_> = (0..40).map(|number| format!("leaf-{number}")).chain(["front".to_owned()]).collect();
+    let start = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap() - 1_000_000;
+    let jaeger = Fake::start(move |path: String| {
+        let answer = match parameter(&path, "service") {
+            _ if path.starts_with("/api/v3") => Reply::not_found(),
+            None => Reply::json(&json!({ "data": names }).to_string()),
+            Some(service) => Reply::json(&answer(&service.replace("%2D", "-"), start).to_string()),
+        };
+        std::future::ready(answer)
+    })
+    .await;
+    let _watching = Watching::start(&jaeger.url, &["--slower-than", "1h"], "");
+    let searches = |service: &str| {
+        let asked = jaeger.asked();
+        asked.iter().filter(|path| parameter(path, "service").is_some_and(|found| found.replace("%2D", "-") == service)).count()
+    };
+    until(|| searches("front") > 4, || format!("{:?}", jaeger.asked())).await;
+    assert_eq!(searches("leaf-7"), 1, "once, to find out where traces begin");
+}
+
+/// A trace of a service, below one span of the service `front`.
+fn answer(service: &str, start: u64) -> Value {
+    let id = format!("{:032x}", service.len() * 100 + usize::from(*service.as_bytes().last().unwrap()));
+    let span = |number: u32, process: &str, parent: Value| {
+        json!({
+            "traceID": id, "spanID": format!("{number:016x}"), "operationName": "GET /", "references": parent, "startTime": start,
+            "duration": 1_000, "tags": [], "logs": [], "processID": process, "warnings": null,
+        })
+    };
+    let parent = json!([{"refType": "CHILD_OF", "traceID": id, "spanID": format!("{:016x}", 1)}]);
+    let spans = [span(1, "p1", json!([])), span(2, "p2", parent)];
+    let processes = json!({"p1": {"serviceName": "front", "tags": []}, "p2": {"serviceName": service, "tags": []}});
+    json!({ "data": [{"traceID": id, "spans": spans, "processes": processes}], "errors": null })
 }
 
 #[tokio::test]

@@ -272,7 +272,7 @@ pub fn recipients(to: &[Mailbox]) -> Vec<Address> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnose::{Attribute, Effect, SuspectCause};
+    use crate::diagnose::{Attribute, Charge, Effect, SuspectCause};
     use crate::watch::example::{NOW, Request, traces_of};
     use crate::watch::observation::Observation;
 
@@ -325,6 +325,28 @@ mod tests {
         let share = Rule { share: Some(0.05), service: Some("cart".to_owned()), ..rule("cart") };
         let mail = Mail::new(&found(share, &requests, "shop"), &Suspicion::Nothing(3), &setting());
         insta::assert_snapshot!(format!("{}\n\n{}", mail.subject, mail.text));
+    }
+
+    #[test]
+    fn the_suspect_is_one_that_has_to_do_with_the_traces_where_there_is_one() {
+        let traces = traces_of(&[Request { cart_ms: 700, ..Request::new(1) }, Request::new(2)], "shop", "GET /");
+        let finding = found(rule("slow"), &[Request { cart_ms: 700, ..Request::new(1) }], "shop");
+        let charged_with = |service: &str, trace| {
+            let Suspicion::Suspect { suspect, .. } = suspect(service) else { unreachable!("it is one") };
+            Suspect { charged: vec![Charge { trace, excess: 1, failed: false }], ..*suspect }
+        };
+        let said = |suspects: Vec<Suspect>| {
+            let suspicion = Suspicion::of(Diagnosis { suspects, ..Diagnosis::default() }, &traces, &finding.examples);
+            suspected(&suspicion, Time(Duration::from_secs(600))).join(" ")
+        };
+        let both = said(vec![charged_with("ads", 1), charged_with("cart", 0)]);
+        assert!(both.starts_with("Top suspect, from 2 traces of the last 10m:   customer: cart"), "{both}");
+        let other = said(vec![charged_with("ads", 1)]);
+        assert!(
+            other.starts_with("Nothing explains just these. Top suspect of all 2 traces of the last 10m:   customer: ads"),
+            "{other}"
+        );
+        assert!(said(vec![]).starts_with("Nothing stands out"));
     }
 
     #[test]
