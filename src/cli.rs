@@ -50,6 +50,11 @@ pub enum Command {
     /// Read traces and say what is wrong: suspects, with evidence
     Diagnose(Diagnose),
     /// Look for slow and failed traces again and again, and send mail about them
+    ///
+    /// --slower-than and --failed are a rule each; [[watch.rules]] in tracelab.toml are others, with names. A trace is as slow as
+    /// its root span, and failed where that did. A rule sends one mail in --period at most, which counts what came since the last
+    /// one, names the worst traces and the top suspect. Without --smtp, mails are printed instead of sent. With --once, exit code 1
+    /// says that a rule was met.
     Watch(Watch),
     /// Say what is wrong, and hear whether you are right
     Guess(Guess),
@@ -323,12 +328,6 @@ pub struct Diagnose {
     pub html: Option<PathBuf>,
 }
 
-/// Look for slow and failed traces again and again, and send mail about them.
-///
-/// --slower-than and --failed are a rule each; [[watch.rules]] in tracelab.toml are others, with names. A trace is as slow as its
-/// root span, and failed where that did. A rule sends one mail in --period at most, which counts what came since the last one, names
-/// the worst traces and the top suspect. Without --smtp, mails are printed instead of sent. With --once, exit code 1 says that a
-/// rule was met.
 #[derive(Debug, Args, Serialize)]
 pub struct Watch {
     #[command(flatten)]
@@ -342,7 +341,7 @@ pub struct Watch {
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jaeger_links: Option<Url>,
-    /// Mail server: smtp://[user@]host[:port], encrypted where it offers STARTTLS, or smtps://…
+    /// Mail server: smtp://host, smtp://user@host:port, encrypted where it offers STARTTLS, or smtps://…
     ///
     /// The password is in TRACELAB_SMTP_PASSWORD. With a user, or ?tls=required at its end, smtp:// is not used without encryption.
     #[arg(long, value_name = "URL")]

@@ -25,7 +25,7 @@ const REASONS: usize = 3;
 /// Characters of a name; some systems put whole statements there.
 const LONGEST_NAME: usize = 120;
 
-/// What [`text`] needs to know beside the finding.
+/// What a mail says beside the finding.
 #[derive(Clone, Debug)]
 pub struct Setting {
     /// Base URL of the query API, for whoever wants to ask it.
