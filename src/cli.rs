@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use anstream::ColorChoice;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum as _};
@@ -14,9 +15,10 @@ use serde::{Serialize, Serializer};
 use url::Url;
 
 use crate::config::Secret;
-use crate::frontend::Pick;
+use crate::frontend::{self, Pick};
+use crate::logs::Asked;
 use crate::mystery::Cause;
-use crate::telemetry::{Exporter, Propagator, Protocol};
+use crate::telemetry::{Exporter, Level, Levels, Propagator, Protocol};
 use crate::topology::{Route, ServiceName};
 use crate::watch::settings::{Share, Time};
 
@@ -56,6 +58,8 @@ pub enum Command {
     /// one, names the worst traces and the top suspect. Without --smtp, mails are printed instead of sent. With --once, exit code 1
     /// says that a rule was met.
     Watch(Watch),
+    /// Show every log line of one trace, across services, in time order
+    Logs(Logs),
     /// Say what is wrong, and hear whether you are right
     Guess(Guess),
     /// Give up: be told what is wrong, and the seed
@@ -72,6 +76,8 @@ pub enum Command {
     Backend(Backend),
     /// Ask a role on this machine whether it is ready
     Healthcheck(Healthcheck),
+    /// Write the per-service parts of a stage's files
+    Manifest(Manifest),
 }
 
 #[derive(Debug, Args, Serialize)]
@@ -106,14 +112,18 @@ pub struct Up {
     #[command(flatten)]
     #[serde(flatten)]
     pub game: GameFlags,
-    /// Use the Jaeger at this query address instead of the backend inside (with --otlp)
-    #[arg(long, value_name = "URL", requires = "otlp")]
+    /// Use the Jaeger at this query address instead of the backend inside (with --otlp or --exporter jaeger-agent)
+    #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jaeger: Option<Url>,
     /// Where a reader's browser finds the traces, where that is another address
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jaeger_links: Option<Url>,
+    /// How much services do for tracing: full, propagate (no spans, for a mesh) or none; of one service or of all (repeatable)
+    #[arg(long, value_name = "[SERVICE=]LEVEL", value_parser = level_of)]
+    #[serde(serialize_with = "map", skip_serializing_if = "Vec::is_empty")]
+    pub instrumentation: Vec<(String, Level)>,
     #[command(flatten)]
     #[serde(flatten)]
     pub telemetry: TelemetryFlags,
@@ -208,6 +218,10 @@ pub struct TelemetryFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exporter: Option<Exporter>,
+    /// The agent that takes traces by the exporter jaeger-agent [default: OTEL_EXPORTER_JAEGER_AGENT_HOST, else localhost:6831]
+    #[arg(long, value_name = "HOST:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger_agent: Option<String>,
     /// Where logs go, beside stdout [default: none; in `up` the backend inside]
     #[arg(long, value_name = "EXPORTER")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -326,6 +340,61 @@ pub struct Diagnose {
     #[arg(long, value_name = "PATH")]
     #[serde(skip)]
     pub html: Option<PathBuf>,
+}
+
+/// Show every log line of one trace, across services, in time order.
+///
+/// The lines come from the trace backend, where services send them to it as in `tracelab up`; else from what containers and pods
+/// have written, or from files. Order is by the clocks of the hosts that wrote them: where these differ, so may the order.
+#[derive(Debug, Args, Serialize)]
+#[command(group = clap::ArgGroup::new("program").multiple(true).args(["compose", "kubernetes"]))]
+#[command(
+    after_help = "Exit codes: 0 there are lines, 1 there are none, 2 bad usage or a file that cannot be read, 3 the backend, Docker or \
+                        Kubernetes cannot be reached."
+)]
+pub struct Logs {
+    /// Its id: 32 hexadecimal digits, or 16; or a link to it; or a traceparent
+    #[serde(skip)]
+    pub trace: Asked,
+    /// Base URL of the trace backend; a real Jaeger keeps no logs [default: what a link leads to, or http://127.0.0.1:16686]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["compose", "kubernetes", "file"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger: Option<Url>,
+    /// Read what `docker compose logs` prints
+    #[arg(long)]
+    #[serde(skip)]
+    pub compose: bool,
+    /// Compose's project [default: COMPOSE_PROJECT_NAME, or what --compose-file says, or tracelab]
+    #[arg(short, long, value_name = "NAME", requires = "compose")]
+    #[serde(skip)]
+    pub project: Option<String>,
+    /// Compose's file, as after `docker compose -f` (repeatable)
+    #[arg(short = 'f', long, value_name = "FILE", requires = "compose")]
+    #[serde(skip)]
+    pub compose_file: Vec<PathBuf>,
+    /// Read what `kubectl logs` prints for all pods of the sandbox, in this namespace [default: the current one]
+    #[arg(long, value_name = "NAMESPACE", num_args = 0..=1, require_equals = true)]
+    #[serde(skip)]
+    pub kubernetes: Option<Option<String>>,
+    /// Of containers and pods only the lines of so long ago, for example 15m, 2h or 1d
+    #[arg(long, value_name = "TIME", value_parser = lookback, requires = "program")]
+    #[serde(skip)]
+    pub since: Option<SignedDuration>,
+    /// Read this file, or - for stdin (repeatable)
+    ///
+    /// Lines of JSON or plain text, as services write them, Docker, Kubernetes and Compose keep or print them, or the OpenTelemetry
+    /// collector's file exporter; gzip or not.
+    #[arg(long, value_name = "PATH")]
+    #[serde(skip)]
+    pub file: Vec<PathBuf>,
+    /// Whether to colour; auto is: on a terminal, unless NO_COLOR is set
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = colours())]
+    #[serde(skip)]
+    pub color: ColorChoice,
+    /// Print one JSON object per line
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args, Serialize)]
@@ -523,6 +592,10 @@ pub struct Service {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// How much this service does for tracing [default: full]
+    #[arg(long, value_name = "LEVEL")]
+    #[serde(skip)]
+    pub instrumentation: Option<Level>,
     #[command(flatten)]
     #[serde(flatten)]
     pub telemetry: TelemetryFlags,
@@ -581,6 +654,10 @@ pub struct Frontend {
     #[command(flatten)]
     #[serde(flatten)]
     pub game: GameFlags,
+    /// How much the frontend itself does for tracing [default: full]
+    #[arg(long, value_name = "LEVEL")]
+    #[serde(serialize_with = "of_the_frontend", skip_serializing_if = "Option::is_none")]
+    pub instrumentation: Option<Level>,
     #[command(flatten)]
     #[serde(flatten)]
     pub telemetry: TelemetryFlags,
@@ -620,11 +697,51 @@ pub struct Healthcheck {
     pub port: Option<u16>,
 }
 
+#[derive(Debug, Args)]
+pub struct Manifest {
+    #[command(subcommand)]
+    pub stage: ManifestStage,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ManifestStage {
+    /// The topology and an entry a service, as compose/compose.yaml has them
+    Compose(ManifestCompose),
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct ManifestCompose {
+    /// Layers of services [default: 3]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layers: Option<u16>,
+    /// Services in a layer [default: 30]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u16>,
+    /// Instead of that the upstreams of layer 0, as compose/nginx/layer-0.conf has them
+    #[arg(long)]
+    #[serde(skip)]
+    pub gateway: bool,
+    /// Write them into this file, in the place of those that it has [default: to stdout]
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub into: Option<PathBuf>,
+}
+
 /// The causes, and one drawn among them.
 fn pick() -> impl TypedValueParser<Value = Pick> {
     let random = PossibleValue::new("random").help(Pick::Random.about());
     let causes = Cause::value_variants().iter().filter_map(Cause::to_possible_value);
     PossibleValuesParser::new(causes.chain([random])).try_map(|text| text.parse::<Pick>())
+}
+
+fn colours() -> impl TypedValueParser<Value = ColorChoice> {
+    PossibleValuesParser::new(["auto", "always", "never"]).map(|text| match text.as_str() {
+        "always" => ColorChoice::Always,
+        "never" => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    })
 }
 
 fn replacement(text: &str) -> Result<(ServiceName, Url), String> {
@@ -652,8 +769,22 @@ fn secret(text: &str) -> Result<Secret, String> {
     if text.is_empty() { Err("an empty token protects nothing".to_owned()) } else { Ok(Secret::new(text.to_owned())) }
 }
 
-fn map<S: Serializer>(pairs: &[(ServiceName, Url)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(pairs.iter().map(|(service, url)| (service, url)))
+/// `dummy-1-17=none`, or `propagate` for all.
+fn level_of(text: &str) -> Result<(String, Level), String> {
+    let (service, level) = text.split_once('=').unwrap_or((Levels::ALL, text));
+    if service != Levels::ALL && service != frontend::NAME {
+        service.parse::<ServiceName>().map_err(|error| format!("{error}; or {}", frontend::NAME))?;
+    }
+    let level = Level::from_str(level, false).map_err(|_| format!("{level:?} is no level; full, propagate and none are"))?;
+    Ok((service.to_owned(), level))
+}
+
+fn map<K: Serialize, V: Serialize, S: Serializer>(pairs: &[(K, V)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(key, value)| (key, value)))
+}
+
+fn of_the_frontend<S: Serializer>(level: &Option<Level>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(level.iter().map(|level| (frontend::NAME, level)))
 }
 
 #[cfg(test)]

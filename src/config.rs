@@ -23,18 +23,21 @@ use serde::de::{Error as _, value::StringDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use url::Url;
 
-use crate::frontend::{GameSettings, Pick, Settings};
+use crate::frontend::{self, GameSettings, Pick, Settings};
 use crate::mystery::Cause;
 use crate::redis::{self, Redis};
-use crate::telemetry::{Exporter, Propagator, Protocol, TelemetrySettings};
+use crate::telemetry::{AgentAddress, Exporter, Levels, Propagator, Protocol, TelemetrySettings};
 use crate::topology::{Route, ServiceName, Topology};
 use crate::watch;
 
 /// Read from the current directory where no `--config` names another.
 pub const FILE: &str = "tracelab.toml";
 const PREFIX: &str = "TRACELAB_";
-/// Variables with our prefix that are no keys: `TRACELAB_REQUIRE` tells tests what must not be skipped.
-const READ_ELSEWHERE: [&str; 1] = ["require"];
+const INSTRUMENTATION: &str = "instrumentation";
+/// Variables with our prefix that are no keys: `TRACELAB_REQUIRE` tells tests what must not be skipped, the others belong to the
+/// files of the compose stage, and may be set where a client of ours runs too.
+const READ_ELSEWHERE: [&str; 8] =
+    ["require", "image", "jaeger_traces", "replacement", "nginx_image", "edge_queue", "gateway_queue", "mail_port"];
 /// The standard variables that pick what is ours to pick; of two for one key the later one counts.
 const STANDARD: [(&str, &str); 8] = [
     ("OTEL_TRACES_EXPORTER", "exporter"),
@@ -76,6 +79,8 @@ pub struct Config {
     pub state: Option<PathBuf>,
     /// Needed for reveal, mystery and redeploy where set.
     pub instructor_token: Option<Secret>,
+    /// How another version of `{service}` is put in place where the frontend cannot do it: what it says when it is asked to.
+    pub redeploy: Option<String>,
     /// Hosts by which a page may be reached beside loopback, for example behind a load balancer.
     #[serde(deserialize_with = "list_or_text")]
     pub allowed_hosts: Vec<String>,
@@ -100,6 +105,8 @@ pub struct Config {
 
     /// Base URL of an OTLP endpoint; the standard variables count where absent.
     pub otlp: Option<Url>,
+    /// `HOST:PORT` of the agent for the exporter `jaeger-agent`; the standard variables count where absent.
+    pub jaeger_agent: Option<String>,
     /// A Redis that runs already; `up` starts one by itself where it needs one and finds the program.
     pub redis: Option<Url>,
     pub protocol: Protocol,
@@ -107,6 +114,8 @@ pub struct Config {
     pub logs_exporter: Option<Exporter>,
     #[serde(deserialize_with = "propagators")]
     pub propagators: Vec<Propagator>,
+    /// How much each service does for tracing; text is the level of all.
+    pub instrumentation: Levels,
     /// Which log lines reach stdout, in the syntax of `RUST_LOG`.
     pub log: Option<String>,
     /// Milliseconds that a span waits at most before it is exported; 200 where absent, 50 into the backend inside `up`.
@@ -154,6 +163,7 @@ impl Default for Config {
             store_mb: 256,
             state: None,
             instructor_token: None,
+            redeploy: None,
             allowed_hosts: Vec::new(),
             name: None,
             patched: false,
@@ -164,11 +174,13 @@ impl Default for Config {
             jaeger: None,
             jaeger_links: None,
             otlp: None,
+            jaeger_agent: None,
             redis: None,
             protocol: telemetry.protocol,
             exporter: telemetry.traces,
             logs_exporter: None,
             propagators: telemetry.propagators,
+            instrumentation: telemetry.levels,
             log: None,
             export_delay_ms: None,
             export_queue: telemetry.queue,
@@ -213,9 +225,9 @@ impl Config {
     fn merge(file: Option<&Path>, flags: impl Serialize, counts: impl Fn(&str, &Figment) -> bool) -> anyhow::Result<Self> {
         let defaults = Figment::from(Serialized::defaults(Self::default()));
         let known = data(&defaults)?;
-        let file = toml(file)?;
+        let file = toml(file)?.map(levels_in_a_table);
         let own = variables(&known).map(Figment::from).chain([Figment::from(Serialized::defaults(flags))]);
-        let own: Vec<Figment> = own.collect();
+        let own: Vec<Figment> = own.map(levels_in_a_table).collect();
         for layer in file.iter().chain(&own) {
             refuse_unknown(layer, &known)?;
         }
@@ -253,6 +265,23 @@ impl Config {
             let Some(template) = template else { continue };
             if !template.contains("{service}") && topology.services().count() > 1 {
                 bail!("{key} is {template:?}; it must contain {{service}}, or every service would be the same");
+            }
+        }
+        if self.logs_exporter == Some(Exporter::JaegerAgent) {
+            let source = source(merged, "logs_exporter");
+            bail!("logs_exporter is jaeger-agent{source}; Jaeger takes no logs: choose otlp, stdout or none");
+        }
+        if let Some(Err(error)) = self.jaeger_agent.as_deref().map(str::parse::<AgentAddress>) {
+            bail!("jaeger_agent{}: {error}", source(merged, "jaeger_agent"));
+        }
+        for name in self.instrumentation.names() {
+            if name != Levels::ALL && name != frontend::NAME && name.parse::<ServiceName>().is_err() {
+                let source = source(merged, INSTRUMENTATION);
+                bail!(
+                    "instrumentation names {name:?}{source}, which is no service like dummy-1-17, nor {} or {}",
+                    frontend::NAME,
+                    Levels::ALL
+                );
             }
         }
         http("frontend", &self.frontend)?;
@@ -323,10 +352,37 @@ impl Config {
             logs: self.logs_exporter.unwrap_or(Exporter::None),
             protocol: self.protocol,
             endpoint: self.otlp.as_ref().map(base),
+            // It was checked when it was read.
+            agent: self.jaeger_agent.as_deref().and_then(|agent| agent.parse().ok()),
             propagators: self.propagators.clone(),
+            levels: self.instrumentation.clone(),
             queue: self.export_queue,
             delay: self.export_delay_ms.map_or(default.delay, Duration::from_millis),
         }
+    }
+}
+
+/// `instrumentation = "propagate"` is short for a table with `all`; as tables the sources complement each other.
+fn levels_in_a_table(layer: Figment) -> Figment {
+    let Ok(level @ Value::String(tag, _)) = layer.find_value(INSTRUMENTATION) else { return layer };
+    let Some(metadata) = layer.get_metadata(tag).cloned() else { return layer };
+    layer.merge(LevelOfAll { metadata, level })
+}
+
+/// Said where the text was.
+struct LevelOfAll {
+    metadata: Metadata,
+    level: Value,
+}
+
+impl Provider for LevelOfAll {
+    fn metadata(&self) -> Metadata {
+        self.metadata.clone()
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        let table = Dict::from([(Levels::ALL.to_owned(), self.level.clone())]);
+        Ok(Map::from([(Profile::Default, Dict::from([(INSTRUMENTATION.to_owned(), table.into())]))]))
     }
 }
 
@@ -335,9 +391,17 @@ pub fn base(url: &Url) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
 
+/// A URL for people to read: who may use it is nobody's business.
+pub fn without_secrets(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else { return url.to_owned() };
+    // What has no host has neither.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    base(&url)
+}
+
 fn http(key: &str, url: &Url) -> anyhow::Result<()> {
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        bail!("{key} is {url}; it must be an http:// or https:// URL");
+        bail!("{key} is {}; it must be an http:// or https:// URL", without_secrets(url.as_str()));
     }
     Ok(())
 }
@@ -504,6 +568,7 @@ impl Serialize for Secret {
 #[allow(clippy::result_large_err, reason = "figment's own test helper wants closures that return its error")]
 mod tests {
     use super::*;
+    use crate::telemetry::Level;
     use figment::Jail;
 
     #[derive(Default, Serialize)]
@@ -548,11 +613,11 @@ mod tests {
     #[test]
     fn a_standard_variable_that_cannot_be_obeyed_is_named_with_what_can() {
         for (variable, value, says) in [
-            ("OTEL_TRACES_EXPORTER", "jaeger", "`console`"),
+            ("OTEL_TRACES_EXPORTER", "jaeger", "`jaeger-agent`"),
             ("OTEL_LOGS_EXPORTER", "5", "`console`"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "`http/protobuf` or `grpc`"),
             ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "`http/protobuf` or `grpc`"),
-            ("OTEL_PROPAGATORS", "tracecontext,baggage,b3", "`tracecontext`, `baggage`, `none`"),
+            ("OTEL_PROPAGATORS", "tracecontext,baggage,xray", "`tracecontext`, `baggage`, `jaeger`, `b3`, `b3multi`, `none`"),
             ("OTEL_BSP_SCHEDULE_DELAY", "0", "between 1 and 60000"),
             ("OTEL_BSP_SCHEDULE_DELAY", "soon", "u64"),
             ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "between 1 and 10000000"),
@@ -671,13 +736,20 @@ mod tests {
             ("TRACELAB_MYSTERY", "gremlins", "mystery"),
             ("TRACELAB_DELAY_SCALE", "-1", "delay_scale"),
             ("TRACELAB_STORE_MB", "0", "store_mb"),
-            ("TRACELAB_FRONTEND", "ftp://here", "frontend"),
+            ("TRACELAB_frontend::NAME", "ftp://here", "frontend"),
             ("TRACELAB_REDIS", "rediss://here", "redis is rediss://here"),
             ("TRACELAB_REDIS", "127.0.0.1:6379", "redis"),
             ("TRACELAB_REDIS", "redis://here/abc", "redis is redis://here and something that cannot be used"),
             ("TRACELAB_REDIS", "rediss://me:hunter2@here:6380", "redis is rediss://here:6380;"),
             ("TRACELAB_REPLACE__DUMMY-7-1", "http://127.0.0.1:9", "dummy-7-1"),
             ("TRACELAB_PROPAGATORS", "tracecontext,pigeon", "pigeon"),
+            ("TRACELAB_LOGS_EXPORTER", "jaeger-agent", "jaeger takes no logs"),
+            ("TRACELAB_JAEGER_AGENT", "http://localhost:6831", "localhost:6831"),
+            ("TRACELAB_JAEGER_AGENT", "localhost:lots", "jaeger_agent in the variable"),
+            ("TRACELAB_INSTRUMENTATION", "some", "variable tracelab_instrumentation"),
+            ("TRACELAB_INSTRUMENTATION", "some", "`full`, `propagate`, `none`"),
+            ("TRACELAB_INSTRUMENTATION__DUMMY-1-17", "some", "instrumentation.dummy-1-17"),
+            ("TRACELAB_INSTRUMENTATION__DUMY-1-17", "none", "dumy-1-17"),
         ] {
             Jail::expect_with(|jail| {
                 jail.set_env(variable, value);
@@ -714,6 +786,27 @@ mod tests {
             assert_eq!((url(0).as_str(), url(1).as_str()), ("http://gateway:8080/dummy-0-7", "http://dummy-1-7:8080"));
             jail.set_env("TRACELAB_GATEWAY_URL", "http://gateway:8080");
             assert!(load(Flags::default()).unwrap_err().to_string().contains("gateway_url"));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn levels_are_one_for_all_or_a_services_own_and_the_sources_complement_each_other() {
+        Jail::expect_with(|jail| {
+            let levels = || {
+                let levels = load(Flags::default()).unwrap().instrumentation;
+                ["frontend", "dummy-0-1", "dummy-1-17"].map(|name| levels.of(name))
+            };
+            use Level::{Full, None, Propagate};
+            assert_eq!(levels(), [Full; 3]);
+            jail.create_file(FILE, "instrumentation = 'propagate'")?;
+            assert_eq!(levels(), [Propagate; 3]);
+            jail.set_env("TRACELAB_INSTRUMENTATION__DUMMY-1-17", "none");
+            assert_eq!(levels(), [Propagate, Propagate, None]);
+            jail.create_file(FILE, "[instrumentation]\ndummy-0-1 = 'propagate'\ndummy-1-17 = 'propagate'")?;
+            assert_eq!(levels(), [Full, Propagate, None]);
+            jail.set_env("TRACELAB_INSTRUMENTATION", "none");
+            assert_eq!(levels(), [None, Propagate, None], "a service's own level counts first");
             Ok(())
         });
     }

@@ -29,6 +29,11 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 /// So many idle connections are kept to one address. Each takes two open files where both ends are in this process, and a process
 /// may have few.
 const IDLE_CONNECTIONS: usize = 16;
+/// A name's address is asked for again after this time, whatever the name server grants: Docker's says 600 s of a container, whose
+/// address changes as soon as another version is put in its place.
+const LONGEST_KNOWN: Duration = Duration::from_secs(5);
+/// The same where there was no address: what is not there yet may be soon.
+const LONGEST_UNKNOWN: Duration = Duration::from_secs(1);
 
 /// A client for HTTP/1.1 and, where TLS negotiates it, HTTP/2. It follows no redirects and asks no proxy: what it calls was named
 /// by the configuration.
@@ -92,17 +97,16 @@ pub fn redis() -> AsyncConnectionConfig {
     AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None).set_dns_resolver(Resolver)
 }
 
-/// Where `host`, a name or an IP address, is to be connected to.
+/// Where `host`, a name or an IP address, is found at the moment.
 ///
 /// # Errors
-/// The name is not known, or no name server answers.
-pub async fn addresses(host: &str, port: u16) -> anyhow::Result<Vec<SocketAddr>> {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let found = match bare.parse::<IpAddr>() {
+/// Nobody knows the name, or nobody answers who might.
+pub async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
+    let addresses = match host.parse::<IpAddr>() {
         Ok(ip) => vec![SocketAddr::new(ip, port)],
-        Err(_) => Resolver::lookup(host).await.map_err(|error| anyhow::anyhow!("{host} is not found: {error}"))?,
+        Err(_) => Resolver::lookup(host).await?,
     };
-    Ok(found.into_iter().map(|address| SocketAddr::new(address.ip(), port)).collect())
+    Ok(addresses.into_iter().map(|address| SocketAddr::new(address.ip(), port)).collect())
 }
 
 /// reqwest's own text names the URL once more and hides the cause behind it; the innermost cause says what happened.
@@ -147,7 +151,10 @@ impl Resolver {
         let resolver = match SHARED.get() {
             Some(resolver) => resolver.clone(),
             None => {
-                let resolver = Arc::new(TokioResolver::builder_tokio()?.build()?);
+                let mut builder = TokioResolver::builder_tokio()?;
+                let options = builder.options_mut();
+                (options.positive_max_ttl, options.negative_max_ttl) = (Some(LONGEST_KNOWN), Some(LONGEST_UNKNOWN));
+                let resolver = Arc::new(builder.build()?);
                 SHARED.get_or_init(|| resolver).clone()
             }
         };
@@ -173,11 +180,7 @@ impl AsyncDNSResolver for Resolver {
         port: u16,
     ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
         Box::pin(async move {
-            let addresses = match host.parse::<IpAddr>() {
-                Ok(ip) => vec![SocketAddr::new(ip, port)],
-                Err(_) => Self::lookup(host).await.map_err(std::io::Error::other)?,
-            };
-            let addresses = addresses.into_iter().map(move |address| SocketAddr::new(address.ip(), port));
+            let addresses = addresses(host, port).await.map_err(std::io::Error::other)?.into_iter();
             Ok(Box::new(addresses) as Box<dyn Iterator<Item = SocketAddr> + Send>)
         })
     }

@@ -65,8 +65,20 @@ impl Sandbox {
     /// A port that is taken (the text names the flag that picks another), a state that cannot be read, a setting that makes no
     /// sense.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
-        if config.jaeger.is_some() != config.otlp.is_some() {
-            bail!("a Jaeger outside needs both addresses: jaeger (where it is asked) and otlp (where it receives)");
+        check_ways(config)?;
+        for service in config.instrumentation.names().filter_map(|name| name.parse::<ServiceName>().ok()) {
+            if !config.topology()?.contains(service) {
+                bail!(
+                    "instrumentation names {service}, which the topology of {} × {} does not contain",
+                    config.layers,
+                    config.width
+                );
+            }
+            if config.replace.contains_key(&service) {
+                bail!(
+                    "instrumentation names {service}, which is a program of your own (replace); what it does for tracing is its own"
+                );
+            }
         }
         let listener = server::bind(config.address(config.port), "--port")?;
         let frontend_url = url_of(&listener)?;
@@ -137,6 +149,27 @@ impl Sandbox {
         self.redis.stop().await;
         self.telemetry.shutdown().await;
         self.backend.stop().await;
+    }
+}
+
+/// Which ways lead to a Jaeger outside depends on the exporter.
+fn check_ways(config: &Config) -> anyhow::Result<()> {
+    let logs_by_otlp = config.logs_exporter == Some(Exporter::Otlp);
+    match (config.exporter, &config.jaeger, &config.otlp) {
+        (Exporter::JaegerAgent, None, _) => bail!(
+            "the backend inside takes no spans of the exporter jaeger-agent; name the Jaeger that the agent is part of:              --jaeger http://127.0.0.1:16686"
+        ),
+        (Exporter::JaegerAgent, Some(_), Some(_)) if !logs_by_otlp => bail!(
+            "traces go to a Jaeger agent, so that nothing goes to --otlp; leave it out, or have logs go there with --logs-exporter otlp"
+        ),
+        (Exporter::JaegerAgent, Some(_), None) if logs_by_otlp => {
+            bail!("--logs-exporter otlp needs --otlp, where logs are received")
+        }
+        (Exporter::JaegerAgent, Some(_), _) => Ok(()),
+        (_, Some(_), None) | (_, None, Some(_)) => bail!(
+            "a Jaeger outside needs both addresses: --jaeger (where it is asked) and --otlp (where it receives), or --exporter jaeger-agent"
+        ),
+        _ => Ok(()),
     }
 }
 

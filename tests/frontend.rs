@@ -24,6 +24,7 @@ use tracelab::server::{self, Stop};
 use tracelab::telemetry::{Exporter, Telemetry, TelemetrySettings};
 use tracelab::topology::{Route, ServiceName, Topology};
 use url::Url;
+use warp::reply::with_status;
 use warp::{Filter, Reply};
 
 /// Nothing here takes so long; whatever does hangs.
@@ -111,7 +112,7 @@ impl Drop for Sandbox {
 
 impl Sandbox {
     async fn start() -> Self {
-        Self::with(Settings::default(), game_settings(), Redeploy::Elsewhere("kubectl set image".into())).await
+        Self::with(Settings::default(), game_settings(), Redeploy::Elsewhere("kubectl set image {service}".into())).await
     }
 
     async fn with(settings: Settings, game: GameSettings, redeploy: Redeploy) -> Self {
@@ -389,7 +390,7 @@ async fn another_page_or_another_name_may_not_play() {
 #[tokio::test]
 async fn the_instructors_token_is_needed_where_it_is_set() {
     let settings = Settings { instructor_token: Some(TOKEN.into()), ..Settings::default() };
-    let sandbox = Sandbox::with(settings, game_settings(), Redeploy::Elsewhere("kubectl set image".into())).await;
+    let sandbox = Sandbox::with(settings, game_settings(), Redeploy::Elsewhere("kubectl set image {service}".into())).await;
     let redeploy = json!({"service": "dummy-1-1", "version": "v2"});
     for (path, body, allowed) in [("reveal", json!({}), 200), ("mystery", json!({}), 200), ("redeploy", redeploy, 501)] {
         for given in ["", "Bearer", "Bearer wrong horse", "Basic correct horse", "Bearer correct horse "] {
@@ -407,7 +408,7 @@ async fn the_instructors_token_is_needed_where_it_is_set() {
 async fn a_stage_that_can_redeploys_and_another_says_how_it_is_done() {
     let body = json!({"service": "dummy-1-3", "version": "v2"});
     let (status, answer) = Sandbox::start().await.posted("redeploy", body.clone()).await;
-    assert_eq!((status, &answer["error"]), (501, &json!("kubectl set image")));
+    assert_eq!((status, &answer["error"]), (501, &json!("kubectl set image dummy-1-3")));
 
     let done = Arc::new(Mutex::new(Vec::new()));
     let doing = Arc::clone(&done);
@@ -704,7 +705,11 @@ async fn a_trace_is_ready_once_the_backend_has_it_and_a_link_is_given_only_then(
     let knows = has.subscribe();
     let jaeger = warp::path!("api" / "v3" / "traces" / String).map(move |id: String| {
         let status = if id == TRACE_ID { *knows.borrow() } else { 404 };
-        StatusCode::from_u16(status).unwrap().into_response()
+        let body = match status {
+            200 => json!({ "result": { "resourceSpans": [] } }),
+            status => json!({ "error": { "httpCode": status, "message": "No traces found" } }),
+        };
+        with_status(warp::reply::json(&body), StatusCode::from_u16(status).unwrap()).into_response()
     });
     let jaeger = start(jaeger.recover(|_| async { Ok(StatusCode::IM_A_TEAPOT.into_response()) }).unify()).await;
     let settings = Settings {
@@ -732,6 +737,42 @@ async fn a_trace_is_ready_once_the_backend_has_it_and_a_link_is_given_only_then(
     let unsampled = "1af7651916cd43dd8448eb211c80319c";
     answer_ok(press("00", unsampled)).await;
     assert_eq!(state(unsampled).await["state"], "unsampled");
+}
+
+/// Jaeger 1.10 answers paths that it does not know with its page, and 500 for a trace that its memory does not hold.
+#[tokio::test]
+async fn a_trace_is_found_in_a_jaeger_of_2019() {
+    let has = watch::Sender::new(false);
+    let knows = has.subscribe();
+    let trace = warp::path!("api" / "traces" / String).map(move |id: String| match id == TRACE_ID && *knows.borrow() {
+        true => warp::reply::json(&json!({ "data": [{ "traceID": id, "spans": [] }], "total": 0, "errors": null })).into_response(),
+        false => {
+            let errors = json!({ "data": null, "errors": [{ "code": 500, "msg": "Trace was not found" }] });
+            with_status(errors.to_string(), StatusCode::INTERNAL_SERVER_ERROR).into_response()
+        }
+    });
+    let page = warp::any().map(|| warp::reply::html("<!doctype html><title>Jaeger UI</title>").into_response());
+    let jaeger = start(trace.or(page).unify()).await;
+    let settings = Settings { jaeger: Some(format!("http://{jaeger}").parse::<Url>().unwrap()), ..Settings::default() };
+    let sandbox = Sandbox::with(settings, game_settings(), Redeploy::Elsewhere(String::new())).await;
+    let state = || async { answer_ok(sandbox.get(&format!("traces/{TRACE_ID}"))).await["state"].clone() };
+    assert_eq!(state().await, "gone", "nobody made a call with this trace");
+    let press = sandbox.post("buttons/0", Value::Null).header("traceparent", format!("00-{TRACE_ID}-b7ad6b7169203331-01"));
+    answer_ok(press).await;
+    assert_eq!(state().await, "pending");
+    has.send_replace(true);
+    assert_eq!((state().await, state().await), (json!("ready"), json!("ready")));
+}
+
+#[tokio::test]
+async fn what_is_no_jaeger_never_makes_a_trace_ready() {
+    let page = warp::any().map(|| warp::reply::html("<!doctype html><title>Welcome</title>"));
+    let elsewhere = start(page).await;
+    let settings = Settings { jaeger: Some(format!("http://{elsewhere}").parse::<Url>().unwrap()), ..Settings::default() };
+    let sandbox = Sandbox::with(settings, game_settings(), Redeploy::Elsewhere(String::new())).await;
+    let answer = answer_ok(sandbox.get(&format!("traces/{TRACE_ID}"))).await;
+    assert_eq!(answer["state"], "unreachable");
+    assert!(answer["message"].as_str().unwrap().contains("is no Jaeger"), "{answer}");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use mystery::{
     LONG_MS, SOMEBODY, STRONG_MS, client, names, pair, server, start, start_where, status, topology, trace, undisturbed, up,
 };
 use required::required;
-use sandbox::{PATIENCE, Span, assignment, decoy, find, line_without_identity, until};
+use sandbox::{PATIENCE, Sandbox, Span, assignment, decoy, find, line_without_identity, until};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tracelab::mystery::{Cause, Decoy, Mystery, Spoiled};
@@ -27,15 +27,19 @@ use tracelab::topology::{Route, ServiceName};
 /// A fault that strikes a share of the requests strikes one of so many, but in one of ten thousand runs.
 const ENOUGH: usize = 100;
 
-#[tokio::test]
-async fn a_failure_starts_in_the_culprit_and_is_passed_on_up_to_the_button() {
-    let topology = topology(3, 3, Route::Straight);
+/// A sandbox of so many layers in which a service of layer 1 fails and nothing else disturbs those who call it.
+fn failing(layers: u16) -> (Sandbox, ServiceName) {
+    let topology = topology(layers, 3, Route::Straight);
     let (seed, mystery) = find(Cause::Failure, topology, |mystery| {
         let culprit = mystery.culprit.unwrap();
         culprit.layer == 1 && undisturbed(mystery, culprit.number)
     });
-    let culprit = mystery.culprit.unwrap();
-    let sandbox = up(Cause::Failure, topology, seed, &[]);
+    (up(Cause::Failure, topology, seed, &[]), mystery.culprit.unwrap())
+}
+
+#[tokio::test]
+async fn a_failure_starts_in_the_culprit_and_is_passed_on_up_to_the_button() {
+    let (sandbox, culprit) = failing(3);
     let mut failed = None;
     for _ in 0..ENOUGH {
         let (code, answer) = sandbox.press_as(SOMEBODY, culprit.number).await;
@@ -517,13 +521,7 @@ async fn nothing_but_what_the_fault_does_tells_the_culprit_from_the_others() {
 /// Who fails by itself and who passes a failure on look alike, but for what each of them calls and says of its reason.
 #[tokio::test]
 async fn a_failure_of_the_culprit_looks_like_one_that_others_pass_on() {
-    let topology = topology(2, 3, Route::Straight);
-    let (seed, mystery) = find(Cause::Failure, topology, |mystery| {
-        let culprit = mystery.culprit.unwrap();
-        culprit.layer == 1 && undisturbed(mystery, culprit.number)
-    });
-    let culprit = mystery.culprit.unwrap();
-    let sandbox = up(Cause::Failure, topology, seed, &[]);
+    let (sandbox, culprit) = failing(2);
     let mut tries = 0;
     let id = loop {
         let (code, answer) = sandbox.press_as(SOMEBODY, culprit.number).await;

@@ -10,7 +10,7 @@
 //! | OTLP/gRPC (4317) | `TraceService/Export`, `LogsService/Export`, gzip or not; see `otlp::grpc` |
 
 mod attribute;
-mod json;
+pub(crate) mod json;
 mod otlp;
 mod pages;
 mod query;

@@ -27,10 +27,8 @@ pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
         None => config.url_of(name),
     })?);
     let settings = config.frontend_settings(config.jaeger_url().parse()?);
-    let elsewhere = Redeploy::Elsewhere(
-        "the services of this stage are not in the frontend's process; put an image of version v2 in the service's place"
-            .to_owned(),
-    );
+    let how = "the services of this stage are not in the frontend's process; put an image of version v2 in the place of {service}";
+    let elsewhere = Redeploy::Elsewhere(config.redeploy.clone().unwrap_or_else(|| how.to_owned()));
     let page = Frontend::new(settings, game.clone(), &peers, elsewhere, &telemetry, outbound::client()?);
     let stop = Stop::new();
     stop_on_signal(stop.clone());

@@ -7,6 +7,8 @@ mod frontend;
 mod guess;
 mod healthcheck;
 mod load;
+mod logs;
+mod manifest;
 mod mystery;
 mod redeploy;
 mod reveal;
@@ -24,7 +26,7 @@ use tracing::info;
 use crate::cli::{Cli, Command};
 use crate::config::Config;
 use crate::server::Stop;
-use crate::telemetry::{LogSettings, Logs};
+use crate::telemetry::{Exporter, LogSettings, Logs, take_over_standard_variables};
 
 /// More workers would only pass requests of a few microseconds to and fro between them.
 const MOST_WORKERS: usize = 4;
@@ -35,9 +37,13 @@ const MOST_BLOCKING: usize = 8;
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     let file = cli.config.as_deref();
     match cli.command {
-        Command::Up(flags) => server_runtime()?.block_on(up::run(Config::load_up(file, &flags)?, flags.json)),
+        Command::Up(flags) => {
+            let config = alone_with_the_agent(Config::load_up(file, &flags)?)?;
+            server_runtime()?.block_on(up::run(config, flags.json))
+        }
         Command::Load(flags) => server_runtime()?.block_on(load::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Diagnose(flags) => server_runtime()?.block_on(diagnose::run(Config::load_without_telemetry(file, &flags)?, flags)),
+        Command::Logs(flags) => small_runtime()?.block_on(logs::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Guess(flags) => small_runtime()?.block_on(guess::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Reveal(flags) => small_runtime()?.block_on(reveal::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Mystery(flags) => small_runtime()?.block_on(mystery::run(Config::load_without_telemetry(file, &flags)?, flags)),
@@ -46,15 +52,32 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             let (once, json, dry_run) = (flags.once, flags.json, flags.dry_run);
             server_runtime()?.block_on(watch::run(Config::load_without_telemetry(file, &flags)?, once, json, dry_run))
         }
-        Command::Service(flags) => small_runtime()?.block_on(service::run(Config::load(file, &flags)?, flags.json)),
-        Command::Frontend(flags) => server_runtime()?.block_on(frontend::run(Config::load(file, &flags)?, flags.json)),
+        Command::Service(flags) => {
+            let config = alone_with_the_agent(Config::load(file, &flags)?)?;
+            small_runtime()?.block_on(service::run(config, flags.instrumentation, flags.json))
+        }
+        Command::Frontend(flags) => {
+            let config = alone_with_the_agent(Config::load(file, &flags)?)?;
+            server_runtime()?.block_on(frontend::run(config, flags.json))
+        }
         Command::Backend(flags) => {
             server_runtime()?.block_on(backend::run(Config::load_without_telemetry(file, &flags)?, flags.json))
         }
         Command::Healthcheck(flags) => {
             small_runtime()?.block_on(healthcheck::run(Config::load_without_telemetry(file, &flags)?, flags.url))
         }
+        Command::Manifest(flags) => {
+            manifest::run(&Config::load_without_telemetry(file, manifest::keys(&flags.stage))?, &flags.stage)
+        }
     }
+}
+
+/// Where traces go to a Jaeger agent, nobody but us says where that is.
+fn alone_with_the_agent(config: Config) -> anyhow::Result<Config> {
+    if config.exporter == Exporter::JaegerAgent {
+        take_over_standard_variables(config.telemetry().agent.as_ref())?;
+    }
+    Ok(config)
 }
 
 /// For `up`, frontend, backend and load.

@@ -9,12 +9,16 @@ use crate::config::Config;
 use crate::outbound;
 use crate::server::{self, Stop};
 use crate::service::{Service, control};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Level, Telemetry};
 use crate::topology::ServiceName;
 
-pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
+/// `level` is what the flag says, which is of this service alone.
+pub async fn run(mut config: Config, level: Option<Level>, json: bool) -> anyhow::Result<()> {
     let name = config.name.as_deref().context("which service is this? set --name, TRACELAB_NAME or OTEL_SERVICE_NAME")?;
     let name: ServiceName = name.parse()?;
+    if let Some(level) = level {
+        config.instrumentation.set(&name.to_string(), level);
+    }
     allow_many_connections();
     let _logs = start_logs(&config, "info", &name.to_string())?;
     let listener = server::bind(config.address(config.port), "--port")?;

@@ -2,10 +2,11 @@
 
 use super::{allow_many_connections, say, start_logs, stop_on_signal};
 use crate::config::{Config, base};
+use crate::frontend;
 use crate::mystery::{Cause, Field};
 use crate::sandbox::{Addresses, Sandbox};
 use crate::server::Stop;
-use crate::telemetry::Exporter;
+use crate::telemetry::{Exporter, Level};
 
 /// What reaches a terminal: nothing of single requests, or whoever looks at it reads there which service fails, and ten thousand
 /// calls push out of sight what to do next. The backend has those lines.
@@ -49,10 +50,15 @@ fn notes(config: &Config, is_set: impl Fn(&str) -> bool) -> Vec<String> {
     let ignored = IGNORED.iter().chain(inside).filter(|variable| is_set(variable));
     let mut notes: Vec<_> =
         ignored.map(|variable| format!("`up` ignores {variable}; --otlp and --jaeger name a Jaeger outside")).collect();
+    let silent = |name: &str| config.instrumentation.of(name) != Level::Full;
+    let services = config.topology().into_iter().flat_map(|topology| topology.services()).map(|service| service.to_string());
+    if silent(frontend::NAME) && services.into_iter().all(|service| silent(&service)) {
+        notes.push("no service makes spans of its own (--instrumentation), so there will be no traces".to_owned());
+    }
     let elsewhere = match config.exporter {
         Exporter::None => "traces go nowhere (--exporter none, or OTEL_SDK_DISABLED)",
         Exporter::Stdout => "traces go to stdout alone (--exporter stdout)",
-        Exporter::Otlp => return notes,
+        Exporter::Otlp | Exporter::JaegerAgent => return notes,
     };
     notes.push(format!("{elsewhere}; the page will wait for them in vain, --exporter otlp shows them"));
     notes

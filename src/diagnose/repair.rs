@@ -4,8 +4,9 @@
 //!   Whether two processes do is judged by all calls between them ([`Clocks`]); a call of theirs that does not fit is put into the
 //!   middle of the span that made it, as Jaeger's own clock-skew adjuster does it, and what goes by the same clock below it moves
 //!   along. A child longer than its parent is only kept from starting before it.
-//! - **Overflow.** What sticks out of its parent nonetheless is cut: a last log line after the answer, a clock of whole milliseconds, a
-//!   caller that gave up.
+//! - **Whole milliseconds.** Some clocks count no less, nginx's among them. What a span of theirs and one of a finer clock disagree by
+//!   is then no more than what was cut from its ends: the span is stretched to fit, and nobody's clock is wrong.
+//! - **Overflow.** What sticks out of its parent nonetheless is cut: a last log line after the answer, a caller that gave up.
 //! - **Asynchronous children** are nobody's fault: one that starts after its parent's end, a message received when the sender had
 //!   ended, or work in the parent's own process that outlives it by more than half is cut loose and becomes a root of its own, off
 //!   the critical path. (Where the parent failed it may have been cancelled while it waited, and is cut instead.)
@@ -24,6 +25,11 @@ use super::tree::{Tree, main_root};
 /// Nanoseconds by which a call may stick out of its parent before clocks are suspected: some report whole milliseconds.
 const ROUNDING: u64 = 1_000_000;
 
+/// Nanoseconds by which the coarsest clocks count.
+const TICK: u64 = 1_000_000;
+/// Such a clock is up to this many nanoseconds behind: a tick is cut off, and nginx looks at its clock only now and then.
+pub const COARSE: u64 = 2 * TICK;
+
 /// So many calls must show that a clock is ahead: calls that begin when their parent has ended may as well be asynchronous. One is
 /// enough to show that it is behind, since nothing begins before it was asked for.
 const CALLS_AHEAD: usize = 3;
@@ -38,6 +44,8 @@ pub struct Repairs {
     pub traces: u64,
     /// Moved, because clocks differ.
     pub moved: u64,
+    /// Stretched, because their clock counts whole milliseconds.
+    pub stretched: u64,
     /// Cut to their parent.
     pub cut: u64,
     /// Asynchronous: taken off the critical path.
@@ -52,6 +60,7 @@ impl AddAssign for Repairs {
     fn add_assign(&mut self, other: Self) {
         self.traces += other.traces;
         self.moved += other.moved;
+        self.stretched += other.stretched;
         self.cut += other.cut;
         self.loose += other.loose;
         self.attached += other.attached;
@@ -70,6 +79,11 @@ impl Repairs {
                 self.moved,
                 "was moved: the clocks of its process and its caller's differ",
                 "were moved: the clocks of their processes differ",
+            ),
+            note(
+                self.stretched,
+                "was stretched by 2 ms at most: its clock counts whole milliseconds",
+                "were stretched by 2 ms at most: their clocks count whole milliseconds",
             ),
             note(self.cut, "was cut to fit its parent", "were cut to fit their parents"),
             note(
@@ -90,10 +104,12 @@ impl Repairs {
     }
 }
 
-/// Which processes' clocks differ, by resource: the caller's and the callee's.
+/// Which processes' clocks differ, by resource: the caller's and the callee's; and which are coarse.
 #[derive(Clone, Debug, Default)]
 pub struct Clocks {
     differ: FxHashSet<(u32, u32)>,
+    /// By resource.
+    coarse: Vec<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -109,19 +125,35 @@ struct Calls {
 impl Clocks {
     /// Looks at every call between two processes.
     pub fn measure(traces: &Traces) -> Self {
+        let mut coarse = vec![true; traces.resources.len()];
+        for span in traces.spans() {
+            // Jaeger makes a nanosecond of no time.
+            let whole = span.start % TICK == 0 && (span.duration() % TICK == 0 || span.duration() == 1);
+            coarse[span.resource as usize] &= whole;
+        }
+        let rounding = |a: u32, b: u32| if coarse[a as usize] || coarse[b as usize] { COARSE } else { ROUNDING };
         let mut pairs: FxHashMap<(u32, u32), Calls> = FxHashMap::default();
         for trace in 0..traces.len() {
             let spans = traces.of(trace);
             for span in spans {
                 let Parent::Span(parent) = span.parent else { continue };
                 let parent = &spans[parent as usize];
-                let could_fit = span.duration() <= parent.duration() && span.kind != Kind::Consumer;
+                // Who gave up waiting has an end of its own.
+                let gave_up = parent.status == Status::Error && span.start >= parent.start && span.end > parent.end;
+                let could_fit = span.duration() <= parent.duration() && span.kind != Kind::Consumer && !gave_up;
                 if span.resource != parent.resource && could_fit {
-                    pairs.entry((parent.resource, span.resource)).or_default().count(parent, span);
+                    let rounding = rounding(parent.resource, span.resource);
+                    pairs.entry((parent.resource, span.resource)).or_default().count(parent, span, rounding);
                 }
             }
         }
-        Self { differ: pairs.into_iter().filter(|(_, calls)| calls.show_other_clocks()).map(|(pair, _)| pair).collect() }
+        let differ = pairs.into_iter().filter(|(_, calls)| calls.show_other_clocks()).map(|(pair, _)| pair).collect();
+        Self { differ, coarse }
+    }
+
+    /// Whether a resource's clock counts whole milliseconds.
+    pub fn is_coarse(&self, resource: u32) -> bool {
+        self.coarse.get(resource as usize).is_some_and(|coarse| *coarse)
     }
 
     /// Whether the clocks of a caller's and a callee's resource differ by more than rounding.
@@ -132,12 +164,14 @@ impl Clocks {
 }
 
 impl Calls {
-    fn count(&mut self, parent: &Span, span: &Span) {
+    /// `rounding` is in nanoseconds.
+    fn count(&mut self, parent: &Span, span: &Span, rounding: u64) {
         self.all += 1;
         let apart = span.start >= parent.end && span.end > parent.end || span.end <= parent.start && span.start < parent.start;
         let early = parent.start.saturating_sub(span.start);
         let late = span.end.saturating_sub(parent.end);
-        if early.max(late) <= ROUNDING && !apart {
+        // A span of no time at all is apart from everything.
+        if early.max(late) <= rounding && (!apart || rounding == COARSE) {
             return;
         }
         *(if early > 0 { &mut self.early } else { &mut self.late }) += 1;
@@ -203,8 +237,9 @@ impl Mender {
         self.spans.extend_from_slice(spans);
         let mut done = Repairs::default();
         self.attach_orphans(&mut done);
+        self.stretch(spans, clocks, &mut done);
         self.fit(clocks, &mut done);
-        done.traces = u64::from(done.moved + done.cut + done.loose + done.attached > 0);
+        done.traces = u64::from(done.moved + done.stretched + done.cut + done.loose + done.attached > 0);
         *repairs += done;
         &self.spans
     }
@@ -246,6 +281,29 @@ impl Mender {
             }
         }
         done.orphans += u64::from(orphan(&self.spans[root as usize]));
+    }
+
+    /// Gives coarse spans back what was cut from their ends, as far as their neighbours show it.
+    fn stretch(&mut self, read: &[Span], clocks: &Clocks, done: &mut Repairs) {
+        // Children mostly come after their parents, so going backwards their own ends are right already.
+        for at in (0..self.spans.len()).rev() {
+            let span = self.spans[at];
+            let Parent::Span(parent) = span.parent else { continue };
+            let (parent, was) = (&mut self.spans[parent as usize], &read[parent as usize]);
+            let [above, below] = [parent.resource, span.resource].map(|resource| clocks.is_coarse(resource));
+            // Clocks that are alike cut both ends alike: there is no reason to stick out but to be stretched oneself.
+            let by_rounding = !below || read[at].end <= was.end;
+            if above && by_rounding && span.end > parent.end && span.end - was.end <= COARSE {
+                parent.end = span.end;
+            }
+            if below && !above && span.start < parent.start && parent.start - span.start <= COARSE {
+                let start = parent.start;
+                let span = &mut self.spans[at];
+                (span.start, span.end) = (start, span.end.max(start));
+            }
+        }
+        let stretched = |(span, read): &(&Span, &Span)| (span.start, span.end) != (read.start, read.end);
+        done.stretched = self.spans.iter().zip(read).filter(stretched).count() as u64;
     }
 
     /// From the roots down, so that a child is fitted into a parent that is mended already.
@@ -474,6 +532,48 @@ mod tests {
             (span.start, span.duration) = if name == "b" { (0, 10) } else { (u64::MAX - 100, 100) };
         };
         assert_eq!(mended_as(&[&[("a", "", "x", 0, 0), ("b", "a", "y", 0, 0)]], late).1.moved, 1);
+    }
+
+    /// Cuts spans with an `a` in their names to whole milliseconds; all are given in tenths of one.
+    fn coarse(rows: &[Row<'_>]) -> (String, Repairs) {
+        mended_as(&[rows], |name, span| {
+            let tick = if name.starts_with('a') { MS } else { 1 };
+            let [start, end] = [span.start, span.start + span.duration.cast_unsigned()].map(|time| time / 10 / tick * tick);
+            (span.start, span.duration) = (start, (end - start).cast_signed());
+        })
+    }
+
+    #[test]
+    fn what_a_clock_of_whole_milliseconds_cuts_off_is_given_back() {
+        // Whoever calls a coarse one began before it, whoever is called by it ends before it; a request may take no time at all.
+        let rows: &[Row<'_>] = &[
+            ("a1", "", "n", 9, 79),
+            ("b1", "a1", "x", 11, 78),
+            ("b2", "b1", "x", 28, 68),
+            ("a2", "b2", "n", 29, 67),
+            ("c1", "a2", "y", 31, 66),
+        ];
+        let (spans, repairs) = coarse(rows);
+        assert_eq!(spans, "a1 - 0..7.8, b1 a1 1.1..7.8, a2 b2 2.8..6.6, b2 b1 2.8..6.8, c1 a2 3.1..6.6");
+        assert_eq!(repairs, Repairs { traces: 1, stretched: 2, ..Repairs::default() });
+        let (spans, repairs) = coarse(&[("a1", "", "n", 1, 8), ("b1", "a1", "x", 3, 7)]);
+        assert_eq!((spans.as_str(), repairs.loose), ("a1 - 0..0.7, b1 a1 0.3..0.7", 0));
+    }
+
+    #[test]
+    fn no_more_than_that_is_given_back() {
+        let (spans, repairs) = coarse(&[("a1", "", "n", 10, 40), ("b1", "a1", "x", 15, 65)]);
+        assert_eq!(spans, "a1 - 1..4, b1 a1 1.5..4");
+        assert_eq!(repairs, Repairs { traces: 1, cut: 1, ..Repairs::default() });
+    }
+
+    #[test]
+    fn an_end_that_the_caller_did_not_wait_for_says_nothing_of_clocks() {
+        let call = |start: u64| [("a", "", "x", start, start + 60), ("b", "a", "y", start + 30, start + 85)];
+        let failed = |name: &str, span: &mut NewSpan<'_>| span.status = if name == "a" { Status::Error } else { Status::Unset };
+        let (spans, repairs) = mended_as(&[&call(0), &call(100), &call(200)], failed);
+        assert_eq!(spans, "a - 200..260, b a 230..260");
+        assert_eq!(repairs, Repairs { traces: 1, cut: 1, ..Repairs::default() });
     }
 
     #[test]

@@ -179,7 +179,10 @@ impl Frontend {
             return Err(ApiError::bad_request(format!("there is no service {service}; GET /api/topology lists them")));
         }
         match &self.0.redeploy {
-            Redeploy::Elsewhere(how) => Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, how.clone())),
+            Redeploy::Elsewhere(how) => {
+                let how = how.replace("{service}", &service.to_string());
+                Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, how))
+            }
             Redeploy::Here(redeploy) => {
                 let internal = |error: anyhow::Error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"));
                 redeploy(service, version).map_err(internal)?;

@@ -37,6 +37,8 @@ use crate::server::{self, Stop};
 use crate::telemetry::{Identity, Instrument, Telemetry};
 use crate::topology::{ServiceName, Topology};
 
+/// What the frontend is called among the services.
+pub const NAME: &str = "frontend";
 /// Presses beyond this many at a time get 503; a run's largest concurrency fits in, with room for others.
 pub const MAX_IN_FLIGHT: usize = 2_048;
 /// A call takes no longer than this. Services give up after 10 s, so that the one that waited for nothing is the one to say so.
@@ -72,7 +74,7 @@ pub enum Version {
 pub enum Redeploy {
     /// The services are in this process, and the stage exchanges them.
     Here(RedeployHere),
-    /// It cannot be done from here (501); the text says how it is done instead.
+    /// It cannot be done from here (501); the text says how it is done instead, with `{service}` for the service's name.
     Elsewhere(String),
 }
 
@@ -111,7 +113,7 @@ impl Frontend {
         let Settings { jaeger, jaeger_links, instructor_token, allowed_hosts } = settings;
         let topology = game.topology();
         let buttons = peers.layer(0).iter().map(|peer| peer.url.clone()).collect();
-        let instrument = telemetry.instrument(&Identity::named("frontend"));
+        let instrument = telemetry.instrument(&Identity::named(NAME));
         Self(Arc::new(Inner {
             topology,
             game,

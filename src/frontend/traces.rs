@@ -1,28 +1,31 @@
 //! Can a trace be looked at yet? The page links to one only when the trace backend can answer for it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::StatusCode;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 use url::Url;
 
 use super::error::ApiError;
+use crate::jaeger::{Api, Client, JaegerError, Settings};
 
 /// Spans wait in batches and queues on their way; a trace that is not there after this long does not come any more.
 const YOUNG: Duration = Duration::from_secs(30);
 /// So many calls are remembered, at about 60 bytes each.
 const REMEMBERED: usize = 65_536;
 const ASK_LIMIT: Duration = Duration::from_secs(5);
+/// Of a trace so much is read; a longer one is there all the same.
+const ENOUGH: usize = 1 << 20;
 
 /// The way to the trace backend, and the calls of the last while.
 #[derive(Debug)]
 pub(super) struct Traces {
-    client: reqwest::Client,
-    /// Base URL of the query API.
-    jaeger: Option<Url>,
+    jaeger: Option<Client>,
+    /// The last answer came by the legacy API, which is then asked first.
+    legacy: AtomicBool,
     /// Base URL for links, without a slash at its end.
     pub links: Option<String>,
     recent: Mutex<Recent>,
@@ -71,7 +74,10 @@ pub(super) struct TraceAnswer {
 impl Traces {
     pub fn new(client: reqwest::Client, jaeger: Option<Url>, links: Option<Url>) -> Self {
         let links = links.as_ref().or(jaeger.as_ref()).map(|url| url.as_str().trim_end_matches('/').to_owned());
-        Self { client, jaeger, links, recent: Mutex::default() }
+        // The page asks again by itself.
+        let settings = Settings { answer: ASK_LIMIT, attempts: 1, largest: ENOUGH, ..Settings::default() };
+        let jaeger = jaeger.map(|jaeger| Client::with(client, jaeger.as_str(), settings));
+        Self { jaeger, legacy: AtomicBool::new(false), links, recent: Mutex::default() }
     }
 
     /// A call was made.
@@ -95,26 +101,36 @@ impl Traces {
             let message = "No trace backend is configured that could be asked; set jaeger to the address of its query API.";
             return Ok(answer(State::Unreachable, message));
         };
-        let url = format!("{}/api/v3/traces/{id:032x}", jaeger.as_str().trim_end_matches('/'));
-        let asked = self.client.get(url).timeout(ASK_LIMIT).send().await;
-        Ok(match asked.map(|answer| answer.status()) {
-            Ok(status) if status.is_success() => self.ready(id),
-            Ok(StatusCode::NOT_FOUND) if young => answer(State::Pending, "The trace has not arrived yet."),
-            Ok(StatusCode::NOT_FOUND) => answer(
+        let first = if self.legacy.load(Relaxed) { Api::Legacy } else { Api::V3 };
+        Ok(match jaeger.holds(id, first).await {
+            Ok((api, true)) => {
+                self.legacy.store(api == Api::Legacy, Relaxed);
+                self.ready(id)
+            }
+            Ok((_, false)) if young => answer(State::Pending, "The trace has not arrived yet."),
+            Ok((_, false)) => answer(
                 State::Gone,
                 "The trace backend does not hold this trace: it was evicted to make room, or not kept by sampling.",
             ),
-            Ok(status) => answer(State::Unreachable, format!("The trace backend at {jaeger} answered {status}.")),
-            Err(error) => {
-                let reason = if error.is_timeout() { "does not answer in time" } else { "cannot be reached" };
-                answer(State::Unreachable, format!("The trace backend at {jaeger} {reason}."))
-            }
+            Err(error) => answer(State::Unreachable, why(&error)),
         })
     }
 
     fn ready(&self, id: u128) -> TraceAnswer {
         let url = self.links.as_ref().map(|links| format!("{links}/trace/{id:032x}"));
         TraceAnswer { url, ..answer(State::Ready, "The trace can be looked at.") }
+    }
+}
+
+/// The errors' own texts are for whoever typed an address.
+fn why(error: &JaegerError) -> String {
+    match error {
+        JaegerError::Unreachable { base, reason } => format!("The trace backend at {base} cannot be reached: {reason}."),
+        JaegerError::NotJaeger { base, reason } => format!("What answers at {base} is no Jaeger query API ({reason})."),
+        JaegerError::Refused { base, reason, .. } | JaegerError::Garbage { base, reason, .. } => {
+            format!("The trace backend at {base} has no answer: {reason}.")
+        }
+        JaegerError::Slow { base, .. } => format!("The trace backend at {base} does not answer in time."),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::StatusCode;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::{Client, JaegerError};
 use crate::outbound;
@@ -16,6 +17,15 @@ pub enum Api {
     V3,
     /// `/api/…`, with Jaeger's own JSON; gone after 2.20.
     Legacy,
+}
+
+impl Api {
+    fn other(self) -> Self {
+        match self {
+            Self::V3 => Self::Legacy,
+            Self::Legacy => Self::V3,
+        }
+    }
 }
 
 impl fmt::Display for Api {
@@ -63,6 +73,14 @@ struct Errors {
     error: Option<Message>,
     #[serde(default)]
     errors: Option<Vec<Message>>,
+}
+
+/// One trace in either API.
+#[derive(Deserialize)]
+struct OneTrace {
+    result: Option<IgnoredAny>,
+    #[serde(default)]
+    data: Option<Vec<IgnoredAny>>,
 }
 
 #[derive(Deserialize)]
@@ -117,6 +135,45 @@ impl Client {
         Ok(Err(reason))
     }
 
+    /// Whether this trace is there, and which API said so; `first` is asked first.
+    ///
+    /// # Errors
+    /// Nobody answers, what answers speaks neither API, or it cannot say.
+    pub async fn holds(&self, trace_id: u128, first: Api) -> Result<(Api, bool), JaegerError> {
+        let mut reasons = Vec::new();
+        for api in [first, first.other()] {
+            let path = match api {
+                Api::V3 => format!("/api/v3/traces/{trace_id:032x}"),
+                Api::Legacy => format!("/api/traces/{trace_id:032x}"),
+            };
+            reasons.push(match self.get(&path, self.settings.largest, false).await? {
+                // It may come in several pieces, of which the first says enough.
+                Answer::Traces(body) => match serde_json::Deserializer::from_slice(&body).into_iter::<OneTrace>().next() {
+                    Some(Ok(OneTrace { result, data })) => {
+                        return Ok((api, result.is_some() || data.is_some_and(|traces| !traces.is_empty())));
+                    }
+                    // An older Jaeger answers what it does not know with its page.
+                    _ => format!("{path} is answered with {}", start_of(&body)),
+                },
+                // No page is so long.
+                Answer::TooLarge => return Ok((api, true)),
+                Answer::Nothing => return Ok((api, false)),
+                Answer::TooSlow => {
+                    let reason = format!("no answer within {} s", self.settings.answer.as_secs());
+                    return Err(JaegerError::Unreachable { base: self.base.clone(), reason });
+                }
+                // The memory of Jaeger 1.10 has an error of its own for it, which comes out as 500.
+                Answer::Refused(_, said) if says_not_found(&said) => return Ok((api, false)),
+                Answer::Refused(status, said) if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED => {
+                    return Err(self.refused(&path, status, &said));
+                }
+                Answer::Refused(status, said) => format!("{path}: {}", reason(status, &said)),
+                Answer::NotServed => format!("{path} is not found"),
+            });
+        }
+        Err(JaegerError::NotJaeger { base: self.base.clone(), reason: reasons.join(", ") })
+    }
+
     pub(super) async fn search(&self, api: Api, search: &Search) -> Result<Answer, JaegerError> {
         // Somebody was there before: it is on its way back, or one connection was lost.
         self.get(&path(api, search), self.portion(search.depth).1, true).await
@@ -141,7 +198,7 @@ impl Client {
     }
 
     async fn ask(&self, path: &str, most: usize) -> Result<Answer, JaegerError> {
-        let url = format!("{}{path}", self.base);
+        let url = format!("{}{path}", self.address);
         let mut response = match self.http.get(url).timeout(self.settings.answer).send().await {
             Ok(response) => response,
             Err(error) if error.is_timeout() && !error.is_connect() => return Ok(Answer::TooSlow),
@@ -168,6 +225,11 @@ impl Client {
     pub(super) fn refused(&self, path: &str, status: StatusCode, said: &str) -> JaegerError {
         JaegerError::Refused { base: self.base.clone(), path: short(path), reason: reason(status, said) }
     }
+}
+
+fn says_not_found(said: &str) -> bool {
+    let said = said.to_ascii_lowercase();
+    ["trace not found", "trace was not found"].iter().any(|text| said.contains(text))
 }
 
 /// Somebody is too busy, or not there for the moment.

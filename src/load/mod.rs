@@ -24,6 +24,8 @@ use crate::server::Stop;
 use tally::{Ended, Tally};
 
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+/// The same for a frontend that understands Jaeger's headers alone.
+const JAEGER_BAGGAGE: HeaderName = HeaderName::from_static("jaeger-baggage");
 /// The frontend gives up on a service long before this.
 const CALL_LIMIT: Duration = Duration::from_secs(120);
 /// The first question, whether a frontend is there at all.
@@ -186,7 +188,9 @@ impl Run {
     async fn call(&self, number: u64, begin: Instant) {
         let button = usize::try_from(number % self.urls.len() as u64).expect("a remainder is below the number of buttons");
         let mut request = Request::new(Method::POST, self.urls[button].clone());
-        request.headers_mut().insert(BAGGAGE, plan::baggage(&self.client_id, number + 1, &self.baggage_tail));
+        let baggage = plan::baggage(&self.client_id, number + 1, &self.baggage_tail);
+        request.headers_mut().insert(JAEGER_BAGGAGE, baggage.clone());
+        request.headers_mut().insert(BAGGAGE, baggage);
         *request.timeout_mut() = Some(CALL_LIMIT);
         match self.client.execute(request).await {
             Ok(answer) => {

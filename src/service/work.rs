@@ -16,11 +16,11 @@ use tracing::{info, warn};
 use super::{Answer, Failure, Inner, Release, Service, message, read};
 use crate::caller::{Way, sleep};
 use crate::mystery::{Assignment, Decoy, Fault, Peer, Spoiled};
-use crate::telemetry::{CUSTOMER, with_baggage};
+use crate::telemetry::{CUSTOMER, VARIANT, with_baggage};
 use crate::topology::{FAN_OUT, Route, ServiceName};
 
 /// The baggage by which a spoilt request is known. It reaches no span, and its name says nothing.
-const MARK: (&str, &str) = ("variant", "b");
+const MARK: (&str, &str) = (VARIANT, "b");
 /// What goes on in the background, as its span has it.
 const BACKGROUND: &str = "refresh cache";
 

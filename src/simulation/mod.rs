@@ -2,7 +2,7 @@
 //!
 //! For benches and tests of the diagnosis, where size and repetition must be free: a million spans take about a second, and a
 //! fault that strikes one call in a thousand takes no patience. `service` behaves as [`crate::service`] does, fault by fault; what
-//! the machine adds to it is `machine`. Nothing here knows how a diagnosis is made; `grade` says whether one is right.
+//! the machine adds to it is `machine`, an nginx in front and between is `nginx`. Nothing here knows how a diagnosis is made; `grade` says whether one is right.
 //!
 //! Compared with the sandbox (`cargo bench --bench accuracy -- --table 6`): numbers of spans and errors, times between client and
 //! server spans both ways, self times of frontend, culprit and the others, times in Redis and whole traces; every cause on route
@@ -15,6 +15,7 @@
 mod clock;
 pub mod grade;
 mod machine;
+mod nginx;
 mod record;
 mod service;
 
@@ -26,6 +27,7 @@ use futures_util::stream::FuturesUnordered;
 use crate::diagnose::model::Traces;
 use crate::mystery::Mystery;
 pub use machine::Machine;
+pub use nginx::Nginx;
 use service::World;
 
 /// Who presses the buttons, how often, and on what machine.
@@ -42,12 +44,15 @@ pub struct Load {
     pub redis: bool,
     /// Spreads the services over so many nodes of a cluster, and says so in the resources; none is one process on a laptop.
     pub nodes: Option<u16>,
+    /// None unless it says so.
+    pub nginx: Nginx,
     pub machine: Machine,
 }
 
 impl Default for Load {
     fn default() -> Self {
-        Self { calls: 2_000, concurrency: 100, rate: None, seed: 0, redis: true, nodes: None, machine: Machine::default() }
+        let (nginx, machine) = (Nginx::default(), Machine::default());
+        Self { calls: 2_000, concurrency: 100, rate: None, seed: 0, redis: true, nodes: None, nginx, machine }
     }
 }
 

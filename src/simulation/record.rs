@@ -12,6 +12,8 @@ const EPOCH: u64 = 1_700_000_000_000_000_000;
 pub(super) struct Recorder {
     builder: RefCell<Builder>,
     ids: Cell<u64>,
+    /// Resources whose clock counts whole milliseconds.
+    coarse: Vec<u32>,
 }
 
 /// What a request carries from one service to the next.
@@ -43,8 +45,8 @@ pub(super) struct Started {
 
 impl Recorder {
     /// Another `seed` gives other ids.
-    pub fn new(builder: Builder, seed: u64) -> Self {
-        Self { builder: RefCell::new(builder), ids: Cell::new(mixed(seed)) }
+    pub fn new(builder: Builder, seed: u64, coarse: Vec<u32>) -> Self {
+        Self { builder: RefCell::new(builder), ids: Cell::new(mixed(seed)), coarse }
     }
 
     /// One that was not given before.
@@ -69,6 +71,8 @@ impl Recorder {
 
     pub fn end(&self, span: &Started, end: u64, status: Status) {
         let Started { trace, id, parent, operation, resource, kind, start, attributes } = span;
+        let tick = if self.coarse.contains(resource) { 1_000_000 } else { 1 };
+        let [start, end] = [*start, end].map(|time| time / tick * tick);
         let (trace_digits, id_digits, parent_digits) = (hex::<32>(*trace), hex::<16>((*id).into()), hex::<16>((*parent).into()));
         self.builder.borrow_mut().push(NewSpan {
             trace_id: text(&trace_digits),

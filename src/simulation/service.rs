@@ -12,6 +12,7 @@ use url::Url;
 use super::Load;
 use super::clock::Clock;
 use super::machine::{Cores, Machine};
+use super::nginx::Server;
 use super::record::{Carried, Recorder, Started};
 use crate::diagnose::model::{Builder, Kind, Resource, Status, Text, Traces};
 use crate::mystery::{Assignment, Decoy, Delay, Fault, Mystery, Peers, Spoiled};
@@ -44,6 +45,9 @@ pub(super) struct World<'a> {
     /// Layer by layer.
     services: Vec<Node>,
     frontend: Node,
+    /// An nginx in front of the frontend, and one between it and layer 0.
+    edge: Option<Server>,
+    gateway: Option<Server>,
 }
 
 /// A service, or the frontend.
@@ -68,6 +72,8 @@ struct Keys {
     customer: Text,
     client: Text,
     resent: (Text, Text),
+    old_status_code: Text,
+    limit_req_status: Text,
     set: Vec<(Text, Text)>,
     pipeline: Vec<(Text, Text)>,
 }
@@ -127,18 +133,24 @@ impl<'a> World<'a> {
             connections: Cell::new(0),
             next: (0..usize::from(topology.width)).collect(),
         };
+        let super::Nginx { edge, gateway, edge_limit, gateway_limit } = load.nginx;
+        let edge = edge.map(|name| Server::new(&mut builder, name, "edge", "18080", edge_limit));
+        let gateway = gateway.map(|name| Server::new(&mut builder, name, "gateway", "18081", gateway_limit));
+        let coarse = edge.iter().chain(&gateway).map(|server| server.resource).collect();
         let batch = services.iter().filter_map(|node| node.assignment.as_ref()?.redis.as_ref()).map(|redis| redis.keys).max();
         let mut rng = ChaCha8Rng::seed_from_u64(load.seed);
         let keys = Keys::new(&mut builder, batch.unwrap_or(0));
         Self {
             clock: Clock::default(),
             mystery,
-            recorder: Recorder::new(builder, load.seed),
+            recorder: Recorder::new(builder, load.seed, coarse),
             cores: Cores::new(&load.machine, &mut rng),
             rng: RefCell::new(rng),
             keys,
             services,
             frontend,
+            edge,
+            gateway,
         }
     }
 
@@ -158,6 +170,7 @@ impl<'a> World<'a> {
             spoilt: false,
             again: false,
         };
+        let (passing, carried) = self.enter(self.edge.as_ref(), carried).await;
         self.arrive(&self.frontend).await;
         let mut span = self.server_span(&self.frontend, "POST /api/buttons/{n}", &carried);
         let path = (self.recorder.text("url.path"), self.recorder.text(&format!("/api/buttons/{button}")));
@@ -171,6 +184,7 @@ impl<'a> World<'a> {
         self.go_on().await;
         span.finish_server(status);
         self.leave(&self.frontend).await;
+        self.pass_back(passing, status).await;
     }
 
     /// A client span, or two where the first call is refused.
@@ -186,7 +200,8 @@ impl<'a> World<'a> {
 
     async fn try_call(&self, caller: &Node, callee: usize, carried: Carried) -> u16 {
         let mut attributes = Vec::with_capacity(8);
-        attributes.extend_from_slice(&self.services[callee].client);
+        let gateway = self.gateway.as_ref().filter(|_| caller.assignment.is_none());
+        attributes.extend_from_slice(gateway.map_or(&self.services[callee].client, |gateway| &gateway.client));
         attributes.extend(carried.again.then_some(self.keys.resent));
         let span = self.open(Started {
             trace: carried.trace,
@@ -208,9 +223,11 @@ impl<'a> World<'a> {
             }
             _ => {}
         }
+        let (passing, sent) = self.enter(gateway, sent).await;
         self.arrive(&self.services[callee]).await;
         let status = self.serve(callee, sent).await;
         self.leave(&self.services[callee]).await;
+        self.pass_back(passing, status).await;
         span.finish_client(status);
         status
     }
@@ -348,6 +365,43 @@ impl<'a> World<'a> {
             attributes: Vec::new(),
         };
         self.recorder.end(&span, start.saturating_add(u64::try_from(duration).unwrap_or(u64::MAX)), Status::Unset);
+    }
+
+    /// The way into an nginx, if there is one, until it calls whoever is behind it.
+    async fn enter(&self, server: Option<&Server>, carried: Carried) -> (Option<Open<'_>>, Carried) {
+        let Some(server) = server else { return (None, carried) };
+        self.go_through().await;
+        let mut span = self.open(Started {
+            trace: carried.trace,
+            id: self.recorder.id(),
+            parent: carried.parent,
+            operation: "/",
+            resource: server.resource,
+            kind: Kind::Server,
+            start: self.clock.now(),
+            attributes: server.attributes.clone(),
+        });
+        if let Some(wait) = server.wait(self.clock.now()) {
+            let said = (self.keys.limit_req_status, self.recorder.text(if wait > 0 { "DELAYED" } else { "PASSED" }));
+            span.span.attributes.push(said);
+            self.clock.sleep(wait).await;
+        }
+        let carried = Carried { parent: span.span.id, ..carried };
+        (Some(span), carried)
+    }
+
+    /// The way of an answer back through it.
+    async fn pass_back(&self, passing: Option<Open<'_>>, status: u16) {
+        let Some(mut span) = passing else { return };
+        span.span.attributes.push((self.keys.old_status_code, self.recorder.text(&status.to_string())));
+        span.end(if status >= 500 { Status::Error } else { Status::Unset });
+        self.go_through().await;
+    }
+
+    async fn go_through(&self) {
+        self.work(|machine| machine.send_us).await;
+        let wire = self.cores.wire(&mut *self.rng());
+        self.clock.sleep(wire).await;
     }
 
     /// The way of a request from its client to `node`.
@@ -495,6 +549,8 @@ impl Keys {
             customer: builder.text("customer.id"),
             client: builder.text("client"),
             resent: (builder.text("http.request.resend_count"), builder.text("1")),
+            old_status_code: builder.text("http.status_code"),
+            limit_req_status: builder.text("nginx.limit_req_status"),
             set: redis(builder, "SET", ""),
             pipeline: redis(builder, "PIPELINE SET", &keys.to_string()),
         }

@@ -7,23 +7,25 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use opentelemetry::baggage::{BaggageExt as _, BaggageMetadata, KeyValueMetadata};
+use opentelemetry::baggage::{Baggage, BaggageExt as _, BaggageMetadata, KeyValueMetadata};
 use opentelemetry::logs::LoggerProvider as _;
 use opentelemetry::trace::{SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _};
 use opentelemetry::{Context, KeyValue, StringValue};
-use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::{SdkLogger, SdkLoggerProvider};
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use opentelemetry_semantic_conventions::attribute as semconv;
 use url::Url;
 
-use super::SharedPropagator;
+use super::Level;
 use super::pipeline::Pipeline;
+use super::propagation::Propagation;
 use crate::topology::ServiceName;
 
 /// The baggage that says whose call it is.
 pub const CUSTOMER: &str = "customer.id";
+/// The baggage that says how a service is to go about it. It reaches no span.
+pub const VARIANT: &str = "variant";
 /// The baggage that services copy to their server span; no other reaches a span.
 const COPIED_BAGGAGE: [&str; 3] = [CUSTOMER, "client", "tier"];
 
@@ -78,11 +80,12 @@ struct Inner {
     name: String,
     tracer: SdkTracer,
     logger: SdkLogger,
-    propagator: SharedPropagator,
+    propagation: Propagation,
+    level: Level,
 }
 
 impl Instrument {
-    pub(super) fn new(identity: &Identity, pipeline: &Pipeline, propagator: SharedPropagator) -> Self {
+    pub(super) fn new(identity: &Identity, pipeline: &Pipeline, propagation: Propagation, level: Level) -> Self {
         let resource = identity.resource();
         let processor = pipeline.register(resource.clone());
         let tracers = SdkTracerProvider::builder().with_span_processor(processor.clone()).with_resource(resource.clone()).build();
@@ -91,7 +94,8 @@ impl Instrument {
             name: identity.name.clone(),
             tracer: tracers.tracer("tracelab"),
             logger: loggers.logger("tracelab"),
-            propagator,
+            propagation,
+            level,
         }))
     }
 
@@ -105,12 +109,17 @@ impl Instrument {
 
     /// What a request's headers carry: the trace context and the baggage.
     pub fn extract(&self, headers: &HeaderMap) -> Context {
-        self.0.propagator.extract_with_context(&Context::new(), &HeaderExtractor(headers))
+        self.0.propagation.extract(self.0.level, headers)
     }
 
     /// Starts the SERVER span of a request as a child of `parent`, which came out of [`Instrument::extract`], and copies the known
     /// baggage to it. Log lines written inside the returned context carry its ids and this service's name.
+    ///
+    /// A service whose level is not `full` starts no span, here and below: the context is its caller's then, or none.
     pub fn server_span(&self, parent: &Context, method: &Method, route: &'static str, path: &str, headers: &HeaderMap) -> Context {
+        if self.0.level != Level::Full {
+            return parent.with_value(self.clone());
+        }
         let mut attributes = Vec::with_capacity(10);
         attributes.push(KeyValue::new(semconv::HTTP_REQUEST_METHOD, method_name(method)));
         attributes.push(KeyValue::new(semconv::HTTP_ROUTE, route));
@@ -228,6 +237,9 @@ impl Instrument {
     }
 
     fn start(&self, parent: &Context, name: impl Into<Cow<'static, str>>, kind: SpanKind, attributes: Vec<KeyValue>) -> Context {
+        if self.0.level != Level::Full {
+            return parent.clone();
+        }
         let tracer = &self.0.tracer;
         let span = tracer.span_builder(name).with_kind(kind).with_attributes(attributes).start_with_context(tracer, parent);
         parent.with_span(span)
@@ -235,7 +247,7 @@ impl Instrument {
 
     /// Writes trace context and baggage into the headers of an outgoing request.
     pub fn inject(&self, cx: &Context, headers: &mut HeaderMap) {
-        self.0.propagator.inject_context(cx, &mut HeaderInjector(headers));
+        self.0.propagation.inject(self.0.level, cx, headers);
     }
 }
 
@@ -276,9 +288,13 @@ pub struct ErrorType {
 
 /// The same context with one more item in its baggage.
 pub fn with_baggage(cx: &Context, key: &'static str, value: String) -> Context {
-    let there = cx.baggage().iter().map(|(key, (value, about))| KeyValueMetadata::new(key.clone(), value.clone(), about.clone()));
     let new = KeyValueMetadata::new(key, value, BaggageMetadata::default());
-    cx.with_baggage(there.chain([new]))
+    cx.with_baggage(items(cx.baggage()).chain([new]))
+}
+
+/// What is in a baggage, which cannot be cloned.
+pub(super) fn items(baggage: &Baggage) -> impl Iterator<Item = KeyValueMetadata> {
+    baggage.iter().map(|(key, (value, about))| KeyValueMetadata::new(key.clone(), value.clone(), about.clone()))
 }
 
 /// The W3C `traceresponse` header of what `cx` carries: version, trace id, span id, flags.

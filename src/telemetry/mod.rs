@@ -4,6 +4,7 @@
 //! What a span or a log line contains is decided in `instrument` and `logs`, where it goes in `sink`.
 
 mod instrument;
+mod jaeger_agent;
 mod logs;
 mod pipeline;
 mod propagation;
@@ -12,24 +13,22 @@ mod sink;
 
 use std::sync::Arc;
 
-use opentelemetry::propagation::TextMapPropagator;
-
-pub use instrument::{CUSTOMER, ErrorType, Identity, Instrument, ServerSpan, trace_id, traceresponse, with_baggage};
+pub use instrument::{CUSTOMER, ErrorType, Identity, Instrument, ServerSpan, VARIANT, trace_id, traceresponse, with_baggage};
+pub use jaeger_agent::{AgentAddress, LARGEST_DATAGRAM, take_over_standard_variables};
 pub use logs::{LogSettings, Logs};
 pub use pipeline::Lost;
-pub use settings::{Exporter, Propagator, Protocol, TelemetrySettings};
+pub use settings::{Exporter, Level, Levels, Propagator, Protocol, TelemetrySettings};
 pub use sink::{Ingest, Signal};
 
 use pipeline::Pipeline;
-
-/// The propagator that a process was told to use, shared by all its services.
-type SharedPropagator = Arc<dyn TextMapPropagator + Send + Sync>;
+use propagation::Propagation;
 
 /// One per process. Dropping it loses what is still queued; [`Telemetry::shutdown`] does not.
 #[derive(Clone, Debug)]
 pub struct Telemetry {
     pipeline: Pipeline,
-    propagator: SharedPropagator,
+    propagation: Propagation,
+    levels: Arc<Levels>,
 }
 
 impl Telemetry {
@@ -40,13 +39,13 @@ impl Telemetry {
     /// An endpoint, header or certificate that the exporter cannot use; the text names it.
     pub fn start(settings: &TelemetrySettings, ingest: Option<Ingest>) -> anyhow::Result<Self> {
         let sinks = sink::Sinks::new(settings, ingest)?;
-        let propagator = propagation::propagator(&settings.propagators);
-        Ok(Self { pipeline: Pipeline::start(sinks, settings), propagator })
+        let propagation = Propagation::by(&settings.propagators);
+        Ok(Self { pipeline: Pipeline::start(sinks, settings), propagation, levels: Arc::new(settings.levels.clone()) })
     }
 
     /// The tools with which one service makes its spans and log records.
     pub fn instrument(&self, identity: &Identity) -> Instrument {
-        Instrument::new(identity, &self.pipeline, self.propagator.clone())
+        Instrument::new(identity, &self.pipeline, self.propagation.clone(), self.levels.of(&identity.name))
     }
 
     /// Exports what is queued and returns when it has arrived or failed.

@@ -1,4 +1,4 @@
-//! Where a batch goes: OTLP to somebody else, the backend inside this process, stdout, or nowhere.
+//! Where a batch goes: OTLP to somebody else, the backend inside this process, a Jaeger agent, stdout, or nowhere.
 
 use std::fmt;
 use std::io::Write as _;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use futures_util::{StreamExt as _, stream};
 use opentelemetry::InstrumentationScope;
 use opentelemetry_otlp::{LogExporter, SpanExporter, WithExportConfig as _, WithHttpConfig as _, WithTonicConfig as _};
@@ -21,6 +21,7 @@ use opentelemetry_sdk::logs::{LogBatch, LogExporter as _, SdkLogRecord};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use prost::Message as _;
 
+use super::jaeger_agent::{Agent, Encoder};
 use super::pipeline::ResourceId;
 use super::{Exporter, Protocol, TelemetrySettings};
 use crate::outbound;
@@ -58,6 +59,7 @@ pub(super) struct Sinks {
     logs: Exporter,
     ingest: Option<Ingest>,
     otlp: Option<Otlp>,
+    agent: Option<Agent>,
     limit: Duration,
     services: Vec<Service>,
 }
@@ -66,6 +68,7 @@ pub(super) struct Sinks {
 struct Service {
     resource: ResourceAttributesWithSchema,
     exporters: Option<(SpanExporter, LogExporter)>,
+    encoder: Option<Encoder>,
 }
 
 impl Sinks {
@@ -76,20 +79,41 @@ impl Sinks {
             // A bad endpoint or header should stop the start, not the first batch.
             otlp.exporters(&Resource::builder_empty().build())?;
         }
+        if let (Some(agent), Exporter::Otlp | Exporter::Stdout) = (&settings.agent, settings.traces) {
+            let name = if settings.traces == Exporter::Otlp { "otlp" } else { "stdout" };
+            bail!(
+                "jaeger_agent is {agent}, but traces go by the exporter {name}; choose the exporter jaeger-agent, or leave it out"
+            );
+        }
+        let agent = (settings.traces == Exporter::JaegerAgent).then(|| Agent::new(settings.agent.as_ref())).transpose()?;
+        if agent.is_some() {
+            Encoder::new(&Resource::builder_empty().build())?;
+        }
         let limit = limit()?;
-        Ok(Self { traces: settings.traces, logs: settings.logs, ingest, otlp, limit, services: Vec::new() })
+        Ok(Self { traces: settings.traces, logs: settings.logs, ingest, otlp, agent, limit, services: Vec::new() })
     }
 
     pub(super) fn add_resources(&mut self, resources: Vec<Resource>) {
         for resource in resources {
             // Building failed or succeeded for the empty resource already; the resource itself cannot make a difference.
             let exporters = self.otlp.as_ref().and_then(|otlp| otlp.exporters(&resource).ok());
-            self.services.push(Service { resource: (&resource).into(), exporters });
+            let encoder = self.agent.as_ref().and_then(|_| Encoder::new(&resource).ok());
+            self.services.push(Service { resource: (&resource).into(), exporters, encoder });
         }
     }
 
     pub(super) async fn export_spans(&self, spans: impl Iterator<Item = (ResourceId, SpanData)>) -> Failed {
         let groups = group(spans);
+        if let Some(agent) = &self.agent {
+            let mut failed = Failed::default();
+            for (id, spans) in groups {
+                failed.add(match &self.services[id as usize].encoder {
+                    Some(encoder) => agent.export(encoder, &spans).await,
+                    None => Failed { items: spans.len() as u64, reason: None },
+                });
+            }
+            return failed;
+        }
         let (Exporter::Otlp, None) = (self.traces, &self.ingest) else {
             return self.write_spans(groups);
         };
@@ -98,7 +122,7 @@ impl Sinks {
             let Some((exporter, _)) = &self.services[id as usize].exporters else { return Failed { items, reason: None } };
             within(self.limit, items, exporter.export(spans)).await
         });
-        stream::iter(exports).buffer_unordered(CONCURRENT_EXPORTS).fold(Failed::default(), Failed::add).await
+        stream::iter(exports).buffer_unordered(CONCURRENT_EXPORTS).fold(Failed::default(), Failed::and).await
     }
 
     pub(super) async fn export_logs(&self, logs: impl Iterator<Item = LogItem>) -> Failed {
@@ -112,7 +136,7 @@ impl Sinks {
             let logs: Vec<_> = logs.iter().map(|(record, scope)| (record, scope)).collect();
             within(self.limit, items, exporter.export(LogBatch::new(&logs))).await
         });
-        stream::iter(exports).buffer_unordered(CONCURRENT_EXPORTS).fold(Failed::default(), Failed::add).await
+        stream::iter(exports).buffer_unordered(CONCURRENT_EXPORTS).fold(Failed::default(), Failed::and).await
     }
 
     /// All services' spans in one request, for a sink that is in this process.
@@ -200,8 +224,14 @@ fn print_line(items: u64, request: &impl serde::Serialize) -> Failed {
 }
 
 impl Failed {
-    async fn add(self, other: Self) -> Self {
-        Self { items: self.items + other.items, reason: self.reason.or(other.reason) }
+    pub fn add(&mut self, other: Self) {
+        self.items += other.items;
+        self.reason = self.reason.take().or(other.reason);
+    }
+
+    async fn and(mut self, other: Self) -> Self {
+        self.add(other);
+        self
     }
 }
 
@@ -264,7 +294,7 @@ fn grpc_endpoint(endpoint: Option<&str>) -> String {
         .unwrap_or_else(|| "http://localhost:4317".to_owned())
 }
 
-fn variable(name: &str) -> Option<String> {
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 

@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use super::observation::{Example, Finding};
 use super::rule::{Rule, What};
 use super::settings::Time;
-use crate::diagnose::report::{harmless, words};
+use crate::diagnose::report::words;
 use crate::diagnose::{Diagnosis, Suspect, Traces, figures};
+use crate::harmless::harmless;
 
 /// So many traces are shown.
 const SHOWN: usize = 10;

@@ -22,7 +22,7 @@ use url::Url;
 
 use super::mail::Mail;
 use crate::config::Secret;
-use crate::diagnose::report::harmless;
+use crate::harmless::harmless;
 use crate::outbound;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);

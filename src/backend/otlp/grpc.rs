@@ -1,4 +1,5 @@
-//! OTLP/gRPC: tonic's transport around the same bytes. The generated services would first build a tree of every request.
+//! OTLP/gRPC: tonic's transport around the same bytes. The generated services would first build a tree of every request, and its
+//! router is a web framework.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -10,7 +11,6 @@ use http_body_util::{BodyExt as _, Full};
 use tokio::net::TcpListener;
 use tonic::Status;
 use tonic::body::Body;
-use tonic::server::NamedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tracing::warn;
@@ -29,11 +29,11 @@ const PREFIX: usize = 5;
 pub(crate) async fn serve(listener: TcpListener, store: Store, bodies: Bodies, stop: Stop) -> anyhow::Result<()> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let receiver = Receiver { store, bodies };
-    let server = Server::builder()
-        .concurrency_limit_per_connection(AT_ONCE)
-        .add_service(TraceService(receiver.clone()))
-        .add_service(LogsService(receiver))
-        .serve_with_incoming_shutdown(incoming, stop.stopped());
+    let server = Server::builder().concurrency_limit_per_connection(AT_ONCE).serve_with_incoming_shutdown(
+        receiver,
+        incoming,
+        stop.stopped(),
+    );
     let drained = async {
         stop.stopped().await;
         tokio::time::sleep(DRAIN).await;
@@ -47,44 +47,6 @@ pub(crate) async fn serve(listener: TcpListener, store: Store, bodies: Bodies, s
     }
 }
 
-#[derive(Clone, Debug)]
-struct TraceService(Receiver);
-
-impl NamedService for TraceService {
-    const NAME: &'static str = "opentelemetry.proto.collector.trace.v1.TraceService";
-}
-
-#[derive(Clone, Debug)]
-struct LogsService(Receiver);
-
-impl NamedService for LogsService {
-    const NAME: &'static str = "opentelemetry.proto.collector.logs.v1.LogsService";
-}
-
-type ResponseFuture = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
-
-macro_rules! service {
-    ($service:ty, $signal:expr) => {
-        impl tower::Service<http::Request<Body>> for $service {
-            type Response = http::Response<Body>;
-            type Error = Infallible;
-            type Future = ResponseFuture;
-
-            fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-                Poll::Ready(Ok(()))
-            }
-
-            fn call(&mut self, request: http::Request<Body>) -> ResponseFuture {
-                let receiver = self.0.clone();
-                Box::pin(async move { Ok(receiver.answer($signal, request).await.unwrap_or_else(Status::into_http)) })
-            }
-        }
-    };
-}
-
-service!(TraceService, Signal::Traces);
-service!(LogsService, Signal::Logs);
-
 /// Reads requests itself, with the bounds that HTTP has: tonic's reader makes room for all that a message's prefix promises, for
 /// as long as its sender likes, once for every request of every connection.
 #[derive(Clone, Debug)]
@@ -93,12 +55,25 @@ struct Receiver {
     bodies: Bodies,
 }
 
+impl tower::Service<http::Request<Body>> for Receiver {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let receiver = self.clone();
+        Box::pin(async move { Ok(receiver.answer(request).await.unwrap_or_else(Status::into_http)) })
+    }
+}
+
 impl Receiver {
-    async fn answer(&self, signal: Signal, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
+    async fn answer(&self, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
         let (head, body) = request.into_parts();
-        if !head.uri.path().ends_with("/Export") {
-            return Err(Status::unimplemented("the only method is Export"));
-        }
+        let signal = signal(head.uri.path())?;
         let gzip = match head.headers.get("grpc-encoding").map(HeaderValue::as_bytes) {
             None | Some(b"identity") => false,
             Some(b"gzip") => true,
@@ -130,6 +105,17 @@ impl Receiver {
         // What takes long must not hold up the other requests.
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(Status::internal("internal error")))
     }
+}
+
+/// What a method takes.
+fn signal(path: &str) -> Result<Signal, Status> {
+    let (service, method) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
+    let signal = match service {
+        "opentelemetry.proto.collector.trace.v1.TraceService" => Signal::Traces,
+        "opentelemetry.proto.collector.logs.v1.LogsService" => Signal::Logs,
+        _ => return Err(Status::unimplemented("the only services are those of traces and of logs")),
+    };
+    if method == "Export" { Ok(signal) } else { Err(Status::unimplemented("the only method is Export")) }
 }
 
 impl From<Unread> for Status {

@@ -33,8 +33,7 @@ pub struct Evidence {
     pub unanswered: Vec<(u32, u32)>,
     /// Names of the services, by number; the numbers are in the order of their first spans.
     pub services: Vec<Text>,
-    /// What a visit may ask of a service: service and operation of the visit's first span.
-    pub places: Vec<(u32, Text)>,
+    pub places: Vec<Place>,
     /// Caller and callee.
     pub pairs: Vec<(u32, u32)>,
     /// One per trace.
@@ -47,6 +46,18 @@ pub struct Evidence {
     pub by_pair: Index,
     /// What had to be mended in the traces.
     pub repairs: Repairs,
+    /// By resource: times of its spans are right to [`COARSE`](super::repair::COARSE) only.
+    pub coarse: Vec<bool>,
+}
+
+/// What a visit may ask of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    pub service: u32,
+    /// Of the visit's first span.
+    pub operation: Text,
+    /// The request has been in this service before: one that stands at the edge and between services too is two in one.
+    pub again: bool,
 }
 
 /// One request in one service. Times are nanoseconds.
@@ -148,27 +159,27 @@ impl Evidence {
         std::iter::successors(at(visit.parent), move |visit| at(visit.parent))
     }
 
-    /// For each visit of a service, in the order of [`Evidence::visits_of`]: how many requests were in flight there when it began,
-    /// itself not counted, and how many ended by the time it did, itself counted.
-    pub fn at_once(&self, traces: &Traces, service: u32) -> (Vec<u32>, Vec<u32>) {
-        let times = |visit: &Visit| {
-            let span = &traces.spans()[visit.span as usize];
+    /// For each of these visits: how many of the others were in flight when it began, and how many ended by the time it did, itself
+    /// counted.
+    pub fn at_once(&self, traces: &Traces, visits: &[u32]) -> (Vec<u32>, Vec<u32>) {
+        let times = |visit: &u32| {
+            let span = &traces.spans()[self.visits[*visit as usize].span as usize];
             (span.start, span.end)
         };
         let sorted = |time: fn((u64, u64)) -> u64| {
-            let mut all: Vec<u64> = self.visits_of(service).map(|visit| time(times(visit))).collect();
+            let mut all: Vec<u64> = visits.iter().map(|visit| time(times(visit))).collect();
             all.sort_unstable();
             all
         };
         let (starts, ends) = (sorted(|(start, _)| start), sorted(|(_, end)| end));
         let begun_before = |time| starts.partition_point(|start| *start < time);
         let ended_by = |time| ends.partition_point(|end| *end <= time);
-        let of = |visit: &Visit| {
+        let of = |visit: &u32| {
             let (start, end) = times(visit);
             let in_flight = begun_before(start).saturating_sub(ended_by(start));
             (in_flight as u32, (ended_by(end) - ended_by(start)) as u32)
         };
-        self.visits_of(service).map(of).unzip()
+        visits.iter().map(of).unzip()
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Own {
 #[derive(Default)]
 pub(super) struct Paths {
     rule: Rule,
-    clocks: Clocks,
+    pub clocks: Clocks,
     mender: Mender,
     walker: Walker,
     stretches: Vec<Stretch>,

@@ -153,7 +153,7 @@ fn what_was_tried_again_with_success_did_no_harm() {
 fn requests_in_flight_are_those_begun_and_not_ended() {
     let traces = read(&[&[("a", "", "x", 0, 50)], &[("b", "", "x", 10, 20)], &[("c", "", "x", 20, 60)], &[("d", "", "y", 5, 90)]]);
     let evidence = Evidence::gather(&traces, Rule::default());
-    assert_eq!(evidence.at_once(&traces, 0), (vec![0, 1, 1], vec![2, 1, 2]));
+    assert_eq!(evidence.at_once(&traces, evidence.by_service.of(0)), (vec![0, 1, 1], vec![2, 1, 2]));
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! Cuts traces into visits, and charges each moment to a visit or to the gap between two.
 
 use super::path::{Own, Paths};
-use super::{Evidence, Gap, NONE, Numbers, Trace, Visit};
+use super::{Evidence, Gap, NONE, Numbers, Place, Trace, Visit};
 use crate::diagnose::critical_path::Rule;
 use crate::diagnose::model::{Kind, Parent, Span, Text, Traces};
+
+/// So many visits are asked whether the request was in a service before: those that call each other in turn may be thousands.
+const FAR: usize = 64;
 
 /// All but who failed and the indexes.
 pub(super) fn gather(traces: &Traces, rule: Rule) -> Evidence {
@@ -15,7 +18,8 @@ pub(super) fn gather(traces: &Traces, rule: Rule) -> Evidence {
     for trace in 0..traces.len() {
         gatherer.trace(trace as u32, traces.range(trace).start as u32, traces.of(trace));
     }
-    Evidence { repairs: gatherer.paths.repairs, ..gatherer.evidence }
+    let coarse = (0..traces.resources.len() as u32).map(|resource| gatherer.paths.clocks.is_coarse(resource)).collect();
+    Evidence { repairs: gatherer.paths.repairs, coarse, ..gatherer.evidence }
 }
 
 #[derive(Default)]
@@ -34,7 +38,7 @@ struct Gatherer {
 #[derive(Default)]
 struct AllNumbers {
     services: Numbers<Text>,
-    places: Numbers<(u32, Text)>,
+    places: Numbers<Place>,
     pairs: Numbers<(u32, u32)>,
 }
 
@@ -87,9 +91,10 @@ impl Gatherer {
                 Some(parent) if self.is_one_visit(&spans[parent], span) => self.visit[parent],
                 _ => {
                     let service = self.resources[span.resource as usize];
-                    let Evidence { visits, places, .. } = &mut self.evidence;
-                    let place = self.numbers.places.of((service, span.operation), places);
                     let parent = parent.map_or(NONE, |parent| self.visit[parent]);
+                    let again = self.passed(parent).any(|visit| visit.service == service);
+                    let Evidence { visits, places, .. } = &mut self.evidence;
+                    let place = self.numbers.places.of(Place { service, operation: span.operation, again }, places);
                     let span = first + at;
                     visits.push(Visit { trace, span, parent, service, place, ..Visit::NEW });
                     visits.len() as u32 - 1
@@ -97,6 +102,12 @@ impl Gatherer {
             };
             self.visit[at as usize] = visit;
         }
+    }
+
+    /// A visit and those before it, as far as one may have to look.
+    fn passed(&self, visit: u32) -> impl Iterator<Item = &Visit> {
+        let at = |index: u32| self.evidence.visits.get(index as usize);
+        std::iter::successors(at(visit), move |visit| at(visit.parent)).take(FAR)
     }
 
     /// Whether parent and child belong to one request in one service; a service that calls itself is visited twice.

@@ -6,13 +6,12 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::stream::{Broken, Element, Stream};
 use super::value::{KeyValue, List, Plain, Scalar, Str, Whole};
 use super::{Reader, concluded, kind_named};
+use crate::backend::json::from_base64;
 use crate::diagnose::model::{Kind, NewSpan, Resource, Status};
 
 #[derive(Deserialize)]
@@ -217,8 +216,8 @@ fn id<'a>(Str(text): &'a Str<'_>) -> Cow<'a, str> {
     if !text.ends_with('=') {
         return Cow::Borrowed(text);
     }
-    match STANDARD.decode(&**text) {
-        Ok(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into(),
-        Err(_) => Cow::Borrowed(text),
+    match from_base64(text.as_bytes()) {
+        Some(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into(),
+        None => Cow::Borrowed(text),
     }
 }

@@ -9,8 +9,6 @@ mod json;
 mod terminal;
 pub mod words;
 
-pub use terminal::harmless;
-
 use std::collections::BTreeMap;
 
 use rustc_hash::FxHashSet;

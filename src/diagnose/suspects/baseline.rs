@@ -8,7 +8,7 @@
 use rustc_hash::FxHashMap;
 
 use super::stats::centre_and_scatter;
-use crate::diagnose::evidence::Evidence;
+use crate::diagnose::evidence::{Evidence, Place};
 use crate::diagnose::model::Traces;
 
 /// Fewer visits than this, here or in the baseline, are no comparison.
@@ -21,8 +21,8 @@ const LEAST_CHANGE: f64 = 0.1;
 /// A place or a pair, by names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cell<'a> {
-    /// Service and operation.
-    Own(&'a str, &'a str),
+    /// Service, operation, and whether the request has been there before.
+    Own(&'a str, &'a str, bool),
     /// Caller and callee.
     Gap(&'a str, &'a str),
 }
@@ -30,9 +30,9 @@ pub enum Cell<'a> {
 /// The times of every cell, in nanoseconds.
 pub fn cells<'a>(traces: &'a Traces, evidence: &Evidence) -> FxHashMap<Cell<'a>, Vec<f64>> {
     let name = |service: u32| traces.texts.get(evidence.services[service as usize]);
-    let places = evidence.places.iter().enumerate().map(|(place, (service, operation))| {
+    let places = evidence.places.iter().enumerate().map(|(place, Place { service, operation, again })| {
         let visits = evidence.by_place.of(place as u32).iter().map(|visit| evidence.visits[*visit as usize].own as f64);
-        (Cell::Own(name(*service), traces.texts.get(*operation)), visits.collect())
+        (Cell::Own(name(*service), traces.texts.get(*operation), *again), visits.collect())
     });
     let pairs = evidence.pairs.iter().enumerate().map(|(pair, (caller, callee))| {
         (Cell::Gap(name(*caller), name(*callee)), evidence.gaps_of(pair as u32).map(|gap| gap.time as f64).collect())
@@ -60,7 +60,7 @@ pub fn scores<'a>(
     for (cell, change, error) in changes {
         let worse = ((change - usual) / (error + scatter * scatter).sqrt()).max(0.0);
         match cell {
-            Cell::Own(service, _) => services.entry(service).or_default()[0].add(worse),
+            Cell::Own(service, ..) => services.entry(service).or_default()[0].add(worse),
             Cell::Gap(caller, callee) => {
                 services.entry(caller).or_default()[1].add(worse);
                 services.entry(callee).or_default()[1].add(worse);
@@ -122,10 +122,10 @@ mod tests {
     /// A chain a → b → c and a second callee of a, times of 1 ms and more that scatter a little.
     fn chain(change: impl Fn(Cell<'_>) -> f64) -> Cells {
         let cells = [
-            Cell::Own("a", "o"),
-            Cell::Own("b", "o"),
-            Cell::Own("c", "o"),
-            Cell::Own("d", "o"),
+            Cell::Own("a", "o", false),
+            Cell::Own("b", "o", false),
+            Cell::Own("c", "o", false),
+            Cell::Own("d", "o", false),
             Cell::Gap("a", "b"),
             Cell::Gap("b", "c"),
             Cell::Gap("a", "d"),
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_service_that_became_slow_is_the_worst() {
-        assert_eq!(worst(&chain(|cell| if cell == Cell::Own("b", "o") { 9.0 } else { 1.1 })), "b");
+        assert_eq!(worst(&chain(|cell| if cell == Cell::Own("b", "o", false) { 9.0 } else { 1.1 })), "b");
     }
 
     #[test]

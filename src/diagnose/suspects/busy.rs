@@ -33,8 +33,13 @@ pub struct Queue {
 
 /// The queue of a service, if it has one. `struck` are the visits that took long: others end while they last too, and have not waited.
 pub fn queue(traces: &Traces, evidence: &Evidence, service: u32, struck: &FxHashSet<u32>) -> Option<Queue> {
-    let (in_flight, ended) = evidence.at_once(traces, service);
-    let visits = || evidence.by_service.of(service).iter().map(|visit| (*visit, evidence.visits[*visit as usize].own as f64));
+    // One that stands in two places of a request has two queues, and in the first those wait who wait in the second.
+    let again = |visit: &u32| evidence.places[evidence.visits[*visit as usize].place as usize].again;
+    let role = struck.iter().next().map(again).filter(|role| struck.iter().all(|visit| again(visit) == *role));
+    let all = evidence.by_service.of(service).iter().copied();
+    let all: Vec<u32> = all.filter(|visit| role.is_none_or(|role| again(visit) == role)).collect();
+    let (in_flight, ended) = evidence.at_once(traces, &all);
+    let visits = || all.iter().map(|visit| (*visit, evidence.visits[*visit as usize].own as f64));
     let by_start = visits().zip(&in_flight).filter(|((_, own), _)| *own > 0.0);
     let by_start = grows(by_start.map(|((_, own), ahead)| (f64::from(*ahead), own)), EXPLAINS);
     let by_end = visits().zip(&ended).filter(|((visit, _), _)| struck.contains(visit));

@@ -8,8 +8,11 @@ use crate::diagnose::model::{Text, Traces};
 
 /// Fewer calls of a visit are not many.
 const MANY: f64 = 6.0;
-/// They must take this share of the time of the traces that they are in.
+/// They must take this share of the time of the traces that they are in, …
 const MATTERS: f64 = 0.04;
+/// … unless others, of whom there are as many at least, need so many times fewer: in a fan-out nothing takes a real share.
+const PEERS: usize = 2;
+const TIMES_PEERS: f64 = 20.0;
 /// So many times as many as others make, or as were made before, are more.
 const TIMES: f64 = 3.0;
 
@@ -51,9 +54,11 @@ pub fn find(traces: &Traces, evidence: &Evidence) -> Vec<ManyCalls> {
         .filter(|one| one.calls >= MANY)
         .filter_map(|one| {
             let others = usual.iter().filter(|other| other.service != one.service && other.system == one.system);
-            let mut others: Vec<f64> = others.map(|other| other.calls).collect();
+            let mut others: Vec<f64> = others.map(|other| other.calls).filter(|calls| *calls > 0.0).collect();
+            let peers = others.len();
             let others = median(&mut others);
-            (one.share >= MATTERS && one.calls > TIMES * others).then_some(ManyCalls {
+            let matters = one.share >= MATTERS || peers >= PEERS && one.calls >= TIMES_PEERS * others;
+            (matters && one.calls > TIMES * others).then_some(ManyCalls {
                 service: one.service,
                 calls: one.calls,
                 time: one.time,

@@ -15,6 +15,8 @@ const LEAST: f64 = 4.0;
 const CUSTOMER: f64 = 3.0;
 /// Attributes that name whom a request is for.
 const CUSTOMER_KEYS: [&str; 5] = ["customer.id", "enduser.id", "user.id", "tenant.id", "session.id"];
+/// How requests ended is said by all instrumentations in attributes that begin like this.
+const EVERYBODYS: [&str; 6] = ["http.", "rpc.", "otel.", "error", "exception", "status"];
 /// A feature tells the struck visits from the others where it has at least this share of them …
 const MOST_OF_THEM: f64 = 0.7;
 /// … and is struck this many times as often as the visits without it.
@@ -44,6 +46,22 @@ pub struct Found {
 
 /// The feature that best tells the struck visits of a service from its others, if one does.
 pub fn telling(traces: &Traces, evidence: &Evidence, service: u32, struck: &FxHashSet<u32>) -> Option<Found> {
+    best(traces, evidence, service, struck, reasons)
+}
+
+/// What the struck visits of a service say of how they fared, and its others do not: no reason, but worth reading. What every
+/// instrumentation says of it is not.
+pub fn said(traces: &Traces, evidence: &Evidence, service: u32, struck: &FxHashSet<u32>) -> Option<Found> {
+    best(traces, evidence, service, struck, outcomes)
+}
+
+fn best(
+    traces: &Traces,
+    evidence: &Evidence,
+    service: u32,
+    struck: &FxHashSet<u32>,
+    of: impl Fn(&Traces, &Evidence, u32, &mut dyn FnMut(Feature)),
+) -> Option<Found> {
     let visits = evidence.by_service.of(service);
     let all = visits.len() as u64;
     let hits = visits.iter().filter(|visit| struck.contains(visit)).count() as u64;
@@ -56,7 +74,7 @@ pub fn telling(traces: &Traces, evidence: &Evidence, service: u32, struck: &FxHa
     let mut values: FxHashMap<Text, usize> = FxHashMap::default();
     let of_struck = visits.iter().filter(|visit| struck.contains(visit));
     for visit in of_struck {
-        of(traces, evidence, *visit, |feature| {
+        of(traces, evidence, *visit, &mut |feature| {
             let count = counts.entry(feature).or_insert_with(|| {
                 if let Feature::Attribute(key, _) = feature {
                     *values.entry(key).or_default() += 1;
@@ -69,7 +87,7 @@ pub fn telling(traces: &Traces, evidence: &Evidence, service: u32, struck: &FxHa
     let identifier = |key: &Text| values[key] > MOST_VALUES.min(2 + hits as usize / 2);
     counts.retain(|feature, _| !matches!(feature, Feature::Attribute(key, _) if identifier(key)));
     for visit in visits {
-        of(traces, evidence, *visit, |feature| {
+        of(traces, evidence, *visit, &mut |feature| {
             if let Some(count) = counts.get_mut(&feature) {
                 count.1 += 1;
             }
@@ -92,23 +110,31 @@ pub fn telling(traces: &Traces, evidence: &Evidence, service: u32, struck: &FxHa
     judged.filter(is_special).filter(tells).max_by(|a, b| a.evidence.total_cmp(&b.evidence).then_with(|| b.feature.cmp(&a.feature)))
 }
 
-/// Gives every feature of a visit once.
-fn of(traces: &Traces, evidence: &Evidence, visit: u32, mut give: impl FnMut(Feature)) {
-    let span = &traces.spans()[evidence.visits[visit as usize].span as usize];
+/// Gives everything once that may be the reason for what happened to a visit.
+fn reasons(traces: &Traces, evidence: &Evidence, visit: u32, give: &mut dyn FnMut(Feature)) {
     give(Feature::Place(evidence.visits[visit as usize].place));
-    let resource = &traces.resources[span.resource as usize].attributes;
-    // Many a host is named by its spans and by their resource too.
-    let mut attributes: Vec<(Text, Text)> = traces.attributes(span).iter().chain(resource).copied().collect();
-    attributes.sort_unstable();
-    attributes.dedup();
-    for (key, value) in attributes {
-        if !is_outcome(traces.texts.get(key)) {
-            give(Feature::Attribute(key, value));
-        }
-    }
+    let attributes = attributes(traces, evidence, visit).into_iter();
+    attributes.filter(|(key, _)| !is_outcome(traces.texts.get(*key))).for_each(|(key, value)| give(Feature::Attribute(key, value)));
     for service in ways(evidence, visit) {
         give(Feature::Passed(service));
     }
+}
+
+/// Gives everything once that its own instrumentation says of how a visit fared.
+fn outcomes(traces: &Traces, evidence: &Evidence, visit: u32, give: &mut dyn FnMut(Feature)) {
+    let worth_it = |key: &str| is_outcome(key) && !EVERYBODYS.iter().any(|prefix| key.starts_with(prefix));
+    let attributes = attributes(traces, evidence, visit).into_iter();
+    attributes.filter(|(key, _)| worth_it(traces.texts.get(*key))).for_each(|(key, value)| give(Feature::Attribute(key, value)));
+}
+
+/// A visit's attributes and its resource's, each once: many a host is named by spans and by their resource too.
+fn attributes(traces: &Traces, evidence: &Evidence, visit: u32) -> Vec<(Text, Text)> {
+    let span = &traces.spans()[evidence.visits[visit as usize].span as usize];
+    let resource = &traces.resources[span.resource as usize].attributes;
+    let mut attributes: Vec<(Text, Text)> = traces.attributes(span).iter().chain(resource).copied().collect();
+    attributes.sort_unstable();
+    attributes.dedup();
+    attributes
 }
 
 /// Whether an attribute names whom a request is for.
@@ -116,11 +142,15 @@ pub fn is_customer(key: &str) -> bool {
     CUSTOMER_KEYS.contains(&key)
 }
 
+/// nginx's own word for a request that its `limit_req` made wait.
+pub fn is_queued(key: &str, value: &str) -> bool {
+    key.ends_with("limit_req_status") && value == "DELAYED"
+}
+
 /// Attributes that say how a request ended do not say why.
 fn is_outcome(key: &str) -> bool {
-    let part =
-        |part: &str| matches!(part, "response" | "error" | "exception" | "status" | "status_code" | "status_message" | "duration");
-    key.split('.').any(part)
+    let word = |word: &str| matches!(word, "response" | "error" | "exception" | "status" | "duration");
+    key.split(['.', '_']).any(word)
 }
 
 #[cfg(test)]
@@ -129,9 +159,14 @@ mod tests {
 
     #[test]
     fn how_a_request_ended_is_no_reason() {
-        for key in
-            ["http.response.status_code", "http.status_code", "error", "error.type", "rpc.grpc.status_code", "otel.status_code"]
-        {
+        for key in [
+            "http.response.status_code",
+            "http.status_code",
+            "error",
+            "error.type",
+            "nginx.upstream_response_time",
+            "otel.status_code",
+        ] {
             assert!(is_outcome(key), "{key}");
         }
         for key in ["customer.id", "http.route", "k8s.pod.name", "service.version", "tier"] {

@@ -20,7 +20,7 @@ mod words;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::effect::{self, effect};
-use super::evidence::{Evidence, NONE, Outcome, Visit};
+use super::evidence::{Evidence, NONE, Outcome, Place, Visit};
 use super::figures::counted;
 use super::model::{TraceId, Traces};
 use super::{Attribute, Charge, Diagnosis, Options, Suspect, SuspectCause};
@@ -178,8 +178,8 @@ impl<'a> Case<'a> {
             Some(before) => {
                 let name = |service: u32| traces.texts.get(evidence.services[service as usize]);
                 let of = |cell: Cell<'_>| before.cells.get(&cell).cloned().unwrap_or_default();
-                let own =
-                    evidence.places.iter().map(|(service, operation)| of(Cell::Own(name(*service), traces.texts.get(*operation))));
+                let cell = |place: &Place| Cell::Own(name(place.service), traces.texts.get(place.operation), place.again);
+                let own = evidence.places.iter().map(|place| of(cell(place)));
                 let between = evidence.pairs.iter().map(|(caller, callee)| of(Cell::Gap(name(*caller), name(*callee))));
                 strikes::find_since(traces, evidence, &strikes::Past { own: own.collect(), between: between.collect() })
             }
@@ -242,12 +242,15 @@ impl<'a> Case<'a> {
         finding.sentences.extend(words::waits_for(&found, self.evidence, self.traces));
         let share = found.strikes.len() as f64 / found.exposed.max(1) as f64;
         let telling = self.telling(service, &found.strikes);
+        let said = self.said(service, &found.strikes);
+        let queue = || self.queue(service, &found.strikes).filter(|_| share >= ALWAYS / 2.0);
+        let queues = said.as_ref().is_some_and(|(said, _)| features::is_queued(&said.key, &said.value));
         if let Some(telling) = telling.filter(|telling| !matches!(telling.feature, Feature::Place(_))) {
             self.tell(&mut finding, telling, service);
-        } else if let Some(queue) = self.queue(service, &found.strikes).filter(|_| share >= ALWAYS / 2.0) {
+        } else if let Some(queue) = queue().map(Some).or_else(|| queues.then_some(None)) {
             finding.cause = SuspectCause::Contention;
             finding.strength.class = Class::Busy;
-            finding.sentences.push(words::queue(&queue));
+            finding.sentences.extend(queue.as_ref().map(words::queue));
         } else if share_where(&telling).unwrap_or(share) >= ALWAYS {
             finding.cause = SuspectCause::Sleep;
             finding.strength.class = Class::Always;
@@ -255,6 +258,8 @@ impl<'a> Case<'a> {
         if let Some(telling) = telling.filter(|telling| matches!(telling.feature, Feature::Place(_))) {
             self.tell(&mut finding, telling, service);
         }
+        finding.sentences.extend(said.map(|(said, found)| words::attribute(&found, &said)));
+        finding.sentences.extend(words::no_calls(&found, self.evidence));
         finding
     }
 
@@ -274,6 +279,8 @@ impl<'a> Case<'a> {
             if let Some(telling) = self.telling(service, &found.strikes) {
                 self.tell(&mut finding, telling, service);
             }
+            let said = self.said(service, &found.strikes);
+            finding.sentences.extend(said.map(|(said, found)| words::attribute(&found, &said)));
         }
         let same = findings.iter_mut().find(|other| {
             let counted = matches!(other.cause, SuspectCause::LostContext | SuspectCause::Redis | SuspectCause::ManyCalls);
@@ -357,12 +364,12 @@ impl<'a> Case<'a> {
             Subject::Passed(one) => {
                 service = Some(one);
                 (cause, class) = (SuspectCause::Upstream, common);
-                sentences.push(words::passed(found, self.evidence));
+                sentences.push(words::common(found, self.evidence, "that had passed it went wrong later"));
             }
             Subject::Resource(key, value) => {
                 (cause, class) = (SuspectCause::Attribute, common);
                 attribute = Some(self.attribute(key, value));
-                sentences.push(words::resource(found, self.evidence));
+                sentences.push(words::common(found, self.evidence, "with it went wrong"));
             }
             Subject::Pair(pair) => {
                 let (caller, called) = self.evidence.pairs[pair as usize];
@@ -390,6 +397,12 @@ impl<'a> Case<'a> {
         features::telling(self.traces, self.evidence, service, &visits(strikes))
     }
 
+    fn said(&self, service: u32, strikes: &[Strike]) -> Option<(Attribute, Found)> {
+        let found = features::said(self.traces, self.evidence, service, &visits(strikes))?;
+        let Feature::Attribute(key, value) = found.feature else { return None };
+        Some((self.attribute(key, value), found))
+    }
+
     fn queue(&self, service: u32, strikes: &[Strike]) -> Option<busy::Queue> {
         busy::queue(self.traces, self.evidence, service, &visits(strikes))
     }
@@ -399,8 +412,10 @@ impl<'a> Case<'a> {
         finding.strength.telling = found.evidence;
         match found.feature {
             Feature::Place(place) => {
-                let (_, operation) = self.evidence.places[place as usize];
-                finding.sentences.push(words::operation(&found, self.traces.texts.get(operation)));
+                let visits = self.evidence.by_place.of(place);
+                let place = &self.evidence.places[place as usize];
+                let role = words::role(place, self.traces, self.evidence, visits);
+                finding.sentences.push(words::operation(&found, self.traces.texts.get(place.operation), role.as_deref()));
             }
             Feature::Attribute(key, value) => {
                 let attribute = self.attribute(key, value);

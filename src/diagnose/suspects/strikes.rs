@@ -2,8 +2,9 @@
 
 use super::stats::median;
 use super::typical::{Typicals, learn};
-use crate::diagnose::evidence::{Evidence, Outcome};
+use crate::diagnose::evidence::{Evidence, Gap, Outcome};
 use crate::diagnose::model::Traces;
+use crate::diagnose::repair::COARSE;
 
 /// Less than this share of its trace's time matters to nobody, …
 const MATTERS: f64 = 0.04;
@@ -98,11 +99,21 @@ fn compare(traces: &Traces, evidence: &Evidence, own: Typicals, between: Typical
         let duration = (evidence.traces[trace as usize].duration as f64).min(usual);
         excess as f64 >= (MATTERS * duration).max(SERVICES * own.peers)
     };
+    // What a coarse clock may have cut from a time is no excess.
+    let cut = |visit: u32| {
+        let span = &traces.spans()[evidence.visits[visit as usize].span as usize];
+        if evidence.coarse[span.resource as usize] { COARSE } else { 0 }
+    };
+    let of_visit = |row: u32, excess: u64| excess > cut(row) && matters(evidence.visits[row as usize].trace, excess);
+    let of_gap = |row: u32, excess: u64| {
+        let Gap { caller, callee, .. } = evidence.gaps[row as usize];
+        excess > cut(caller).max(cut(callee)) && matters(evidence.visits[caller as usize].trace, excess)
+    };
     for (row, visit) in evidence.visits.iter().enumerate() {
         let row = row as u32;
         let typical = &own.of[visit.place as usize];
         let excess = visit.own.saturating_sub(typical.time as u64);
-        if visit.own as f64 > typical.slow_from && matters(visit.trace, excess) {
+        if visit.own as f64 > typical.slow_from && of_visit(row, excess) {
             strikes.slow.push(Strike { visit: row, row, excess, cost: excess.min(visit.on_path) });
         }
         if visit.outcome == Outcome::Origin {
@@ -112,9 +123,9 @@ fn compare(traces: &Traces, evidence: &Evidence, own: Typicals, between: Typical
     for (row, gap) in evidence.gaps.iter().enumerate() {
         let typical = &between.of[gap.pair as usize];
         let excess = gap.time.saturating_sub(typical.time as u64);
-        let trace = evidence.visits[gap.caller as usize].trace;
-        if gap.time as f64 > typical.slow_from && matters(trace, excess) {
-            strikes.gaps.push(Strike { visit: gap.caller, row: row as u32, excess, cost: excess.min(gap.on_path) });
+        let row = row as u32;
+        if gap.time as f64 > typical.slow_from && of_gap(row, excess) {
+            strikes.gaps.push(Strike { visit: gap.caller, row, excess, cost: excess.min(gap.on_path) });
         }
     }
     let begin = |visit: u32| traces.spans()[evidence.visits[visit as usize].span as usize].start;
@@ -132,8 +143,8 @@ fn compare(traces: &Traces, evidence: &Evidence, own: Typicals, between: Typical
         group: gap.pair,
         time: gap.time,
     });
-    less_stalls(&mut strikes.slow, visits, |strike, excess| matters(evidence.visits[strike.visit as usize].trace, excess));
-    less_stalls(&mut strikes.gaps, gaps, |strike, excess| matters(evidence.visits[strike.visit as usize].trace, excess));
+    less_stalls(&mut strikes.slow, visits, |strike, excess| of_visit(strike.row, excess));
+    less_stalls(&mut strikes.gaps, gaps, |strike, excess| of_gap(strike.row, excess));
     Strikes { own, between, ..strikes }
 }
 

@@ -1,5 +1,7 @@
 //! The whole diagnosis, on traces of simulated mysteries; `benches/accuracy` does the same with many more of them.
 
+mod nginx;
+
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -291,6 +293,34 @@ fn many_calls_are_the_same_call_in_turn_and_more_than_before() {
     assert_eq!(causes(&diagnosed(&database(true, true, false))), [], "at once");
     assert_eq!(causes(&diagnosed(&database(false, false, false))), [], "different ones");
     assert_eq!(causes(&diagnose::diagnose(&in_turn, Some(&in_turn), &Options::default())), [], "as ever");
+}
+
+/// A request that 40 services answer at once: 30 sleep up to 100 ms, the others write to a database, one of these call by call.
+fn fan_out(writers: u64) -> Traces {
+    let mut written = Written::default();
+    for trace in 0..60 {
+        let start = trace as f64 * 200.0;
+        written.span(trace, (1, 0), "web", Kind::Server, (start, 110.0), false);
+        for service in 0..40 {
+            let (name, client, own) = (format!("s{service}"), 2 + 2 * service, 3 + 2 * service);
+            let length = if service < 30 { 80.0 + ((service + trace) % 20) as f64 } else { 4.0 };
+            written.span(trace, (client, 1), "web", Kind::Client, (start + 1.0, length + 0.4), false);
+            written.span(trace, (own, client), &name, Kind::Server, (start + 1.2, length), false);
+            if (30..30 + writers).contains(&service) {
+                for call in 0..if service == 30 { 25 } else { 1 } {
+                    let ids = (100 + 32 * service + call, own);
+                    written.named("SET", trace, ids, &name, Kind::Client, (start + 1.3 + 0.1 * call as f64, 0.09), false);
+                }
+            }
+        }
+    }
+    written.builder.finish()
+}
+
+#[test]
+fn many_calls_that_cost_a_fan_out_next_to_nothing_are_many_beside_what_others_make() {
+    assert_eq!(causes(&diagnosed(&fan_out(3))), [(SuspectCause::ManyCalls, Some("s30"))]);
+    assert_eq!(causes(&diagnosed(&fan_out(2))), [], "one other is no measure");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::features::Found;
 use super::lost_context::LostContext;
 use super::stats::median;
 use super::strikes::Strikes;
-use crate::diagnose::evidence::{Evidence, NONE, Visit};
+use crate::diagnose::evidence::{Evidence, NONE, Place, Visit};
 use crate::diagnose::figures::{counted, duration, share, thousands};
 use crate::diagnose::model::Traces;
 
@@ -95,18 +95,10 @@ pub fn queue(queue: &Queue) -> String {
     )
 }
 
-pub fn passed(found: &Explanation, evidence: &Evidence) -> String {
+/// What several services' strikes have in common: `which` requests.
+pub fn common(found: &Explanation, evidence: &Evidence, which: &str) -> String {
     format!(
-        "{} of {} that had passed it went wrong later, in {}",
-        thousands(found.strikes.len() as u64),
-        counted(found.exposed, "request"),
-        services(found, evidence)
-    )
-}
-
-pub fn resource(found: &Explanation, evidence: &Evidence) -> String {
-    format!(
-        "{} of {} with it went wrong, in {}",
+        "{} of {} {which}, in {}",
         thousands(found.strikes.len() as u64),
         counted(found.exposed, "request"),
         services(found, evidence)
@@ -117,8 +109,34 @@ pub fn attribute(found: &Found, attribute: &Attribute) -> String {
     with_and_without(found, &format!("with {} = {}", attribute.key, attribute.value))
 }
 
-pub fn operation(found: &Found, operation: &str) -> String {
-    with_and_without(found, &format!("for {operation:?}"))
+/// `role` tells the place from another one of the same service.
+pub fn operation(found: &Found, operation: &str, role: Option<&str>) -> String {
+    with_and_without(found, &format!("for {operation:?}{}", role.map_or(String::new(), |role| format!(" {role}"))))
+}
+
+/// Where one of a service's two places in a request is: by the address that its spans give, else by what it comes after.
+pub fn role(place: &Place, traces: &Traces, evidence: &Evidence, visits: &[u32]) -> Option<String> {
+    let two = evidence.places.iter().any(|other| other.service == place.service && other.again != place.again);
+    let attributes = |visit: &u32| traces.attributes(&traces.spans()[evidence.visits[*visit as usize].span as usize]);
+    let value = |visit: &u32, names: [&str; 2]| {
+        let keys = names.map(|name| traces.texts.find(name));
+        let found = attributes(visit).iter().find(|(key, _)| keys.contains(&Some(*key)))?;
+        Some(traces.texts.get(found.1))
+    };
+    let address = |visit: &u32| {
+        let (host, port) = (value(visit, ["server.address", "net.host.name"])?, value(visit, ["server.port", "net.host.port"])?);
+        Some(format!("at {host}:{port}"))
+    };
+    let again = if place.again { "of requests that were here before" } else { "of requests that were not here before" };
+    two.then(|| visits.iter().find_map(address).unwrap_or_else(|| again.to_owned()))
+}
+
+/// Where a service's calls make no spans, its own time is more than its own.
+pub fn no_calls(found: &Explanation, evidence: &Evidence) -> Option<String> {
+    let Subject::Service(service) = found.subject else { return None };
+    let calls = |caller: u32| evidence.visits.get(caller as usize).is_some_and(|caller| caller.service == service);
+    let silent = !evidence.gaps.iter().any(|gap| calls(gap.caller)) && evidence.visits.iter().any(|visit| calls(visit.parent));
+    silent.then(|| "its calls make no spans, so the way to those whom it calls counts as its own time".to_owned())
 }
 
 pub fn passed_before(found: &Found, service: &str, before: &str) -> String {
