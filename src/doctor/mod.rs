@@ -1,0 +1,141 @@
+//! Why do I see no traces? One check after the other along a span's way, each with what was seen and, where it is not well, the way out.
+//!
+//! `environment` reads variables; `otlp`, `query` and `frontend` ask who listens where and what is spoken there; `clock` compares
+//! clocks; `probe` sends a span and looks for it. What is independent runs side by side, and every wait has an end. How a finding
+//! reads is `finding`'s; what the exit code is, the command's.
+
+mod ask;
+mod clock;
+mod connect;
+mod environment;
+mod exporter;
+mod finding;
+mod frontend;
+mod otlp;
+mod probe;
+mod query;
+
+use futures_util::future::OptionFuture;
+use futures_util::join;
+
+pub use environment::Environment;
+pub use finding::{Finding, Verdict};
+
+use crate::config::Config;
+use crate::outbound;
+use otlp::Endpoint;
+
+/// What shall be looked at.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub config: Config,
+    pub environment: Environment,
+    /// Somebody named the frontend, and will want to know why it does not answer.
+    pub frontend_named: bool,
+    /// Why our own roles would not start with these variables.
+    pub refused: Option<String>,
+    /// Sends a span, which stays where it arrives.
+    pub probe: bool,
+}
+
+/// All that was found.
+#[derive(Clone, Debug)]
+pub struct Diagnosis {
+    /// In the order of a span's way.
+    pub findings: Vec<Finding>,
+    /// Somebody listened somewhere.
+    pub reached: bool,
+    /// A span of ours went all the way.
+    pub arrived: bool,
+}
+
+/// Makes all checks, and hands every finding to `tell` as soon as those before it are there.
+///
+/// # Errors
+/// An address that is none, and what no check can do without.
+pub async fn examine(plan: &Plan, mut tell: impl FnMut(&Finding)) -> anyhow::Result<Diagnosis> {
+    let config = &plan.config;
+    let client = outbound::client()?;
+    let jaeger = config.jaeger_url();
+    let mut diagnosis = Diagnosis { findings: Vec::new(), reached: false, arrived: false };
+    let mut note = |findings: Vec<Finding>, diagnosis: &mut Diagnosis| {
+        findings.iter().for_each(&mut tell);
+        diagnosis.findings.extend(findings);
+    };
+
+    let mut variables = environment::check(&plan.environment);
+    if let Some(reason) = &plan.refused
+        && !variables.iter().any(Finding::is_failure)
+    {
+        variables.push(environment::refused(reason));
+    }
+    note(variables, &mut diagnosis);
+
+    let way = exporter::find(config, &plan.environment);
+    let (delivery, endpoint) = match way {
+        exporter::Way::Otlp => match Endpoint::find(config, &plan.environment) {
+            Ok(endpoint) => (None, Some(endpoint)),
+            Err(error) => (Some(otlp::unusable(&error)), None),
+        },
+        exporter::Way::Other(finding) => (Some(finding), None),
+    };
+    // Each is told when those before it were: the order of lines is the order of a span's way.
+    let sent = OptionFuture::from(endpoint.as_ref().map(otlp::examine));
+    let (mut sent, query, frontend) =
+        join!(sent, query::examine(&client, &jaeger), frontend::examine(&client, &config.frontend, plan.frontend_named));
+    note(delivery.into_iter().collect(), &mut diagnosis);
+    if let Some(sent) = &mut sent {
+        note(std::mem::take(&mut sent.findings), &mut diagnosis);
+    }
+    note(query.findings, &mut diagnosis);
+    note(vec![frontend.finding], &mut diagnosis);
+    diagnosis.reached = sent.as_ref().is_some_and(|sent| sent.reached) || query.reached || frontend.reached;
+
+    let stamps = [("OTLP endpoint", sent.as_ref().and_then(|sent| sent.stamp)), ("Jaeger", query.stamp), ("frontend", frontend.stamp)];
+    note(clock::check(&stamps), &mut diagnosis);
+
+    let probe = match (&endpoint, &sent, query.api) {
+        _ if !plan.probe => Finding::skipped(probe::CHECK, "not wanted (--no-probe)"),
+        (Some(endpoint), Some(sent), Some(api)) if sent.accepts => probe::examine(endpoint, &client, &jaeger, api).await,
+        (Some(_), Some(sent), _) if sent.accepts => Finding::skipped(probe::CHECK, "no query API that could be asked for it"),
+        _ => Finding::skipped(probe::CHECK, "nobody takes a span from here"),
+    };
+    diagnosis.arrived = probe.result == Verdict::Ok;
+    note(vec![probe], &mut diagnosis);
+    Ok(diagnosis)
+}
+
+impl Diagnosis {
+    pub fn failed(&self) -> bool {
+        self.findings.iter().any(Finding::is_failure)
+    }
+
+    /// The first cause in a sentence, or that there is none.
+    pub fn conclusion(&self) -> String {
+        if !self.reached {
+            return "nothing that was looked for is running: `tracelab up` starts everything, and --otlp, --jaeger and --frontend name \
+                    what runs elsewhere"
+                .to_owned();
+        }
+        if let Some(first) = self.findings.iter().find(|finding| finding.is_failure()) {
+            let others = self.findings.iter().filter(|finding| finding.is_failure()).count() - 1;
+            let then = match others {
+                0 => String::new(),
+                1 => "; then look at the other ✗".to_owned(),
+                many => format!("; then look at the other {many} ✗"),
+            };
+            let way_out = first.way_out.as_ref().map(|way_out| format!(": {way_out}")).unwrap_or_default();
+            return format!("begin with {}{way_out}{then}", first.check);
+        }
+        let warnings = self.findings.iter().filter(|finding| finding.result == Verdict::Warning).count();
+        let well = match self.arrived {
+            true => "traces arrive: a span that was sent is found",
+            false => "nothing is wrong as far as could be seen; whether a span arrives was not tried",
+        };
+        match warnings {
+            0 => well.to_owned(),
+            1 => format!("{well}; one warning (!) may explain what you miss"),
+            many => format!("{well}; {many} warnings (!) may explain what you miss"),
+        }
+    }
+}
