@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use anstream::ColorChoice;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum as _};
@@ -15,6 +16,7 @@ use url::Url;
 
 use crate::config::Secret;
 use crate::frontend::{self, Pick};
+use crate::logs::Asked;
 use crate::mystery::Cause;
 use crate::telemetry::{Exporter, Level, Levels, Propagator, Protocol};
 use crate::topology::{Route, ServiceName};
@@ -47,6 +49,8 @@ pub enum Command {
     Load(Load),
     /// Read traces and say what is wrong: suspects, with evidence
     Diagnose(Diagnose),
+    /// Show every log line of one trace, across services, in time order
+    Logs(Logs),
     /// Say what is wrong, and hear whether you are right
     Guess(Guess),
     /// Give up: be told what is wrong, and the seed
@@ -329,6 +333,61 @@ pub struct Diagnose {
     pub html: Option<PathBuf>,
 }
 
+/// Show every log line of one trace, across services, in time order.
+///
+/// The lines come from the trace backend, where services send them to it as in `tracelab up`; else from what containers and pods
+/// have written, or from files. Order is by the clocks of the hosts that wrote them: where these differ, so may the order.
+#[derive(Debug, Args, Serialize)]
+#[command(group = clap::ArgGroup::new("program").multiple(true).args(["compose", "kubernetes"]))]
+#[command(
+    after_help = "Exit codes: 0 there are lines, 1 there are none, 2 bad usage or a file that cannot be read, 3 the backend, Docker or \
+                        Kubernetes cannot be reached."
+)]
+pub struct Logs {
+    /// Its id: 32 hexadecimal digits, or 16; or a link to it; or a traceparent
+    #[serde(skip)]
+    pub trace: Asked,
+    /// Base URL of the trace backend; a real Jaeger keeps no logs [default: what a link leads to, or http://127.0.0.1:16686]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["compose", "kubernetes", "file"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger: Option<Url>,
+    /// Read what `docker compose logs` prints
+    #[arg(long)]
+    #[serde(skip)]
+    pub compose: bool,
+    /// Compose's project [default: COMPOSE_PROJECT_NAME, or what --compose-file says, or tracelab]
+    #[arg(short, long, value_name = "NAME", requires = "compose")]
+    #[serde(skip)]
+    pub project: Option<String>,
+    /// Compose's file, as after `docker compose -f` (repeatable)
+    #[arg(short = 'f', long, value_name = "FILE", requires = "compose")]
+    #[serde(skip)]
+    pub compose_file: Vec<PathBuf>,
+    /// Read what `kubectl logs` prints for all pods of the sandbox, in this namespace [default: the current one]
+    #[arg(long, value_name = "NAMESPACE", num_args = 0..=1, require_equals = true)]
+    #[serde(skip)]
+    pub kubernetes: Option<Option<String>>,
+    /// Of containers and pods only the lines of so long ago, for example 15m, 2h or 1d
+    #[arg(long, value_name = "TIME", value_parser = lookback, requires = "program")]
+    #[serde(skip)]
+    pub since: Option<SignedDuration>,
+    /// Read this file, or - for stdin (repeatable)
+    ///
+    /// Lines of JSON or plain text, as services write them, Docker, Kubernetes and Compose keep or print them, or the OpenTelemetry
+    /// collector's file exporter; gzip or not.
+    #[arg(long, value_name = "PATH")]
+    #[serde(skip)]
+    pub file: Vec<PathBuf>,
+    /// Whether to colour; auto is: on a terminal, unless NO_COLOR is set
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = colours())]
+    #[serde(skip)]
+    pub color: ColorChoice,
+    /// Print one JSON object per line
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+}
+
 #[derive(Debug, Args, Serialize)]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["service", "callee", "cause", "customer", "nothing"]))]
 pub struct Guess {
@@ -573,6 +632,14 @@ fn pick() -> impl TypedValueParser<Value = Pick> {
     let random = PossibleValue::new("random").help(Pick::Random.about());
     let causes = Cause::value_variants().iter().filter_map(Cause::to_possible_value);
     PossibleValuesParser::new(causes.chain([random])).try_map(|text| text.parse::<Pick>())
+}
+
+fn colours() -> impl TypedValueParser<Value = ColorChoice> {
+    PossibleValuesParser::new(["auto", "always", "never"]).map(|text| match text.as_str() {
+        "always" => ColorChoice::Always,
+        "never" => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    })
 }
 
 fn replacement(text: &str) -> Result<(ServiceName, Url), String> {

@@ -370,9 +370,17 @@ pub fn base(url: &Url) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
 
+/// A URL for people to read: who may use it is nobody's business.
+pub fn without_secrets(url: &str) -> String {
+    let Ok(mut url) = Url::parse(url) else { return url.to_owned() };
+    // What has no host has neither.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    base(&url)
+}
+
 fn http(key: &str, url: &Url) -> anyhow::Result<()> {
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        bail!("{key} is {url}; it must be an http:// or https:// URL");
+        bail!("{key} is {}; it must be an http:// or https:// URL", without_secrets(url.as_str()));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! when a mystery first needs it and does not outlive this process, whatever ends that.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use url::Url;
 
 use crate::mystery::REDIS_WAY_OUT;
-use crate::outbound;
+use crate::{keeper, outbound};
 
 #[cfg(test)]
 #[path = "../tests/support/redis.rs"]
@@ -34,29 +34,6 @@ const START_LIMIT: Duration = Duration::from_secs(5);
 const CHECK_LIMIT: Duration = Duration::from_secs(3);
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(5);
-
-/// Runs the program that its arguments name until that ends, or until nobody holds the other end of stdin any more: a process
-/// that was killed cannot stop its children, but its pipes close. In the end the directory of the program, kept empty, is removed.
-/// Whoever waits for the other end goes as soon as the program has ended: by then its number may be somebody else's.
-const KEEPER: &str = r#"
-exec 3<&0
-"$@" </dev/null 3<&- & server=$!
-{
-    trap exit TERM
-    read -r _ <&3
-    kill "$server"
-    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
-        sleep 0.1
-        kill -0 "$server" || exit
-    done
-    kill -9 "$server"
-} 2>/dev/null & keeper=$!
-exec 3<&-
-wait "$server"; status=$?
-{ kill "$keeper"; wait "$keeper"; } 2>/dev/null
-rmdir "$PWD" 2>/dev/null
-exit "$status"
-"#;
 
 /// Where a Redis is. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -111,9 +88,10 @@ impl Redis {
 
     /// The `redis-server` on the PATH, to be started when it is needed; none where there is no such program.
     pub fn found() -> Self {
-        let folders = std::env::var_os("PATH").unwrap_or_default();
-        let program = std::env::split_paths(&folders).map(|folder| folder.join(PROGRAM)).find(|path| is_program(path));
-        Self(program.map(|program| Arc::new(Place::Here(Here { program, server: Mutex::default(), running: Arc::default() }))))
+        Self(
+            keeper::find(PROGRAM)
+                .map(|program| Arc::new(Place::Here(Here { program, server: Mutex::default(), running: Arc::default() }))),
+        )
     }
 
     /// Whether a mystery may need one.
@@ -189,14 +167,13 @@ impl Here {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|free| free.local_addr())?.port();
         let url = Url::parse(&format!("redis://127.0.0.1:{port}"))?;
         let directory = tempfile::Builder::new().prefix("tracelab-redis-").tempdir()?;
-        let mut command = Command::new("sh");
-        command.args(["-c", KEEPER, "sh"]).arg(&self.program).args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
-        command.args(["--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning"]);
-        command.current_dir(directory.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // Ctrl-C in a terminal reaches the whole group, and this one must outlast the requests that are running.
-        #[cfg(unix)]
-        command.process_group(0);
-        command.kill_on_drop(true);
+        let port = port.to_string();
+        let address = ["--port", &port, "--bind", "127.0.0.1"];
+        let quiet = ["--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning"];
+        // It outlasts the requests that are running when Ctrl-C ends them.
+        let command = keeper::command(self.program.as_os_str(), address.into_iter().chain(quiet), Some(directory.path()));
+        let mut command = Command::from(command);
+        command.current_dir(directory.path()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().context("cannot run sh")?;
         let lifeline = child.stdin.take().context("it has no stdin")?;
         let last_words = Arc::new(StdMutex::new(String::new()));
@@ -230,7 +207,7 @@ impl Here {
                     (child.wait().await, true)
                 }
                 status = child.wait() => {
-                    // Where that was the keeper's end alone, the program ends now.
+                    // Where that was the keeper's end alone, the program ends now; and what it started in any case.
                     drop(lifeline);
                     (status, false)
                 }
@@ -292,17 +269,6 @@ pub fn shown(url: &Url) -> String {
     format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default())
 }
 
-#[cfg(unix)]
-fn is_program(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_program(path: &Path) -> bool {
-    path.is_file()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -333,33 +299,5 @@ mod tests {
         let error = format!("{:#}", Redis::at(nobody).start().await.unwrap_err());
         assert!(error.starts_with("redis://127.0.0.1:1 is no Redis that answers; is --redis its address?: "), "{error}");
         assert!(!error.contains("secret"), "{error}");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn the_keeper_goes_with_the_program_and_the_program_with_the_lifeline() {
-        let keep = |program: &[&str]| {
-            let directory = tempfile::tempdir().unwrap();
-            let mut command = std::process::Command::new("sh");
-            command.args(["-c", KEEPER, "sh"]).args(program).current_dir(directory.path());
-            (command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap(), directory)
-        };
-        let (mut ends, _directory) = keep(&["true"]);
-        let lifeline = ends.stdin.take();
-        assert!(ends.wait_with_output().unwrap().status.success(), "nobody holds its stdout any more");
-        drop(lifeline);
-        let (mut stays, _directory) = keep(&["sleep", "1000"]);
-        drop(stays.stdin.take());
-        // 128 and the number of SIGTERM.
-        assert_eq!(stays.wait_with_output().unwrap().status.code(), Some(143));
-    }
-
-    #[cfg(unix)]
-    #[tokio::test]
-    async fn a_file_of_its_name_that_nobody_may_run_is_no_program() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(PROGRAM);
-        std::fs::write(&path, "").unwrap();
-        assert!(!is_program(&path) && !is_program(folder.path()) && is_program(Path::new("/bin/ls")));
     }
 }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{said, say};
 use crate::cli;
-use crate::config::{Config, base};
+use crate::config::{Config, base, without_secrets};
 use crate::diagnose::model::{Builder, Traces};
 use crate::diagnose::report::Report;
 use crate::diagnose::{self, Options, figures, read};
@@ -36,7 +36,9 @@ pub async fn run(config: Config, flags: cli::Diagnose) -> anyhow::Result<()> {
     if let Some(path) = &flags.html {
         check_writable(path)?;
     }
-    let input = Input { jaeger: config.jaeger_url(), limit: usize::try_from(flags.limit).unwrap_or(usize::MAX), now };
+    let address = config.jaeger_url();
+    let jaeger = without_secrets(&address);
+    let input = Input { address, jaeger, limit: usize::try_from(flags.limit).unwrap_or(usize::MAX), now };
     let Read { traces, from, empty } = input.read(&source).await?;
     let baseline = match &baseline {
         // Nothing is compared with it.
@@ -46,7 +48,11 @@ pub async fn run(config: Config, flags: cli::Diagnose) -> anyhow::Result<()> {
     };
     let diagnosis = diagnose::diagnose(&traces, baseline.as_ref(), &options);
     // What is read from a file may be in no Jaeger at all.
-    let jaeger = config.jaeger.as_ref().map(base).or_else(|| matches!(source, Source::Window { .. }).then(|| input.jaeger.clone()));
+    let jaeger = config
+        .jaeger
+        .as_ref()
+        .map(|url| without_secrets(url.as_str()))
+        .or_else(|| matches!(source, Source::Window { .. }).then(|| input.jaeger.clone()));
     let links = config.jaeger_links.as_ref().map(base).or(jaeger);
     let (rule, links) = (options.rule, links.as_deref());
     let report = Report { traces: &traces, diagnosis: &diagnosis, rule, source: &from, links };
@@ -118,7 +124,9 @@ fn check_writable(path: &Path) -> anyhow::Result<()> {
 
 /// What reading needs to know.
 struct Input {
-    /// Base URL of the query API.
+    /// Base URL of the query API, which may say who asks.
+    address: String,
+    /// The same for people.
     jaeger: String,
     limit: usize,
     now: Timestamp,
@@ -195,7 +203,7 @@ impl Input {
         services: &[String],
         builder: &mut Builder,
     ) -> anyhow::Result<Collected> {
-        let client = Client::new(&self.jaeger)?;
+        let client = Client::new(&self.address)?;
         let nanoseconds = |time: Timestamp| u64::try_from(time.as_nanosecond()).unwrap_or_default();
         let wanted = Wanted { start: nanoseconds(start), end: nanoseconds(end), services: services.to_vec(), limit: self.limit };
         let bar = progress_bar(1_000, "{bar:30} {msg}");

@@ -7,6 +7,7 @@ mod frontend;
 mod guess;
 mod healthcheck;
 mod load;
+mod logs;
 mod manifest;
 mod mystery;
 mod redeploy;
@@ -41,6 +42,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Load(flags) => server_runtime()?.block_on(load::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Diagnose(flags) => server_runtime()?.block_on(diagnose::run(Config::load_without_telemetry(file, &flags)?, flags)),
+        Command::Logs(flags) => small_runtime()?.block_on(logs::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Guess(flags) => small_runtime()?.block_on(guess::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Reveal(flags) => small_runtime()?.block_on(reveal::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Mystery(flags) => small_runtime()?.block_on(mystery::run(Config::load_without_telemetry(file, &flags)?, flags)),

@@ -198,7 +198,7 @@ impl Client {
     }
 
     async fn ask(&self, path: &str, most: usize) -> Result<Answer, JaegerError> {
-        let url = format!("{}{path}", self.base);
+        let url = format!("{}{path}", self.address);
         let mut response = match self.http.get(url).timeout(self.settings.answer).send().await {
             Ok(response) => response,
             Err(error) if error.is_timeout() && !error.is_connect() => return Ok(Answer::TooSlow),

@@ -13,6 +13,7 @@ use std::time::Duration;
 pub use api::Api;
 pub use collect::{Collected, Progress, Wanted};
 
+use crate::config::without_secrets;
 use crate::outbound;
 
 /// Never so few traces are asked for that reading them takes more searches than traces.
@@ -22,7 +23,9 @@ const LEAST_DEPTH: usize = 10;
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
-    /// Without a slash at its end.
+    /// Without a slash at its end; it may say who asks.
+    address: String,
+    /// The same for people.
     base: String,
     settings: Settings,
 }
@@ -92,7 +95,7 @@ impl Client {
     }
 
     pub fn with(http: reqwest::Client, base: &str, settings: Settings) -> Self {
-        Self { http, base: base.trim_end_matches('/').to_owned(), settings }
+        Self { http, address: base.trim_end_matches('/').to_owned(), base: without_secrets(base), settings }
     }
 
     pub fn base(&self) -> &str {

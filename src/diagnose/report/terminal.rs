@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::{Report, words};
 use crate::diagnose::{Suspect, figures};
+use crate::harmless::harmless;
 
 const STRONG: Style = Style::new().bold();
 const QUIET: Style = Style::new().dimmed();
@@ -116,10 +117,4 @@ fn paragraph(out: &mut impl Write, text: &str, first: &str, others: &str, width:
         writeln!(out, "{line}")?;
     }
     Ok(())
-}
-
-/// A name must not move the cursor, colour what follows or turn the line around.
-fn harmless(text: &str) -> String {
-    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|c| if c.is_control() || turns(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
