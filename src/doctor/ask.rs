@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
-use crate::exit::chain;
+use crate::outbound;
 
 /// An answer takes no longer, to its last byte.
 pub(super) const LIMIT: Duration = Duration::from_secs(4);
@@ -86,8 +86,7 @@ pub(super) fn why(error: reqwest::Error) -> (String, Option<rustls::Error>) {
         return (format!("no answer within {LIMIT:?}"), None);
     }
     let tls = tls_of(&error);
-    let error = error.without_url();
-    (tls.as_ref().map_or_else(|| innermost(&error), ToString::to_string), tls)
+    (tls.as_ref().map_or_else(|| outbound::reason(error), ToString::to_string), tls)
 }
 
 /// The cause that says most.
@@ -96,7 +95,7 @@ pub(super) fn innermost(error: &dyn std::error::Error) -> String {
     while let Some(source) = error.source() {
         error = source;
     }
-    chain(error)
+    error.to_string()
 }
 
 /// The complaint of the TLS library among an error's causes, if there is one.

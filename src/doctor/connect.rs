@@ -4,13 +4,14 @@
 //! HTTP/1.1's by the others, and with an alert by those who want TLS.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use url::{Host, Url};
 
+use super::ask::innermost;
 use crate::outbound;
 
 /// A name server or a host that says nothing for so long is not there.
@@ -69,21 +70,18 @@ pub(super) enum Speaks {
 /// Where a connection to the URL's host and port succeeds.
 pub(super) async fn reach(url: &Url) -> Result<SocketAddr, Unreached> {
     let port = url.port_or_known_default().unwrap_or(80);
-    let ips: Vec<IpAddr> = match url.host() {
-        Some(Host::Ipv4(ip)) => vec![ip.into()],
-        Some(Host::Ipv6(ip)) => vec![ip.into()],
-        Some(Host::Domain(name)) => match tokio::time::timeout(CONNECT_LIMIT, outbound::resolve(name)).await {
-            Ok(Ok(ips)) if !ips.is_empty() => ips,
-            Ok(Ok(_)) => return Err(Unreached::NoName { host: name.to_owned(), reason: "it has no address".to_owned() }),
-            Ok(Err(reason)) => return Err(Unreached::NoName { host: name.to_owned(), reason }),
-            Err(_) => {
-                let reason = format!("no name server answered within {CONNECT_LIMIT:?}");
-                return Err(Unreached::NoName { host: name.to_owned(), reason });
-            }
+    let unknown = |host: &str, reason: String| Err(Unreached::NoName { host: host.to_owned(), reason });
+    let addresses = match url.host() {
+        Some(Host::Ipv4(ip)) => vec![SocketAddr::new(ip.into(), port)],
+        Some(Host::Ipv6(ip)) => vec![SocketAddr::new(ip.into(), port)],
+        Some(Host::Domain(name)) => match tokio::time::timeout(CONNECT_LIMIT, outbound::addresses(name, port)).await {
+            Ok(Ok(addresses)) if !addresses.is_empty() => addresses,
+            Ok(Ok(_)) => return unknown(name, "it has no address".to_owned()),
+            Ok(Err(error)) => return unknown(name, innermost(&*error)),
+            Err(_) => return unknown(name, format!("no name server answered within {CONNECT_LIMIT:?}")),
         },
-        None => return Err(Unreached::NoName { host: url.to_string(), reason: "the URL has no host".to_owned() }),
+        None => return unknown(url.as_str(), "the URL has no host".to_owned()),
     };
-    let addresses: Vec<SocketAddr> = ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
     let mut silent = false;
     let mut other = None;
     for address in &addresses {

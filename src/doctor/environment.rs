@@ -95,6 +95,11 @@ pub fn check(environment: &Environment) -> Vec<Finding> {
     findings
 }
 
+/// Our own roles do not start with these variables.
+pub(super) fn refused(reason: &str) -> Finding {
+    failure(format!("services of tracelab refuse to start here: {reason}"), "correct or unset what is named")
+}
+
 fn warning(saw: impl Into<String>, way_out: impl Into<String>) -> Finding {
     Finding::warning(CHECK, saw, way_out)
 }
@@ -226,7 +231,8 @@ fn propagators(environment: &Environment) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     if !names.contains(&"tracecontext") {
-        let saw = format!("OTEL_PROPAGATORS={value} leaves out tracecontext, which everybody else speaks: traces break between them");
+        let saw =
+            format!("OTEL_PROPAGATORS={value} leaves out tracecontext, which everybody else speaks: traces break between them");
         findings.push(warning(saw, way_out));
     } else if !names.contains(&"baggage") {
         let saw = format!("OTEL_PROPAGATORS={value} leaves out baggage: customer and tier reach nobody");
@@ -298,8 +304,7 @@ fn values(environment: &Environment) -> Vec<Finding> {
 fn spelling(environment: &Environment) -> Vec<Finding> {
     let unknown = environment.0.keys().filter(|name| name.starts_with("OTEL_") && !KNOWN.contains(&name.as_str()));
     let misspelt = unknown.filter_map(|name| {
-        let (nearest, distance) =
-            KNOWN.iter().map(|known| (known, distance(name, known))).min_by_key(|(_, distance)| *distance)?;
+        let (nearest, distance) = KNOWN.iter().map(|known| (known, distance(name, known))).min_by_key(|(_, distance)| *distance)?;
         // There are many more variables of single SDKs, which are none of our business.
         (distance <= 2).then(|| {
             let saw = format!("{name} is set, and nobody reads it: is {nearest} meant?");
@@ -393,7 +398,12 @@ mod tests {
                 "differ",
                 "unset",
             ),
-            (&[("OTEL_EXPORTER_JAEGER_ENDPOINT", "http://j:14268")], Warning, "hardly any SDK reads", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+            (
+                &[("OTEL_EXPORTER_JAEGER_ENDPOINT", "http://j:14268")],
+                Warning,
+                "hardly any SDK reads",
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+            ),
             (&[("OTEL_TRACES_SAMPLER", "parentbased_always_off")], Failure, "record nothing", "unset"),
             (&[("OTEL_TRACES_SAMPLER", "always_sometimes")], Warning, "always_sometimes is a sampler", "always_on"),
             (
@@ -402,7 +412,12 @@ mod tests {
                 "nothing is recorded",
                 "above 0",
             ),
-            (&[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0.1")], Warning, "10 % of all", "traceresponse"),
+            (
+                &[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0.1")],
+                Warning,
+                "10 % of all",
+                "traceresponse",
+            ),
             (&[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "ten")], Warning, "no share", "0.1"),
             (&[("OTEL_PROPAGATORS", "none")], Failure, "traces of its own", "unset"),
             (&[("OTEL_PROPAGATORS", "b3,baggage")], Warning, "leaves out tracecontext", "tracecontext,baggage"),

@@ -1,10 +1,11 @@
 //! What one check found, and how that reads.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+
+use crate::harmless::harmless;
 
 /// What is wrong, and what to do about it.
 const DO: &str = "what to do: ";
@@ -90,13 +91,7 @@ fn fill(text: &str, margin: &str, width: usize) -> String {
 
 /// Names and answers come from whoever listens there: no terminal is to obey them, and none is a novel.
 fn plain(text: String) -> String {
-    let mut out = String::new();
-    for char in text.chars().take(LONGEST) {
-        match char.is_control() {
-            true => drop(write!(out, "{}", char.escape_default())),
-            false => out.push(char),
-        }
-    }
+    let mut out: String = harmless(&text).chars().take(LONGEST).collect();
     if text.chars().nth(LONGEST).is_some() {
         out.push('…');
     }
@@ -110,7 +105,7 @@ mod tests {
     #[test]
     fn nothing_that_a_server_says_reaches_the_terminal_as_a_command() {
         let finding = Finding::failure("otlp", "it said \u{1b}[2J\nHello", "wait");
-        assert_eq!(finding.saw, "it said \\u{1b}[2J\\nHello");
+        assert_eq!(finding.saw, "it said \u{fffd}[2J\u{fffd}Hello");
     }
 
     #[test]

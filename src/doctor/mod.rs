@@ -23,6 +23,7 @@ pub use finding::{Finding, Verdict};
 
 use crate::config::Config;
 use crate::outbound;
+use crate::telemetry::Exporter;
 use otlp::Endpoint;
 
 /// What shall be looked at.
@@ -71,13 +72,12 @@ pub async fn examine(plan: &Plan, mut tell: impl FnMut(&Finding)) -> anyhow::Res
     }
     note(variables, &mut diagnosis);
 
-    let way = exporter::find(config, &plan.environment);
-    let (delivery, endpoint) = match way {
-        exporter::Way::Otlp => match Endpoint::find(config, &plan.environment) {
+    let (delivery, endpoint) = match exporter::check(config) {
+        Some(finding) => (Some(finding), None),
+        None => match Endpoint::find(config, &plan.environment) {
             Ok(endpoint) => (None, Some(endpoint)),
             Err(error) => (Some(otlp::unusable(&error)), None),
         },
-        exporter::Way::Other(finding) => (Some(finding), None),
     };
     // Each is told when those before it were: the order of lines is the order of a span's way.
     let sent = OptionFuture::from(endpoint.as_ref().map(otlp::examine));
@@ -91,11 +91,13 @@ pub async fn examine(plan: &Plan, mut tell: impl FnMut(&Finding)) -> anyhow::Res
     note(vec![frontend.finding], &mut diagnosis);
     diagnosis.reached = sent.as_ref().is_some_and(|sent| sent.reached) || query.reached || frontend.reached;
 
-    let stamps = [("OTLP endpoint", sent.as_ref().and_then(|sent| sent.stamp)), ("Jaeger", query.stamp), ("frontend", frontend.stamp)];
+    let stamps =
+        [("OTLP endpoint", sent.as_ref().and_then(|sent| sent.stamp)), ("Jaeger", query.stamp), ("frontend", frontend.stamp)];
     note(clock::check(&stamps), &mut diagnosis);
 
     let probe = match (&endpoint, &sent, query.api) {
         _ if !plan.probe => Finding::skipped(probe::CHECK, "not wanted (--no-probe)"),
+        (_, _, Some(api)) if config.exporter == Exporter::JaegerAgent => probe::by_agent(config, &client, &jaeger, api).await,
         (Some(endpoint), Some(sent), Some(api)) if sent.accepts => probe::examine(endpoint, &client, &jaeger, api).await,
         (Some(_), Some(sent), _) if sent.accepts => Finding::skipped(probe::CHECK, "no query API that could be asked for it"),
         _ => Finding::skipped(probe::CHECK, "nobody takes a span from here"),

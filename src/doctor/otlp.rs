@@ -97,7 +97,7 @@ impl Endpoint {
                 let late = |_| Err(Status::deadline_exceeded(format!("no answer within {:?}", ask::LIMIT)));
                 Sent::Grpc(sent.unwrap_or_else(late).map(|answer| {
                     let partial = answer.into_inner().partial_success.unwrap_or_default();
-                    if partial.rejected_spans > 0 { partial.error_message } else { String::new() }
+                    (partial.rejected_spans > 0).then_some(partial.error_message)
                 }))
             }
         }
@@ -124,7 +124,7 @@ impl Endpoint {
 pub(super) enum Sent {
     Http(Result<Answer, reqwest::Error>),
     /// What was rejected, in words, if anything.
-    Grpc(Result<String, Status>),
+    Grpc(Result<Option<String>, Status>),
     /// It could not even be made.
     Impossible(String),
 }
@@ -154,6 +154,11 @@ pub(super) struct Examined {
     pub reached: bool,
     /// It takes spans.
     pub accepts: bool,
+}
+
+/// What was named is no address.
+pub(super) fn unusable(error: &anyhow::Error) -> Finding {
+    Finding::failure(REACHED, format!("{error:#}"), "give it a scheme, for example http://localhost:4318")
 }
 
 /// Name, port, TLS, protocol, path and permission.
@@ -262,7 +267,11 @@ fn wants_tls(url: &Url) -> Finding {
     let mut right = url.clone();
     let _ = right.set_scheme("https");
     let saw = format!("TLS is spoken at {url}, and the address says http");
-    Finding::failure(ANSWER, saw, format!("use {right}, and OTEL_EXPORTER_OTLP_CERTIFICATE=FILE where its authority is a private one"))
+    Finding::failure(
+        ANSWER,
+        saw,
+        format!("use {right}, and OTEL_EXPORTER_OTLP_CERTIFICATE=FILE where its authority is a private one"),
+    )
 }
 
 async fn not_found(endpoint: &Endpoint, answer: &Answer) -> Finding {
@@ -299,10 +308,15 @@ async fn not_found(endpoint: &Endpoint, answer: &Answer) -> Finding {
 /// Somebody confused the two ports of a Jaeger.
 async fn is_query(endpoint: &Endpoint) -> bool {
     let Ok(client) = endpoint.client() else { return false };
-    let mut url = endpoint.url.clone();
-    url.set_path("/api/v3/services");
-    let answer = ask(client.get(url)).await;
-    answer.is_ok_and(|answer| answer.json().is_some_and(|json| json.get("services").is_some()))
+    // The second one by a Jaeger from before API v3.
+    for (path, key) in [("/api/v3/services", "services"), ("/api/services", "data")] {
+        let mut url = endpoint.url.clone();
+        url.set_path(path);
+        if ask(client.get(url)).await.is_ok_and(|answer| answer.json().is_some_and(|json| json.get(key).is_some())) {
+            return true;
+        }
+    }
+    false
 }
 
 /// By HTTP, nothing came back that could be read.
@@ -356,10 +370,9 @@ async fn bad_tls(endpoint: &Endpoint, address: SocketAddr, error: &rustls::Error
             format!("the certificate of {url} is from nobody who is trusted here ({trusts} are)"),
             "set OTEL_EXPORTER_OTLP_CERTIFICATE to the PEM file of its authority",
         ),
-        Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. } | Bad::NotValidYet | Bad::NotValidYetContext { .. }) => (
-            format!("the certificate of {url} is not valid now: {error}"),
-            "renew it, or set this machine's clock right",
-        ),
+        Error::InvalidCertificate(
+            Bad::Expired | Bad::ExpiredContext { .. } | Bad::NotValidYet | Bad::NotValidYetContext { .. },
+        ) => (format!("the certificate of {url} is not valid now: {error}"), "renew it, or set this machine's clock right"),
         Error::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
             (format!("the certificate of {url} is for another name: {error}"), "name the endpoint as its certificate does")
         }
@@ -390,6 +403,12 @@ async fn refused(endpoint: &Endpoint, address: SocketAddr, status: &Status) -> F
             ANSWER,
             format!("{said}; {}", endpoint.header_names()),
             "set OTEL_EXPORTER_OTLP_HEADERS to what it asks for, for example authorization=Bearer%20TOKEN or x-api-key=KEY",
+        ),
+        // A server for HTTP/2 that is none for gRPC answers by HTTP's own status.
+        _ if status.metadata().get("grpc-status").is_none() && status.message().contains("HTTP status") => Finding::failure(
+            ANSWER,
+            format!("HTTP is spoken at {address}, and spans would be sent by gRPC: {}", status.message()),
+            format!("use the port for gRPC, usually 4317, or {}", port_for(Protocol::HttpProtobuf)),
         ),
         Code::Unimplemented => Finding::failure(
             ANSWER,
