@@ -77,7 +77,12 @@ pub(super) async fn reach(url: &Url) -> Result<SocketAddr, Unreached> {
         Some(Host::Domain(name)) => match tokio::time::timeout(CONNECT_LIMIT, outbound::addresses(name, port)).await {
             Ok(Ok(addresses)) if !addresses.is_empty() => addresses,
             Ok(Ok(_)) => return unknown(name, "it has no address".to_owned()),
-            Ok(Err(error)) => return unknown(name, innermost(&*error)),
+            Ok(Err(error)) => {
+                let reason = innermost(&*error);
+                // The resolver goes on with the question as its code has it.
+                let short = if reason.starts_with("no records found") { "no name server has a record of it".to_owned() } else { reason };
+                return unknown(name, short);
+            }
             Err(_) => return unknown(name, format!("no name server answered within {CONNECT_LIMIT:?}")),
         },
         None => return unknown(url.as_str(), "the URL has no host".to_owned()),

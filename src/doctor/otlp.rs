@@ -36,6 +36,8 @@ pub struct Endpoint {
     pub protocol: Protocol,
     /// Who named it; absent for the default.
     pub named_by: Option<String>,
+    /// What was named is used as it stands, path included.
+    whole: bool,
     /// Secrets: names may be shown, values may not.
     headers: HeaderMap,
     authority: Option<PathBuf>,
@@ -48,7 +50,7 @@ impl Endpoint {
     /// What was named is no URL.
     pub fn find(config: &Config, environment: &Environment) -> anyhow::Result<Self> {
         let protocol = config.protocol;
-        let named = config.otlp.as_ref().map(|url| ("--otlp (or the key otlp)".to_owned(), base(url), false));
+        let named = config.otlp.as_ref().map(|url| ("--otlp".to_owned(), base(url), false));
         let variable = || {
             let (name, value) = environment.for_traces("ENDPOINT")?;
             let whole = name.contains("_TRACES_");
@@ -68,7 +70,7 @@ impl Endpoint {
         let by = named_by.as_deref().unwrap_or_default();
         let url = url.with_context(|| format!("{by} names {text:?}, which is no http:// or https:// URL"))?;
         let authority = environment.for_traces("CERTIFICATE").map(|(_, path)| PathBuf::from(path));
-        Ok(Self { url, protocol, named_by, headers: headers(environment), authority })
+        Ok(Self { url, protocol, named_by, whole, headers: headers(environment), authority })
     }
 
     fn client(&self) -> anyhow::Result<reqwest::Client> {
@@ -107,11 +109,22 @@ impl Endpoint {
         ask(client.post(url).headers(self.headers.clone()).header(CONTENT_TYPE, "application/x-protobuf").body(body)).await
     }
 
+    /// What would have to be named for the same with this scheme.
+    fn named_with(&self, scheme: &str) -> String {
+        let mut url = self.url.clone();
+        let _ = url.set_scheme(scheme);
+        let text = base(&url);
+        match self.whole {
+            true => text,
+            false => text.trim_end_matches(PATH).to_owned(),
+        }
+    }
+
     /// `http://localhost:4318/v1/traces (OTLP over HTTP, the default)`
     fn shown(&self) -> String {
         let how = if self.protocol == Protocol::Grpc { "gRPC" } else { "HTTP" };
-        let by = self.named_by.as_deref().map_or_else(|| "the default".to_owned(), |by| format!("from {by}"));
-        format!("{} (OTLP over {how}, {by})", self.url)
+        let by = self.named_by.as_deref().map_or_else(|| "the default".to_owned(), |by| format!("named by {by}"));
+        format!("{} (OTLP over {how}, {by})", base(&self.url))
     }
 
     fn header_names(&self) -> String {
@@ -255,7 +268,7 @@ async fn answered(endpoint: &Endpoint, answer: &Answer) -> Finding {
             format!("{url} answers {status}: a proxy is there, and what should be behind it is not"),
             "start the collector or Jaeger behind the proxy, or correct where the proxy looks for it",
         ),
-        StatusCode::BAD_REQUEST if answer.text().to_ascii_lowercase().contains("https") => wants_tls(url),
+        StatusCode::BAD_REQUEST if answer.text().to_ascii_lowercase().contains("https") => wants_tls(endpoint),
         _ => fail(
             format!("{url} answers {status}{}", answer.said()),
             "its own log says more; is it an endpoint for OTLP over HTTP with protobuf?",
@@ -263,9 +276,8 @@ async fn answered(endpoint: &Endpoint, answer: &Answer) -> Finding {
     }
 }
 
-fn wants_tls(url: &Url) -> Finding {
-    let mut right = url.clone();
-    let _ = right.set_scheme("https");
+fn wants_tls(endpoint: &Endpoint) -> Finding {
+    let (url, right) = (&endpoint.url, endpoint.named_with("https"));
     let saw = format!("TLS is spoken at {url}, and the address says http");
     Finding::failure(
         ANSWER,
@@ -341,8 +353,8 @@ async fn unanswered(endpoint: &Endpoint, address: SocketAddr, reason: String, tl
             };
             Finding::failure(ANSWER, saw, way_out)
         }
-        (Speaks::Tls, "http") => wants_tls(url),
-        (Speaks::Http1 | Speaks::Http2, "https") => plain_there(url),
+        (Speaks::Tls, "http") => wants_tls(endpoint),
+        (Speaks::Http1 | Speaks::Http2, "https") => plain_there(endpoint),
         _ => Finding::failure(
             ANSWER,
             format!("{address} takes connections, but gives no answer that could be read: {reason}"),
@@ -351,9 +363,8 @@ async fn unanswered(endpoint: &Endpoint, address: SocketAddr, reason: String, tl
     }
 }
 
-fn plain_there(url: &Url) -> Finding {
-    let mut right = url.clone();
-    let _ = right.set_scheme("http");
+fn plain_there(endpoint: &Endpoint) -> Finding {
+    let (url, right) = (&endpoint.url, endpoint.named_with("http"));
     let saw = format!("no TLS is spoken at {url}, and the address says https");
     Finding::failure(ANSWER, saw, format!("use {right}, or the port that speaks TLS"))
 }
@@ -384,7 +395,7 @@ async fn bad_tls(endpoint: &Endpoint, address: SocketAddr, error: &rustls::Error
             format!("{url} refuses the TLS connection: {error}"),
             "it may ask for a client's certificate, which tracelab does not send, or for another name",
         ),
-        _ if matches!(identify(address).await, Speaks::Http1 | Speaks::Http2) => return plain_there(url),
+        _ if matches!(identify(address).await, Speaks::Http1 | Speaks::Http2) => return plain_there(endpoint),
         _ => (format!("TLS with {url} fails: {error}"), "is TLS spoken at this port?"),
     };
     Finding::failure(ANSWER, saw, way_out)

@@ -41,7 +41,9 @@ pub(super) async fn examine(endpoint: &Endpoint, client: &reqwest::Client, jaege
         }
         Err(reason) => {
             let saw = format!("{} took an empty request, but not one span: {reason}", endpoint.url);
-            return Finding::failure(CHECK, saw, "its own log says more; is it over its limits, or what it sends spans on to?");
+            let way_out = "is it an endpoint for OTLP (9411 takes Zipkin's spans)? if so, it or what it sends spans on to may be over its \
+                           limits: its own log says more";
+            return Finding::failure(CHECK, saw, way_out);
         }
     }
     look(trace_id, &format!("what is sent to {}", endpoint.url), client, jaeger, api, SWALLOWED).await
