@@ -424,6 +424,14 @@ pub struct Doctor {
     #[arg(long)]
     #[serde(skip)]
     pub no_probe: bool,
+    /// Press no button of the frontend
+    #[arg(long)]
+    #[serde(skip)]
+    pub no_call: bool,
+    /// Look at the compose stage too: Docker, Compose, ports, memory, containers
+    #[arg(long)]
+    #[serde(skip)]
+    pub compose: bool,
     /// Print the result as JSON
     #[arg(long)]
     #[serde(skip)]

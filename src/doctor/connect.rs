@@ -80,7 +80,8 @@ pub(super) async fn reach(url: &Url) -> Result<SocketAddr, Unreached> {
             Ok(Err(error)) => {
                 let reason = innermost(&*error);
                 // The resolver goes on with the question as its code has it.
-                let short = if reason.starts_with("no records found") { "no name server has a record of it".to_owned() } else { reason };
+                let short =
+                    if reason.starts_with("no records found") { "no name server has a record of it".to_owned() } else { reason };
                 return unknown(name, short);
             }
             Err(_) => return unknown(name, format!("no name server answered within {CONNECT_LIMIT:?}")),
