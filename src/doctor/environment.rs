@@ -214,7 +214,7 @@ fn sampler(environment: &Environment) -> Vec<Finding> {
             let saw = format!("{NAME}={sampler}: only {} of all traces are recorded", crate::diagnose::figures::share(share));
             vec![warning(saw, "look for a trace only when its traceresponse ends in 01, or set OTEL_TRACES_SAMPLER_ARG=1")]
         }
-        Some((_, Ok(share))) if share == 1.0 => Vec::new(),
+        Some((_, Ok(share))) if share <= 1.0 => Vec::new(),
         Some((text, _)) => {
             let saw = format!("OTEL_TRACES_SAMPLER_ARG={text} is no share between 0 and 1; SDKs then sample as they like");
             vec![warning(saw, "set it to a number such as 0.1")]

@@ -406,7 +406,7 @@ async fn refused(endpoint: &Endpoint, address: SocketAddr, status: &Status) -> F
     let url = &endpoint.url;
     let said = format!("{url} answers {:?} ({})", status.code(), status.message());
     let transport = std::error::Error::source(status);
-    if let Some(tls) = transport.and_then(|error| tls_of(error)) {
+    if let Some(tls) = transport.and_then(tls_of) {
         return bad_tls(endpoint, address, &tls).await;
     }
     match status.code() {
