@@ -100,7 +100,14 @@ async fn where_all_is_well_every_line_says_so() {
         assert!(report.conclusion.starts_with("traces arrive"), "{}", report.conclusion);
         report.says("version", "ok", "trace backend of tracelab", "");
         report.says("probe", "ok", "is found at", "");
+        report.says("trace", "ok", "Jaeger has it", "");
     }
+    let flags = ["--frontend", &sandbox.frontend, "--jaeger", &sandbox.jaeger, "--otlp", &http, "--no-call", "--no-probe"];
+    let report = doctor(&flags, &[]).await;
+    report.says("frontend", "ok", "is there", "");
+    report.says("call", "skipped", "--no-call", "");
+    report.says("probe", "skipped", "--no-probe", "");
+    assert!(report.conclusion.contains("was not tried"), "{}", report.conclusion);
 }
 
 #[tokio::test]

@@ -27,7 +27,15 @@ pub(super) fn config(file: Option<&Path>, flags: &cli::Doctor) -> anyhow::Result
 
 pub(super) async fn run(config: Config, refused: Option<String>, flags: cli::Doctor) -> anyhow::Result<()> {
     let frontend_named = flags.client.frontend.is_some() || config.frontend != Config::default().frontend;
-    let plan = Plan { frontend_named, environment: Environment::here(), refused, probe: !flags.no_probe, config };
+    let plan = Plan {
+        frontend_named,
+        environment: Environment::here(),
+        refused,
+        probe: !flags.no_probe,
+        call: !flags.no_call,
+        compose: flags.compose,
+        config,
+    };
     let width = terminal_size::terminal_size().map_or(100, |(width, _)| usize::from(width.0)).clamp(60, 132);
     let mut written = Ok(());
     let diagnosis = doctor::examine(&plan, |finding| {

@@ -1,10 +1,12 @@
 //! Why do I see no traces? One check after the other along a span's way, each with what was seen and, where it is not well, the way out.
 //!
 //! `environment` reads variables; `otlp`, `query` and `frontend` ask who listens where and what is spoken there; `clock` compares
-//! clocks; `probe` sends a span and looks for it. What is independent runs side by side, and every wait has an end. How a finding
+//! clocks; `probe` sends a span and looks for it; `call` presses a button and looks at the trace;
+//! `stage` asks Docker. What is independent runs side by side, and every wait has an end. How a finding
 //! reads is `finding`'s; what the exit code is, the command's.
 
 mod ask;
+mod call;
 mod clock;
 mod connect;
 mod environment;
@@ -14,6 +16,7 @@ mod frontend;
 mod otlp;
 mod probe;
 mod query;
+mod stage;
 
 use futures_util::future::OptionFuture;
 use futures_util::join;
@@ -24,6 +27,7 @@ pub use finding::{Finding, Verdict};
 use crate::config::Config;
 use crate::outbound;
 use crate::telemetry::Exporter;
+use call::Call;
 use otlp::Endpoint;
 
 /// What shall be looked at.
@@ -37,6 +41,10 @@ pub struct Plan {
     pub refused: Option<String>,
     /// Sends a span, which stays where it arrives.
     pub probe: bool,
+    /// Presses buttons of the frontend.
+    pub call: bool,
+    /// Asks Docker about the compose stage.
+    pub compose: bool,
 }
 
 /// All that was found.
@@ -81,29 +89,52 @@ pub async fn examine(plan: &Plan, mut tell: impl FnMut(&Finding)) -> anyhow::Res
     };
     // Each is told when those before it were: the order of lines is the order of a span's way.
     let sent = OptionFuture::from(endpoint.as_ref().map(otlp::examine));
-    let (mut sent, query, frontend) =
-        join!(sent, query::examine(&client, &jaeger), frontend::examine(&client, &config.frontend, plan.frontend_named));
+    let stage = OptionFuture::from(plan.compose.then(stage::examine));
+    let frontend = frontend::examine(&client, &config.frontend, plan.frontend_named);
+    let (mut sent, query, frontend, stage) = join!(sent, query::examine(&client, &jaeger), frontend, stage);
+    note(stage.unwrap_or_default(), &mut diagnosis);
     note(delivery.into_iter().collect(), &mut diagnosis);
     if let Some(sent) = &mut sent {
         note(std::mem::take(&mut sent.findings), &mut diagnosis);
     }
     note(query.findings, &mut diagnosis);
-    note(vec![frontend.finding], &mut diagnosis);
+    let calls = plan.call && frontend.is_ours && query.api.is_some();
+    // The call begins with a line about the frontend that says more.
+    note((!calls).then_some(frontend.finding).into_iter().collect(), &mut diagnosis);
     diagnosis.reached = sent.as_ref().is_some_and(|sent| sent.reached) || query.reached || frontend.reached;
 
     let stamps =
         [("OTLP endpoint", sent.as_ref().and_then(|sent| sent.stamp)), ("Jaeger", query.stamp), ("frontend", frontend.stamp)];
     note(clock::check(&stamps), &mut diagnosis);
 
-    let probe = match (&endpoint, &sent, query.api) {
-        _ if !plan.probe => Finding::skipped(probe::CHECK, "not wanted (--no-probe)"),
-        (_, _, Some(api)) if config.exporter == Exporter::JaegerAgent => probe::by_agent(config, &client, &jaeger, api).await,
-        (Some(endpoint), Some(sent), Some(api)) if sent.accepts => probe::examine(endpoint, &client, &jaeger, api).await,
-        (Some(_), Some(sent), _) if sent.accepts => Finding::skipped(probe::CHECK, "no query API that could be asked for it"),
-        _ => Finding::skipped(probe::CHECK, "nobody takes a span from here"),
+    let probe = async {
+        match (&endpoint, &sent, query.api) {
+            _ if !plan.probe => Finding::skipped(probe::CHECK, "not wanted (--no-probe)"),
+            (_, _, Some(api)) if config.exporter == Exporter::JaegerAgent => probe::by_agent(config, &client, &jaeger, api).await,
+            (Some(endpoint), Some(sent), Some(api)) if sent.accepts => probe::examine(endpoint, &client, &jaeger, api).await,
+            (Some(_), Some(sent), _) if sent.accepts => Finding::skipped(probe::CHECK, "no query API that could be asked for it"),
+            _ => Finding::skipped(probe::CHECK, "nobody takes a span from here"),
+        }
     };
+    let call = async {
+        let environment = &plan.environment;
+        let call = Call { http: &client, frontend: &config.frontend, jaeger: &jaeger, environment, patience: call::PATIENCE };
+        match calls {
+            true => call::check(&call).await,
+            false => vec![Finding::skipped(
+                call::CALL,
+                match (plan.call, frontend.is_ours) {
+                    (false, _) => "not wanted (--no-call)",
+                    (_, false) => "no frontend whose buttons could be pressed",
+                    (_, true) => "no query API that could be asked for its trace",
+                },
+            )],
+        }
+    };
+    let (probe, call) = join!(probe, call);
     diagnosis.arrived = probe.result == Verdict::Ok;
     note(vec![probe], &mut diagnosis);
+    note(call, &mut diagnosis);
     Ok(diagnosis)
 }
 
