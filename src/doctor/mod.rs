@@ -83,6 +83,7 @@ pub async fn examine(plan: &Plan, mut tell: impl FnMut(&Finding)) -> anyhow::Res
     let (delivery, endpoint) = match exporter::check(config) {
         Some(finding) => (Some(finding), None),
         None => match Endpoint::find(config, &plan.environment) {
+            Ok(endpoint) if plan.compose && endpoint.named_by.is_none() => (Some(otlp::inside()), None),
             Ok(endpoint) => (None, Some(endpoint)),
             Err(error) => (Some(otlp::unusable(&error)), None),
         },

@@ -174,6 +174,14 @@ pub(super) fn unusable(error: &anyhow::Error) -> Finding {
     Finding::failure(REACHED, format!("{error:#}"), "give it a scheme, for example http://localhost:4318")
 }
 
+/// The compose stage's endpoint is published to nobody.
+pub(super) fn inside() -> Finding {
+    Finding::skipped(
+        REACHED,
+        "the stage's endpoint is reached inside its network alone; a call's trace tells whether spans arrive there",
+    )
+}
+
 /// Name, port, TLS, protocol, path and permission.
 pub(super) async fn examine(endpoint: &Endpoint) -> Examined {
     let mut examined = Examined { findings: Vec::new(), stamp: None, reached: false, accepts: false };
