@@ -68,7 +68,10 @@ pub struct AgentAddress {
 
 impl AgentAddress {
     /// What the standard variables say, else localhost.
-    fn standard() -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// A port that is none.
+    pub fn standard() -> anyhow::Result<Self> {
         let host = variable(HOST_VARIABLE).map_or_else(|| "localhost".to_owned(), |host| host.trim().to_owned());
         let port = match variable(PORT_VARIABLE) {
             Some(text) => text.trim().parse().with_context(|| format!("{PORT_VARIABLE} is {text:?}; it takes a port"))?,
