@@ -2,13 +2,14 @@
 //!
 //! `typical` says what a place usually takes, `strikes` what went beyond it or failed, `explain` which few services, pairs or
 //! attributes account for the strikes. What kind of fault it is, each of `features` (a customer, a version, a service passed
-//! before), `busy` (contention), `calls` (many small ones) and `lost_context` asks on its own. `confidence` says how sure that is,
-//! `words` says it to a person.
+//! before), `era` (a part of the time), `busy` (contention), `calls` (many small ones) and `lost_context` asks on its own.
+//! `confidence` says how sure that is, `words` says it to a person.
 
 mod baseline;
 mod busy;
 mod calls;
 mod confidence;
+mod era;
 mod explain;
 mod features;
 mod lost_context;
@@ -240,10 +241,14 @@ impl<'a> Case<'a> {
         let Subject::Service(service) = found.subject else { return finding };
         finding.sentences.push(words::how_slow(&found, self.evidence, &self.strikes));
         finding.sentences.extend(words::waits_for(&found, self.evidence, self.traces));
+        let era = self.era(service, &found.strikes);
+        finding.sentences.extend(era.as_ref().map(words::era));
+        // What happens to all requests of an hour is not rare because other hours were looked at too.
         let share = found.strikes.len() as f64 / found.exposed.max(1) as f64;
+        let share = era.map_or(share, |era| era.share());
         let telling = self.telling(service, &found.strikes);
         let said = self.said(service, &found.strikes);
-        let queue = || self.queue(service, &found.strikes).filter(|_| share >= ALWAYS / 2.0);
+        let queue = || self.queue(service, &found.strikes, era.as_ref()).filter(|_| share >= ALWAYS / 2.0);
         let queues = said.as_ref().is_some_and(|(said, _)| features::is_queued(&said.key, &said.value));
         if let Some(telling) = telling.filter(|telling| !matches!(telling.feature, Feature::Place(_))) {
             self.tell(&mut finding, telling, service);
@@ -276,6 +281,7 @@ impl<'a> Case<'a> {
         let mut finding = self.place(&found, SuspectCause::Failure, Class::Failure);
         if let Subject::Service(service) = found.subject {
             finding.sentences.push(words::failures(found.strikes.len() as u64, found.exposed, self.evidence));
+            finding.sentences.extend(self.era(service, &found.strikes).as_ref().map(words::era));
             if let Some(telling) = self.telling(service, &found.strikes) {
                 self.tell(&mut finding, telling, service);
             }
@@ -403,8 +409,12 @@ impl<'a> Case<'a> {
         Some((self.attribute(key, value), found))
     }
 
-    fn queue(&self, service: u32, strikes: &[Strike]) -> Option<busy::Queue> {
-        busy::queue(self.traces, self.evidence, service, &visits(strikes))
+    fn era(&self, service: u32, strikes: &[Strike]) -> Option<era::Era> {
+        era::find(self.traces, self.evidence, service, &visits(strikes))
+    }
+
+    fn queue(&self, service: u32, strikes: &[Strike], era: Option<&era::Era>) -> Option<busy::Queue> {
+        busy::queue(self.traces, self.evidence, service, &visits(strikes), era)
     }
 
     /// Narrows a finding to what tells its struck visits from the others.
