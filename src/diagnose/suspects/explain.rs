@@ -33,8 +33,8 @@ const FAR: usize = 64;
 const MORE: f64 = 2.0;
 /// Of fewer pairs that share an end nobody can say how one compares with the others.
 const SEVERAL: u64 = 3;
-/// Nor of fewer calls.
-const CALLS: usize = 20;
+/// Nor of fewer late calls of theirs.
+const LATE: usize = 3;
 
 /// What strikes may have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -136,7 +136,7 @@ pub fn gaps(evidence: &Evidence, strikes: &[Strike]) -> Vec<Explanation> {
             let time = median(&mut hits.iter().map(time).collect::<Vec<f64>>()) / 2.0;
             // Where all pairs of a caller are late alike, it is the caller that is late, or its machine.
             for (late, usual) in siblings.iter().filter_map(|siblings| siblings.compare(evidence, *pair, time as u64)) {
-                let special = evidence_for(late, exposed(*pair), (MORE * usual).min(0.9)) - (tried as f64).ln();
+                let special = evidence_for(late, exposed(*pair), (MORE * usual).min(0.9));
                 candidate.evidence = candidate.evidence.min(special);
             }
             candidate
@@ -179,14 +179,14 @@ impl Siblings {
         Self { end, of }
     }
 
-    /// How many calls of a pair take at least `time` nanoseconds, and which share of the others' calls; none where there are not
-    /// several others. What is slow for a pair may be usual for another, so what was struck is not the measure.
+    /// How many calls of a pair take at least `time` nanoseconds, and which share of the others' calls; none where hardly any of
+    /// these does. What is slow for a pair may be usual for another, so what was struck is not the measure.
     fn compare(&self, evidence: &Evidence, pair: u32, time: u64) -> Option<(u64, f64)> {
         let (_, all) = self.of.get(&self.end[pair as usize])?;
         let others = all.len() - evidence.by_pair.of(pair).len();
         let mine = evidence.gaps_of(pair).filter(|gap| gap.time >= time).count();
         let late = (all.len() - all.partition_point(|other| *other < time)).saturating_sub(mine);
-        (others >= CALLS).then(|| (mine as u64, (late as f64 + 0.5) / (others + 1) as f64))
+        (late >= LATE).then(|| (mine as u64, late as f64 / others as f64))
     }
 }
 

@@ -41,6 +41,10 @@ const MOST_COUNTED: usize = 3;
 const LEAST_CONFIDENCE: f64 = 0.5;
 /// Struck on this share of its visits, a service is slow on all of them rather than on some.
 const ALWAYS: f64 = 0.5;
+/// Where fewer of a service's slow requests than this share began while no other one lasted, it stood still as a whole …
+const ALONE: f64 = 0.5;
+/// … and where so many others did now and then, that was the machine's doing.
+const OTHERS_PAUSE: usize = 5;
 /// Where a smaller share of the traces fail, nobody need be suspected of it.
 const MANY_FAILED: f64 = 0.01;
 /// So many times the evidence is the better explanation.
@@ -221,7 +225,11 @@ impl<'a> Case<'a> {
         };
         let failed: Vec<Strike> = strikes.failed.iter().filter(|strike| !loose(strike)).copied().collect();
         findings.extend(lost.into_iter().map(|lost| self.lost_context(lost)));
-        findings.extend(explain::visits(traces, evidence, &slow).into_iter().map(|found| self.slow(found)));
+        let explained = explain::visits(traces, evidence, &slow).into_iter();
+        findings.extend(explained.filter_map(|found| {
+            let pauses = self.pauses(&found, &slow);
+            Some(self.slow(found)).filter(|finding| finding.cause != SuspectCause::RareSleep || !pauses)
+        }));
         let failed = explain::visits(traces, evidence, &failed);
         for found in failed.into_iter().filter(|found| self.is_new(found, before)) {
             self.add_failure(found, &mut findings);
@@ -266,6 +274,35 @@ impl<'a> Case<'a> {
         finding.sentences.extend(said.map(|(said, found)| words::attribute(&found, &said)));
         finding.sentences.extend(words::no_calls(&found, self.evidence));
         finding
+    }
+
+    /// Whether all of a service stood still now and then, its requests several at once, and so did others: they wait for a machine
+    /// that is busy. Who sleeps on a few requests sleeps on one at a time.
+    fn pauses(&self, found: &Explanation, slow: &[Strike]) -> bool {
+        let Subject::Service(service) = found.subject else { return false };
+        let visit = |strike: &Strike| &self.evidence.visits[strike.visit as usize];
+        let span = |strike: &Strike| &self.traces.spans()[visit(strike).span as usize];
+        let mut times: Vec<(u64, u64)> = found.strikes.iter().map(|strike| (span(strike).start, span(strike).end)).collect();
+        times.sort_unstable();
+        let mut until = 0;
+        let pauses = times.iter().filter(|(start, end)| {
+            let begins = *start >= until;
+            until = until.max(*end);
+            begins
+        });
+        if pauses.count() as f64 > ALONE * times.len() as f64 {
+            return false;
+        }
+        let mut excesses: Vec<f64> = found.strikes.iter().map(|strike| strike.excess as f64).collect();
+        let size = stats::median(&mut excesses) / 2.0;
+        let mut others: FxHashMap<u32, usize> = FxHashMap::default();
+        for strike in slow.iter().filter(|strike| strike.excess as f64 >= size && visit(strike).service != service) {
+            *others.entry(visit(strike).service).or_default() += 1;
+        }
+        let seldom = |(service, strikes): &(&u32, &usize)| {
+            **strikes > 1 && (**strikes as f64) < ALWAYS / 2.0 * self.evidence.by_service.of(**service).len() as f64
+        };
+        others.iter().filter(seldom).count() >= OTHERS_PAUSE
     }
 
     /// Whether more fails than did before.
