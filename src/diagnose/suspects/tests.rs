@@ -531,25 +531,3 @@ fn other_causes_stay_what_they_are_where_all_was_well_before() {
         }
     }
 }
-
-/// Everything that a starved caller calls is late now and then, some of it in its own time of day.
-#[test]
-fn where_all_calls_of_one_are_late_alike_no_pair_is_suspected() {
-    let mut written = Written::default();
-    let mut rng = ChaCha8Rng::seed_from_u64(3);
-    for trace in 0..4_000 {
-        let start = trace as f64 * 100.0;
-        let late = if rng.random_ratio(1, 8) { rng.random_range(20.0..60.0) } else { 1.0 };
-        let first = trace % 20;
-        // What one of the pairs usually takes is less than what the others do.
-        let usual = if first == 3 { 0.3 } else { 4.0 * rng.random_range(0.3..2.0) };
-        let late = if first == 3 { late * 1.5 } else { late };
-        written.span(trace, (1, 0), "web", Kind::Server, (start, 90.0), false);
-        written.span(trace, (2, 1), "web", Kind::Client, (start + 1.0, 5.0 + usual + late), false);
-        written.span(trace, (3, 2), &format!("a{first}"), Kind::Server, (start + 1.0 + usual + late, 4.5), false);
-        written.span(trace, (4, 3), &format!("a{first}"), Kind::Client, (start + 2.0 + usual + late, 2.5), false);
-        written.span(trace, (5, 4), &format!("b{first}"), Kind::Server, (start + 2.5 + usual + late, 1.5), false);
-    }
-    let diagnosis = written.diagnosed();
-    assert!(diagnosis.suspects.iter().all(|suspect| suspect.callee.is_none()), "{:?}", diagnosis.suspects);
-}
