@@ -31,6 +31,10 @@ const MANY_FAIL: usize = 8;
 const FAR: usize = 64;
 /// What passed a service must go wrong so many times as often as what did not.
 const MORE: f64 = 2.0;
+/// Of fewer pairs that share an end nobody can say how one compares with the others.
+const SEVERAL: u64 = 3;
+/// Nor of fewer late calls of theirs.
+const LATE: usize = 3;
 
 /// What strikes may have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,6 +105,7 @@ pub fn visits(traces: &Traces, evidence: &Evidence, strikes: &[Strike]) -> Vec<E
 
 /// Explains strikes of gaps by pairs, or by the service that all pairs concerned have in common.
 pub fn gaps(evidence: &Evidence, strikes: &[Strike]) -> Vec<Explanation> {
+    let siblings = [Siblings::new(evidence, strikes, |(caller, _)| caller), Siblings::new(evidence, strikes, |(_, callee)| callee)];
     greedy(strikes, |left, gone| {
         let all = (evidence.gaps.len() as u64).saturating_sub(gone);
         let pool = Pool::new(left, all);
@@ -125,8 +130,18 @@ pub fn gaps(evidence: &Evidence, strikes: &[Strike]) -> Vec<Explanation> {
             }
         }
         let tried = evidence.pairs.len();
-        let mut candidates: Vec<Candidate> =
-            by_pair.iter().map(|(pair, hits)| pool.judge(Subject::Pair(*pair), hits.clone(), exposed(*pair), tried)).collect();
+        let single = by_pair.iter().map(|(pair, hits)| {
+            let mut candidate = pool.judge(Subject::Pair(*pair), hits.clone(), exposed(*pair), tried);
+            let time = |at: &u32| evidence.gaps[left[*at as usize].row as usize].time as f64;
+            let time = median(&mut hits.iter().map(time).collect::<Vec<f64>>()) / 2.0;
+            // Where all pairs of a caller are late alike, it is the caller that is late, or its machine.
+            for (late, usual) in siblings.iter().filter_map(|siblings| siblings.compare(evidence, *pair, time as u64)) {
+                let special = evidence_for(late, exposed(*pair), (MORE * usual).min(0.9));
+                candidate.evidence = candidate.evidence.min(special);
+            }
+            candidate
+        });
+        let mut candidates: Vec<Candidate> = single.collect();
         candidates.extend(by_end.into_iter().filter_map(|(end, hits)| {
             let largest = largest(hits.iter().map(|at| evidence.gaps[left[*at as usize].row as usize].pair));
             if largest as f64 > ONE_SERVICE * hits.len() as f64 || (hits.len() as f64) < COMMON * around[&end] as f64 {
@@ -138,6 +153,41 @@ pub fn gaps(evidence: &Evidence, strikes: &[Strike]) -> Vec<Explanation> {
         }));
         candidates
     })
+}
+
+/// What the pairs that share an end with one say of it.
+struct Siblings {
+    /// By pair.
+    end: Vec<u32>,
+    /// By end, of those with a pair that is struck: how many pairs it has, and what their calls spent on the way, sorted.
+    of: FxHashMap<u32, (u64, Vec<u64>)>,
+}
+
+impl Siblings {
+    fn new(evidence: &Evidence, strikes: &[Strike], end: fn((u32, u32)) -> u32) -> Self {
+        let end: Vec<u32> = evidence.pairs.iter().map(|pair| end(*pair)).collect();
+        let pair = |strike: &Strike| evidence.gaps[strike.row as usize].pair as usize;
+        let mut of: FxHashMap<u32, (u64, Vec<u64>)> = strikes.iter().map(|strike| (end[pair(strike)], (0, Vec::new()))).collect();
+        for (pair, end) in end.iter().enumerate() {
+            if let Some((pairs, times)) = of.get_mut(end) {
+                *pairs += 1;
+                times.extend(evidence.gaps_of(pair as u32).map(|gap| gap.time));
+            }
+        }
+        of.retain(|_, (pairs, _)| *pairs > SEVERAL);
+        of.values_mut().for_each(|(_, times)| times.sort_unstable());
+        Self { end, of }
+    }
+
+    /// How many calls of a pair take at least `time` nanoseconds, and which share of the others' calls; none where hardly any of
+    /// these does. What is slow for a pair may be usual for another, so what was struck is not the measure.
+    fn compare(&self, evidence: &Evidence, pair: u32, time: u64) -> Option<(u64, f64)> {
+        let (_, all) = self.of.get(&self.end[pair as usize])?;
+        let others = all.len() - evidence.by_pair.of(pair).len();
+        let mine = evidence.gaps_of(pair).filter(|gap| gap.time >= time).count();
+        let late = (all.len() - all.partition_point(|other| *other < time)).saturating_sub(mine);
+        (late >= LATE).then(|| (mine as u64, late as f64 / others as f64))
+    }
 }
 
 /// A subject with the strikes it would explain, as places in the list of those left.

@@ -2,13 +2,14 @@
 //!
 //! `typical` says what a place usually takes, `strikes` what went beyond it or failed, `explain` which few services, pairs or
 //! attributes account for the strikes. What kind of fault it is, each of `features` (a customer, a version, a service passed
-//! before), `busy` (contention), `calls` (many small ones) and `lost_context` asks on its own. `confidence` says how sure that is,
-//! `words` says it to a person.
+//! before), `era` (a part of the time), `busy` (contention), `calls` (many small ones) and `lost_context` asks on its own.
+//! `confidence` says how sure that is, `words` says it to a person.
 
 mod baseline;
 mod busy;
 mod calls;
 mod confidence;
+mod era;
 mod explain;
 mod features;
 mod lost_context;
@@ -40,6 +41,10 @@ const MOST_COUNTED: usize = 3;
 const LEAST_CONFIDENCE: f64 = 0.5;
 /// Struck on this share of its visits, a service is slow on all of them rather than on some.
 const ALWAYS: f64 = 0.5;
+/// Where fewer of a service's slow requests than this share began while no other one lasted, it stood still as a whole …
+const ALONE: f64 = 0.5;
+/// … and where so many others did now and then, that was the machine's doing.
+const OTHERS_PAUSE: usize = 5;
 /// Where a smaller share of the traces fail, nobody need be suspected of it.
 const MANY_FAILED: f64 = 0.01;
 /// So many times the evidence is the better explanation.
@@ -220,7 +225,11 @@ impl<'a> Case<'a> {
         };
         let failed: Vec<Strike> = strikes.failed.iter().filter(|strike| !loose(strike)).copied().collect();
         findings.extend(lost.into_iter().map(|lost| self.lost_context(lost)));
-        findings.extend(explain::visits(traces, evidence, &slow).into_iter().map(|found| self.slow(found)));
+        let explained = explain::visits(traces, evidence, &slow).into_iter();
+        findings.extend(explained.filter_map(|found| {
+            let pauses = self.pauses(&found, &slow);
+            Some(self.slow(found)).filter(|finding| finding.cause != SuspectCause::RareSleep || !pauses)
+        }));
         let failed = explain::visits(traces, evidence, &failed);
         for found in failed.into_iter().filter(|found| self.is_new(found, before)) {
             self.add_failure(found, &mut findings);
@@ -240,10 +249,14 @@ impl<'a> Case<'a> {
         let Subject::Service(service) = found.subject else { return finding };
         finding.sentences.push(words::how_slow(&found, self.evidence, &self.strikes));
         finding.sentences.extend(words::waits_for(&found, self.evidence, self.traces));
+        let era = self.era(service, &found.strikes);
+        finding.sentences.extend(era.as_ref().map(words::era));
+        // What happens to all requests of an hour is not rare because other hours were looked at too.
         let share = found.strikes.len() as f64 / found.exposed.max(1) as f64;
+        let share = era.map_or(share, |era| era.share());
         let telling = self.telling(service, &found.strikes);
         let said = self.said(service, &found.strikes);
-        let queue = || self.queue(service, &found.strikes).filter(|_| share >= ALWAYS / 2.0);
+        let queue = || self.queue(service, &found.strikes, era.as_ref()).filter(|_| share >= ALWAYS / 2.0);
         let queues = said.as_ref().is_some_and(|(said, _)| features::is_queued(&said.key, &said.value));
         if let Some(telling) = telling.filter(|telling| !matches!(telling.feature, Feature::Place(_))) {
             self.tell(&mut finding, telling, service);
@@ -263,6 +276,35 @@ impl<'a> Case<'a> {
         finding
     }
 
+    /// Whether all of a service stood still now and then, its requests several at once, and so did others: they wait for a machine
+    /// that is busy. Who sleeps on a few requests sleeps on one at a time.
+    fn pauses(&self, found: &Explanation, slow: &[Strike]) -> bool {
+        let Subject::Service(service) = found.subject else { return false };
+        let visit = |strike: &Strike| &self.evidence.visits[strike.visit as usize];
+        let span = |strike: &Strike| &self.traces.spans()[visit(strike).span as usize];
+        let mut times: Vec<(u64, u64)> = found.strikes.iter().map(|strike| (span(strike).start, span(strike).end)).collect();
+        times.sort_unstable();
+        let mut until = 0;
+        let pauses = times.iter().filter(|(start, end)| {
+            let begins = *start >= until;
+            until = until.max(*end);
+            begins
+        });
+        if pauses.count() as f64 > ALONE * times.len() as f64 {
+            return false;
+        }
+        let mut excesses: Vec<f64> = found.strikes.iter().map(|strike| strike.excess as f64).collect();
+        let size = stats::median(&mut excesses) / 2.0;
+        let mut others: FxHashMap<u32, usize> = FxHashMap::default();
+        for strike in slow.iter().filter(|strike| strike.excess as f64 >= size && visit(strike).service != service) {
+            *others.entry(visit(strike).service).or_default() += 1;
+        }
+        let seldom = |(service, strikes): &(&u32, &usize)| {
+            **strikes > 1 && (**strikes as f64) < ALWAYS / 2.0 * self.evidence.by_service.of(**service).len() as f64
+        };
+        others.iter().filter(seldom).count() >= OTHERS_PAUSE
+    }
+
     /// Whether more fails than did before.
     fn is_new(&self, found: &Explanation, before: Option<&Before<'_>>) -> bool {
         let (Some(before), Subject::Service(service)) = (before, found.subject) else { return true };
@@ -276,6 +318,7 @@ impl<'a> Case<'a> {
         let mut finding = self.place(&found, SuspectCause::Failure, Class::Failure);
         if let Subject::Service(service) = found.subject {
             finding.sentences.push(words::failures(found.strikes.len() as u64, found.exposed, self.evidence));
+            finding.sentences.extend(self.era(service, &found.strikes).as_ref().map(words::era));
             if let Some(telling) = self.telling(service, &found.strikes) {
                 self.tell(&mut finding, telling, service);
             }
@@ -403,8 +446,12 @@ impl<'a> Case<'a> {
         Some((self.attribute(key, value), found))
     }
 
-    fn queue(&self, service: u32, strikes: &[Strike]) -> Option<busy::Queue> {
-        busy::queue(self.traces, self.evidence, service, &visits(strikes))
+    fn era(&self, service: u32, strikes: &[Strike]) -> Option<era::Era> {
+        era::find(self.traces, self.evidence, service, &visits(strikes))
+    }
+
+    fn queue(&self, service: u32, strikes: &[Strike], era: Option<&era::Era>) -> Option<busy::Queue> {
+        busy::queue(self.traces, self.evidence, service, &visits(strikes), era)
     }
 
     /// Narrows a finding to what tells its struck visits from the others.

@@ -79,6 +79,9 @@ fn copy(traces: &Traces, builder: &mut Builder, change: impl Fn(&mut NewSpan<'_>
                 Parent::Span(parent) => format!("{:x}", spans[parent as usize].id),
                 Parent::Root | Parent::Missing => String::new(),
             };
+            let attributes = traces.attributes(span).iter();
+            let attributes: Vec<_> =
+                attributes.filter_map(|(key, value)| builder.attribute(traces.texts.get(*key), traces.texts.get(*value))).collect();
             let mut copy = NewSpan {
                 trace_id: &format!("{:x}", traces.id(trace).0),
                 span_id: &format!("{:x}", span.id),
@@ -89,7 +92,7 @@ fn copy(traces: &Traces, builder: &mut Builder, change: impl Fn(&mut NewSpan<'_>
                 duration: i64::try_from(span.duration()).unwrap(),
                 kind: span.kind,
                 status: span.status,
-                attributes: &[],
+                attributes: &attributes,
             };
             change(&mut copy);
             builder.push(copy);
@@ -100,7 +103,7 @@ fn copy(traces: &Traces, builder: &mut Builder, change: impl Fn(&mut NewSpan<'_>
 /// As traces of others may come: without kinds, statuses and attributes.
 fn bare(traces: &Traces) -> Traces {
     let mut builder = Builder::default();
-    copy(traces, &mut builder, |span| (span.kind, span.status) = (Kind::Unspecified, Status::Unset));
+    copy(traces, &mut builder, |span| (span.kind, span.status, span.attributes) = (Kind::Unspecified, Status::Unset, &[]));
     builder.finish()
 }
 
@@ -439,4 +442,92 @@ fn times_that_add_up_to_more_than_there_are_make_no_trouble() {
         }
     }
     assert_eq!(written.diagnosed().ranking.len(), 1);
+}
+
+/// What the same services leave in one load after the other, ten minutes apart.
+fn in_turn(parts: &[(&Mystery, Load)]) -> Traces {
+    let mut builder = Builder::default();
+    for (part, (mystery, load)) in parts.iter().enumerate() {
+        let traces = simulate(mystery, &Load { seed: 5 + part as u64, ..load.clone() });
+        copy(&traces, &mut builder, |span| span.start += part as u64 * 600_000_000_000);
+    }
+    builder.finish()
+}
+
+fn busy(calls: u64) -> Load {
+    Load { calls, concurrency: 30, ..Load::default() }
+}
+
+#[test]
+fn who_sleeps_for_a_part_of_the_time_sleeps_and_the_part_is_said() {
+    for seed in 1..5 {
+        let [sleeping, calm] = [Cause::Sleep, Cause::None].map(|cause| mystery(cause, Route::Straight, seed));
+        let (on, off) = ((&sleeping, busy(600)), (&calm, busy(600)));
+        // The simulation begins at 22:13:20.
+        for (parts, since) in [
+            (vec![on.clone(), off.clone()], "60 of 60 requests until 22:13"),
+            (vec![off.clone(), on.clone()], "60 of 60 requests since 22:23:2"),
+            (vec![off.clone(), on.clone(), off.clone()], "60 of 60 requests from 22:23:2"),
+            (vec![on.clone(), off, on], "120 of 120 requests before 22:23:2"),
+        ] {
+            let diagnosis = diagnosed(&in_turn(&parts));
+            let grade = grade::grade(&diagnosis, &sleeping.answer());
+            assert!(grade.is_right() && diagnosis.suspects.len() == 1, "seed {seed}: {:?}", causes(&diagnosis));
+            let evidence = &diagnosis.suspects[0].evidence[1];
+            assert!(evidence.starts_with(since) && evidence.contains(" UTC, 0 of "), "seed {seed}: {evidence}");
+        }
+    }
+}
+
+#[test]
+fn two_mysteries_one_after_the_other_are_both_solved() {
+    for (first, second) in [(Cause::Sleep, Cause::Sleep), (Cause::Contention, Cause::Sleep), (Cause::Sleep, Cause::Failure)] {
+        for seed in 1..4 {
+            let one = mystery(first, Route::Straight, seed);
+            let mut others = (seed + 20..).map(|seed| mystery(second, Route::Straight, seed));
+            let other = others.find(|other| other.culprit != one.culprit).unwrap();
+            let mysteries = [one, other];
+            let diagnosis = diagnosed(&in_turn(&mysteries.each_ref().map(|mystery| (mystery, busy(600)))));
+            for mystery in &mysteries {
+                let found = diagnosis.suspects.iter().any(|suspect| grade::is_right(suspect, &mystery.answer()));
+                assert!(found, "seed {seed}: {:?} is not among {:?}", mystery.answer(), causes(&diagnosis));
+            }
+            assert_eq!(diagnosis.suspects.len(), 2, "seed {seed}: {:?}", causes(&diagnosis));
+        }
+    }
+}
+
+#[test]
+fn who_is_slow_when_busy_is_so_though_only_a_part_of_the_time_was_busy() {
+    for seed in 1..5 {
+        let queueing = mystery(Cause::Contention, Route::Straight, seed);
+        let calm = mystery(Cause::None, Route::Straight, seed);
+        let (quiet, loaded) = ((&queueing, Load { concurrency: 1, ..busy(600) }), (&queueing, busy(600)));
+        let loads = [[quiet.clone(), loaded.clone()], [loaded.clone(), quiet], [(&calm, busy(600)), loaded]];
+        for (at, parts) in loads.iter().enumerate() {
+            let diagnosis = diagnosed(&in_turn(parts));
+            let grade = grade::grade(&diagnosis, &queueing.answer());
+            assert!(grade.is_right(), "seed {seed}, {at}: {:?}", diagnosis.suspects);
+        }
+    }
+}
+
+#[test]
+fn other_causes_stay_what_they_are_where_all_was_well_before() {
+    for (cause, route, calls) in [
+        (Cause::RareSleep, Route::Straight, 5_000),
+        (Cause::Failure, Route::Straight, 500),
+        (Cause::Customer, Route::Straight, 1_000),
+        (Cause::Upstream, Route::Random, 500),
+        (Cause::Redis, Route::Straight, 300),
+        (Cause::Network, Route::Straight, 500),
+        (Cause::Network, Route::Random, 1_500),
+    ] {
+        for seed in 1..4 {
+            let [wrong, calm] = [cause, Cause::None].map(|cause| mystery(cause, route, seed));
+            let diagnosis = diagnosed(&in_turn(&[(&calm, busy(calls)), (&wrong, busy(calls))]));
+            let grade = grade::grade(&diagnosis, &wrong.answer());
+            assert!(grade.is_right(), "{cause}, seed {seed}: {:?} is not {:?}", causes(&diagnosis), wrong.answer());
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use super::Attribute;
 use super::busy::Queue;
 use super::calls::ManyCalls;
+use super::era::Era;
 use super::explain::{Explanation, Subject};
 use super::features::Found;
 use super::lost_context::LostContext;
@@ -139,11 +140,35 @@ pub fn no_calls(found: &Explanation, evidence: &Evidence) -> Option<String> {
     silent.then(|| "its calls make no spans, so the way to those whom it calls counts as its own time".to_owned())
 }
 
+/// Which part of the time it was.
+pub fn era(era: &Era) -> String {
+    let day = 86_400 * 1_000_000_000;
+    let at = |time: u64| {
+        let at = jiff::Timestamp::from_nanosecond(i128::from(time)).unwrap_or_default();
+        let date = era.to - era.from >= day;
+        at.strftime(if date { "%Y-%m-%d %H:%M:%S" } else { "%H:%M:%S" }).to_string()
+    };
+    let (from, to) = (at(era.from), at(era.to));
+    let which = match (era.outside, era.first, era.last) {
+        (false, false, true) => format!("since {from} UTC"),
+        (false, true, false) => format!("until {to} UTC"),
+        (false, ..) => format!("from {from} to {to} UTC"),
+        (true, false, true) => format!("before {from} UTC"),
+        (true, true, false) => format!("after {to} UTC"),
+        (true, ..) => format!("before {from} and after {to} UTC"),
+    };
+    times(era.with, era.without, &which)
+}
+
 pub fn passed_before(found: &Found, service: &str, before: &str) -> String {
     format!("in {service}: {}", with_and_without(found, &format!("that had passed {before}")))
 }
 
 fn with_and_without(Found { with, without, .. }: &Found, which: &str) -> String {
+    times(*with, *without, which)
+}
+
+fn times(with: (u64, u64), without: (u64, u64), which: &str) -> String {
     format!(
         "{} of {} {which}, {} of {} others",
         thousands(with.0),
