@@ -38,6 +38,8 @@ const EXAMPLES: usize = 3;
 const MOST_COUNTED: usize = 3;
 /// What is more likely wrong than right is not worth a reader's time.
 const LEAST_CONFIDENCE: f64 = 0.5;
+/// Nothing is surer that may as well be the fault of what sends no spans.
+const BEHIND: f64 = 0.5;
 /// Struck on this share of its visits, a service is slow on all of them rather than on some.
 const ALWAYS: f64 = 0.5;
 /// Where a smaller share of the traces fail, nobody need be suspected of it.
@@ -159,6 +161,8 @@ pub(super) struct Finding {
     pub callee: Option<u32>,
     pub attribute: Option<Attribute>,
     pub strength: Strength,
+    /// Most of its time passed in calls to what sends no spans, which may be it instead.
+    pub may_be_behind: bool,
     pub sentences: Vec<String>,
     pub charged: Vec<Charge>,
     /// Traces, the clearest first, where charges do not say it.
@@ -167,7 +171,8 @@ pub(super) struct Finding {
 
 impl Finding {
     fn confidence(&self) -> f64 {
-        self.strength.confidence()
+        let confidence = self.strength.confidence();
+        if self.may_be_behind { confidence.min(BEHIND) } else { confidence }
     }
 }
 
@@ -239,7 +244,7 @@ impl<'a> Case<'a> {
         let mut finding = self.place(&found, SuspectCause::RareSleep, Class::Rarely);
         let Subject::Service(service) = found.subject else { return finding };
         finding.sentences.push(words::how_slow(&found, self.evidence, &self.strikes));
-        finding.sentences.extend(words::waits_for(&found, self.evidence, self.traces));
+        let behind = words::waits_for(&found, self.evidence, self.traces);
         let share = found.strikes.len() as f64 / found.exposed.max(1) as f64;
         let telling = self.telling(service, &found.strikes);
         let said = self.said(service, &found.strikes);
@@ -260,6 +265,10 @@ impl<'a> Case<'a> {
         }
         finding.sentences.extend(said.map(|(said, found)| words::attribute(&found, &said)));
         finding.sentences.extend(words::no_calls(&found, self.evidence));
+        if let Some(behind) = behind {
+            finding.may_be_behind = matches!(finding.cause, SuspectCause::Sleep | SuspectCause::RareSleep);
+            finding.sentences.insert(usize::from(!finding.may_be_behind), behind);
+        }
         finding
     }
 
@@ -292,6 +301,7 @@ impl<'a> Case<'a> {
             Some(other) => {
                 if other.attribute.is_none() && finding.attribute.is_some() {
                     (other.cause, other.attribute, other.strength) = (finding.cause, finding.attribute, finding.strength);
+                    other.may_be_behind = false;
                 }
                 other.sentences.append(&mut finding.sentences);
                 other.charged = merge(std::mem::take(&mut other.charged), finding.charged);
@@ -333,6 +343,7 @@ impl<'a> Case<'a> {
             callee: None,
             attribute: None,
             strength: Strength::of_many_calls(&many),
+            may_be_behind: false,
             sentences: vec![words::many_calls(&many, self.traces)],
             charged: merge(charged.collect(), Vec::new()),
             examples: Vec::new(),
@@ -347,6 +358,7 @@ impl<'a> Case<'a> {
             callee: None,
             attribute: None,
             strength: Strength::of_lost_context(&lost),
+            may_be_behind: false,
             sentences: vec![words::lost_context(&lost, &callees)],
             charged: Vec::new(),
             examples: lost.examples.iter().map(|(trace, _)| *trace).collect(),
@@ -387,6 +399,7 @@ impl<'a> Case<'a> {
             callee,
             attribute,
             strength: Strength::of(class, found, self.strikes.own.peers),
+            may_be_behind: false,
             sentences,
             charged,
             examples: Vec::new(),
