@@ -60,6 +60,8 @@ pub enum Command {
     Watch(Watch),
     /// Show every log line of one trace, across services, in time order
     Logs(Logs),
+    /// Why do I see no traces? Check the way from a span to the page, with the way out
+    Doctor(Doctor),
     /// Say what is wrong, and hear whether you are right
     Guess(Guess),
     /// Give up: be told what is wrong, and the seed
@@ -392,6 +394,54 @@ pub struct Logs {
     #[serde(skip)]
     pub color: ColorChoice,
     /// Print one JSON object per line
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+}
+
+/// Why do I see no traces? Check the way from a span to the page, with the way out.
+///
+/// Looks where services send traces (flags, configuration and OTEL_… variables, as they are here) and where traces are looked at;
+/// anybody's Jaeger will do. Sends one span of a service `tracelab-doctor`, which stays where it arrives: --no-probe sends none.
+/// Exit code 1 says that a check failed, 3 that nothing at all could be reached.
+#[derive(Debug, Args, Serialize)]
+pub struct Doctor {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub client: FrontendClient,
+    /// Base URL of the Jaeger query API [default: http://127.0.0.1:16686]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger: Option<Url>,
+    /// Base URL to which traces are sent [default: OTEL_EXPORTER_OTLP_ENDPOINT, else localhost]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub otlp: Option<Url>,
+    /// How OTLP is carried to that URL [default: http/protobuf]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+    /// Where traces go: otlp is to --otlp or its default [default: otlp]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exporter: Option<Exporter>,
+    /// The agent that takes traces by the exporter jaeger-agent [default: OTEL_EXPORTER_JAEGER_AGENT_HOST, else localhost:6831]
+    #[arg(long, value_name = "HOST:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger_agent: Option<String>,
+    /// Send no span
+    #[arg(long)]
+    #[serde(skip)]
+    pub no_probe: bool,
+    /// Press no button of the frontend
+    #[arg(long)]
+    #[serde(skip)]
+    pub no_call: bool,
+    /// Look at the compose stage too: Docker, Compose, ports, memory, containers
+    #[arg(long)]
+    #[serde(skip)]
+    pub compose: bool,
+    /// Print the result as JSON
     #[arg(long)]
     #[serde(skip)]
     pub json: bool,

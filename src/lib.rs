@@ -9,6 +9,7 @@ pub mod cli;
 pub mod cmd;
 pub mod config;
 pub mod diagnose;
+pub mod doctor;
 pub mod exit;
 pub mod frontend;
 pub mod harmless;

@@ -13,13 +13,14 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use docker::{Compose, Docker, LONG, Stage, folder, text};
+use docker::{Compose, Docker, LONG, Stage, copy_with_libraries, folder, text};
+use jiff::Timestamp;
 use mystery::{LONG_MS, client, is_strong, names, server, undisturbed};
-use sandbox::{PATIENCE, Span, find, run, spans, stderr};
+use sandbox::{PATIENCE, Span, assignment, find, run, spans, stderr};
 use serde_json::{Value, json};
 use tracelab::config::Config;
 use tracelab::manifest;
-use tracelab::mystery::Cause;
+use tracelab::mystery::{Cause, Mystery};
 use tracelab::outbound;
 use tracelab::topology::{Route, Topology};
 
@@ -140,8 +141,17 @@ async fn the_offline_stage_from_up_to_down() {
     let Some(docker) = Docker::find() else { return };
     let seed = seed();
     let variables = [("TRACELAB_SEED", seed.as_str()), ("TRACELAB_DELAY_SCALE", "0")];
-    let mut stage = Stage::up(docker, "offline", &["compose.yaml", "offline.yaml"], &variables);
-    assert_eq!(stage.statuses().len(), CONTAINERS);
+    let directory = tempfile::tempdir().unwrap();
+    let image = directory.path().join("redis-image.yaml");
+    let redis = docker.redis_image();
+    let mut files = vec!["compose.yaml", "offline.yaml"];
+    if let Some(tag) = &redis {
+        // The one of redis.yaml is in a registry.
+        std::fs::write(&image, format!("services: {{redis: {{image: {tag:?}, pull_policy: never}}}}\n")).unwrap();
+        files.extend(["redis.yaml", image.to_str().unwrap()]);
+    }
+    let mut stage = Stage::up(docker, "offline", &files, &variables);
+    assert_eq!(stage.statuses().len(), CONTAINERS + usize::from(redis.is_some()));
 
     a_thousand_calls_succeed(&stage);
     names_resolve_where_there_is_no_libc(&stage);
@@ -150,6 +160,10 @@ async fn the_offline_stage_from_up_to_down() {
     one_service_of_version_v2_is_fast_again(&stage).await;
     whatever_crashes_comes_back(&stage).await;
     no_call_needs_a_trace_backend(&stage).await;
+    if redis.is_some() {
+        redis_is_as_narrow_as_the_rest(&stage);
+        the_mystery_redis_can_be_played(&stage).await;
+    }
     a_program_of_ones_own_takes_a_services_place(&mut stage).await;
     assert_eq!(stage.down(), Vec::<String>::new(), "left over");
 }
@@ -179,10 +193,14 @@ fn seed() -> String {
         let pressed = [CRASHING, REPLACED, TRACED];
         is_strong(mystery)
             && !pressed.contains(&culprit)
-            && undisturbed(mystery, culprit)
-            && pressed.iter().all(|n| undisturbed(mystery, *n))
+            && [culprit].iter().chain(&pressed).all(|n| undisturbed(mystery, *n) && !uses_redis(mystery, *n))
     });
     seed.to_string()
+}
+
+/// Whether a call of this button makes spans of Redis, where there is one.
+fn uses_redis(mystery: &Mystery, number: u16) -> bool {
+    mystery.topology.services().any(|service| service.number == number && assignment(mystery, service).redis.is_some())
 }
 
 fn a_thousand_calls_succeed(stage: &Stage) {
@@ -217,11 +235,17 @@ async fn the_logs_of_a_trace_come_from_every_hop(stage: &Stage) {
         let lines = answer["data"].as_array().cloned().unwrap_or_default();
         let services: BTreeSet<_> = lines.iter().map(|line| line["service"].as_str().unwrap()).collect();
         if services == ["dummy-0-7", "dummy-1-7", "dummy-2-7", "frontend"].into() {
-            return;
+            break;
         }
         assert!(start.elapsed() < PATIENCE, "{answer}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    // And without a backend that takes them, from what Docker keeps.
+    let printed = run(&["logs", &trace_id, "--compose", "-p", &stage.project, "--json"]);
+    let lines = text(&printed.stdout);
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let sources: BTreeSet<_> = lines.iter().filter_map(|line| line["source"].as_str()).collect();
+    assert_eq!(sources, ["dummy-0-7-1", "dummy-1-7-1", "dummy-2-7-1", "frontend-1"].into(), "{lines:?} {}", stderr(&printed));
 }
 
 async fn one_service_of_version_v2_is_fast_again(stage: &Stage) {
@@ -273,21 +297,60 @@ async fn no_call_needs_a_trace_backend(stage: &Stage) {
     press(stage, TRACED).await;
 }
 
+fn redis_is_as_narrow_as_the_rest(stage: &Stage) {
+    let format = "{{.Config.User}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{len .Mounts}}";
+    // No mount: the tmpfs takes the place of the volume that the image declares.
+    assert_eq!(stage.docker.line(&["inspect", "-f", format, &stage.container("redis")]), "redis true [ALL] 0");
+}
+
+async fn the_mystery_redis_can_be_played(stage: &Stage) {
+    let topology = Topology::new(3, 30, Route::Straight).unwrap();
+    let image = |service: &str| stage.docker.line(&["inspect", "-f", "{{.Config.Image}}", &stage.container(service)]);
+    let (v1, _) = stage.docker.image();
+    // Not the service of version v2, which has no fault. Nothing happens behind the button that comes next.
+    let (seed, mystery) = find(Cause::Redis, topology, |mystery| {
+        let culprit = mystery.culprit.unwrap();
+        let calm = |number| undisturbed(mystery, number);
+        calm(culprit.number) && calm(REPLACED) && !uses_redis(mystery, REPLACED) && image(&culprit.to_string()) == v1
+    });
+    let culprit = mystery.culprit.unwrap();
+    let keys = assignment(&mystery, culprit).redis.unwrap().keys as usize;
+    let begun = run(&["mystery", "redis", "--seed", &seed.to_string(), "--frontend", &stage.frontend]);
+    assert!(begun.status.success(), "{}", stderr(&begun));
+
+    let start = Instant::now();
+    loop {
+        let spans = press(stage, culprit.number).await;
+        let to_redis = |span: &&Span| span.attribute("db.system.name").as_deref() == Some("redis");
+        let writes = spans.iter().filter(|span| span.service == culprit.to_string()).filter(to_redis).count();
+        if writes >= keys {
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE, "{culprit} wrote {writes} times, not {keys}: {}", stage.log("redis"));
+    }
+    // What came before is of other mysteries.
+    let since = Timestamp::now().to_string();
+    let loaded = run(&["load", "600", "--concurrency", "4", "--json", "--frontend", &stage.frontend]);
+    assert!(loaded.status.success(), "{}", stderr(&loaded));
+    let diagnosed = run(&["diagnose", "--json", "--start", &since, "--jaeger", &stage.jaeger]);
+    let diagnosis: Value = serde_json::from_slice(&diagnosed.stdout).unwrap_or_else(|_| panic!("{}", stderr(&diagnosed)));
+    let first = &diagnosis["suspects"][0];
+    assert_eq!((&first["cause"], &first["service"]), (&json!("redis"), &json!(culprit.to_string())), "{diagnosis}");
+    let guess = run(&["guess", "--service", &culprit.to_string(), "--cause", "redis", "--frontend", &stage.frontend]);
+    assert_eq!(guess.status.code(), Some(0), "{}", stderr(&guess));
+}
+
 /// The example of `replace.yaml`, compiled here and put into an image with the libraries that it needs: its own Dockerfile wants
 /// images from a registry.
 async fn a_program_of_ones_own_takes_a_services_place(stage: &mut Stage) {
-    let directory = tempfile::tempdir().unwrap();
-    let (context, program) = (directory.path(), directory.path().join("replacement"));
+    let (directory, context) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let context = context.path();
+    let program = directory.path().join("compiled");
     let mut compiler = Command::new("rustc");
     compiler.args(["--edition", "2024", "-o"]).arg(&program).arg(folder().join("replacement/main.rs"));
     let compiled = compiler.output().unwrap();
     assert!(compiled.status.success() && compiled.stderr.is_empty(), "{}", text(&compiled.stderr));
-    let libraries = text(&Command::new("ldd").arg(&program).output().unwrap().stdout);
-    for library in libraries.split_whitespace().filter(|word| word.starts_with('/')) {
-        let place = context.join(library.trim_start_matches('/'));
-        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
-        std::fs::copy(library, place).unwrap();
-    }
+    copy_with_libraries(&program, context, "replacement");
     std::fs::write(context.join("Dockerfile"), "FROM scratch\nCOPY . /\nUSER 65532:65532\nCMD [\"/replacement\"]\n").unwrap();
     stage.add("replace.yaml");
     let service = format!("dummy-1-{REPLACED}");

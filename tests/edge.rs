@@ -1,6 +1,7 @@
 //! nginx on both data paths: before the frontend as the edge, before layer 0 as the gateway.
 //!
-//! The committed configuration less its telemetry, in Debian's own nginx.
+//! The committed configuration less its telemetry, in Debian's own nginx: no package of Debian 12 has the OpenTelemetry module, so that
+//! what `telemetry/` says is tried by hand only.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the reason, which is what a test is for")]
 

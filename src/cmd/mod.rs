@@ -3,6 +3,7 @@
 mod backend;
 mod client;
 mod diagnose;
+mod doctor;
 mod frontend;
 mod guess;
 mod healthcheck;
@@ -44,6 +45,10 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Load(flags) => server_runtime()?.block_on(load::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Diagnose(flags) => server_runtime()?.block_on(diagnose::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Logs(flags) => small_runtime()?.block_on(logs::run(Config::load_without_telemetry(file, &flags)?, flags)),
+        Command::Doctor(flags) => {
+            let (config, refused) = doctor::config(file, &flags)?;
+            server_runtime()?.block_on(doctor::run(alone_with_the_agent(config)?, refused, flags))
+        }
         Command::Guess(flags) => small_runtime()?.block_on(guess::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Reveal(flags) => small_runtime()?.block_on(reveal::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Mystery(flags) => small_runtime()?.block_on(mystery::run(Config::load_without_telemetry(file, &flags)?, flags)),

@@ -27,6 +27,8 @@ pub async fn run(config: Config, flags: cli::Reveal) -> anyhow::Result<()> {
     if let Some(explanation) = field("explanation") {
         text += &format!("\n{explanation}");
     }
-    say(&format!("{text}\nthe same again: --mystery {cause} --seed {}", answer["seed"]))?;
+    let seed = &answer["seed"];
+    // A stage of containers is told by variables.
+    say(&format!("{text}\nthe same again: --mystery {cause} --seed {seed}, or TRACELAB_MYSTERY={cause} TRACELAB_SEED={seed}"))?;
     Ok(())
 }

@@ -8,6 +8,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::{Client, JaegerError};
+use crate::diagnose::model::Builder;
+use crate::diagnose::read;
 use crate::outbound;
 
 /// Which of Jaeger's two HTTP APIs is spoken.
@@ -24,6 +26,13 @@ impl Api {
         match self {
             Self::V3 => Self::Legacy,
             Self::Legacy => Self::V3,
+        }
+    }
+
+    fn path_of(self, trace_id: u128) -> String {
+        match self {
+            Self::V3 => format!("/api/v3/traces/{trace_id:032x}"),
+            Self::Legacy => format!("/api/traces/{trace_id:032x}"),
         }
     }
 }
@@ -140,30 +149,53 @@ impl Client {
     /// # Errors
     /// Nobody answers, what answers speaks neither API, or it cannot say.
     pub async fn holds(&self, trace_id: u128, first: Api) -> Result<(Api, bool), JaegerError> {
+        let (api, found) = self.one(trace_id, first, "").await?;
+        // No page is so long.
+        Ok((api, !matches!(found, Answer::Nothing)))
+    }
+
+    /// Reads this trace as it was recorded into `builder`, and says which API it came by and whether it is there; `first` is asked first.
+    ///
+    /// # Errors
+    /// As [`Client::holds`]; it is larger than what is taken at once, or cannot be read.
+    pub async fn read(&self, trace_id: u128, first: Api, builder: &mut Builder) -> Result<(Api, bool), JaegerError> {
+        let garbage = |api: Api, reason: String| {
+            let path = api.path_of(trace_id);
+            JaegerError::Garbage { base: self.base.clone(), path, reason }
+        };
+        match self.one(trace_id, first, "?rawTraces=true&raw=true").await? {
+            (api, Answer::Traces(body)) => match read::json(&*body, builder) {
+                Ok(read::Outcome { broken: Some(reason), .. }) => Err(garbage(api, reason)),
+                Ok(_) => Ok((api, true)),
+                Err(error) => Err(garbage(api, error.to_string())),
+            },
+            (api, Answer::Nothing) => Ok((api, false)),
+            (api, _) => Err(garbage(api, format!("it is longer than {} bytes", self.settings.largest))),
+        }
+    }
+
+    /// `Traces` with the one, `Nothing`, or `TooLarge`.
+    async fn one(&self, trace_id: u128, first: Api, parameters: &str) -> Result<(Api, Answer), JaegerError> {
         let mut reasons = Vec::new();
         for api in [first, first.other()] {
-            let path = match api {
-                Api::V3 => format!("/api/v3/traces/{trace_id:032x}"),
-                Api::Legacy => format!("/api/traces/{trace_id:032x}"),
-            };
-            reasons.push(match self.get(&path, self.settings.largest, false).await? {
+            let path = api.path_of(trace_id);
+            reasons.push(match self.get(&format!("{path}{parameters}"), self.settings.largest, false).await? {
                 // It may come in several pieces, of which the first says enough.
                 Answer::Traces(body) => match serde_json::Deserializer::from_slice(&body).into_iter::<OneTrace>().next() {
                     Some(Ok(OneTrace { result, data })) => {
-                        return Ok((api, result.is_some() || data.is_some_and(|traces| !traces.is_empty())));
+                        let is_there = result.is_some() || data.is_some_and(|traces| !traces.is_empty());
+                        return Ok((api, if is_there { Answer::Traces(body) } else { Answer::Nothing }));
                     }
                     // An older Jaeger answers what it does not know with its page.
                     _ => format!("{path} is answered with {}", start_of(&body)),
                 },
-                // No page is so long.
-                Answer::TooLarge => return Ok((api, true)),
-                Answer::Nothing => return Ok((api, false)),
+                answer @ (Answer::TooLarge | Answer::Nothing) => return Ok((api, answer)),
                 Answer::TooSlow => {
                     let reason = format!("no answer within {} s", self.settings.answer.as_secs());
                     return Err(JaegerError::Unreachable { base: self.base.clone(), reason });
                 }
                 // The memory of Jaeger 1.10 has an error of its own for it, which comes out as 500.
-                Answer::Refused(_, said) if says_not_found(&said) => return Ok((api, false)),
+                Answer::Refused(_, said) if says_not_found(&said) => return Ok((api, Answer::Nothing)),
                 Answer::Refused(status, said) if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED => {
                     return Err(self.refused(&path, status, &said));
                 }

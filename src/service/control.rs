@@ -33,7 +33,7 @@ pub async fn follow(service: Service, control: Url, client: reqwest::Client) {
             Ok(poll) => match service.assign(poll.assignment) {
                 Ok(()) => {
                     if !reachable || version.is_empty() {
-                        info!(%control, "assignment received");
+                        info!("assignment received");
                     }
                     version = poll.version;
                 }

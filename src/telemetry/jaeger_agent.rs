@@ -69,7 +69,10 @@ pub struct AgentAddress {
 
 impl AgentAddress {
     /// What the standard variables say, else localhost.
-    fn standard() -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// A host or a port that is none.
+    pub fn standard() -> anyhow::Result<Self> {
         Self::of_standard(variable(HOST_VARIABLE).as_deref(), variable(PORT_VARIABLE).as_deref())
     }
 

@@ -88,27 +88,58 @@ impl Docker {
         docker(&["image", "inspect", image]).output().unwrap().status.success()
     }
 
-    /// Our image with a binary of the code as it is now, versions v1 and v2: `(v1, v2)`. They go with the last stage.
+    /// Our image with a binary of the code as it is now, versions v1 and v2: `(v1, v2)`, made as `offline.yaml` says and by the builder
+    /// that Compose chooses. They go with the last stage.
     pub fn image(self) -> (String, String) {
         static BUILDING: Mutex<()> = Mutex::new(());
         let _alone = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
         let tags = tags();
-        if !tags.iter().all(|tag| self.has_image(tag)) {
-            let context = tempfile::tempdir().unwrap();
-            std::fs::copy(static_binary(), context.path().join("tracelab")).unwrap();
-            for (version, tag) in ["v1", "v2"].into_iter().zip(&tags) {
-                let version = format!("VERSION={version}");
-                let arguments = ["--target", "package", "--build-arg", "BINARY=tracelab", "--build-arg", &version, "-t", tag];
-                self.build(context.path(), &folder().join("Dockerfile"), &arguments);
+        if !(self.has_image(&tags.0) && self.has_image(&tags.1)) {
+            let directory = tempfile::tempdir().unwrap();
+            let place = |name: &str| directory.path().join(name);
+            for file in ["Dockerfile", "compose.yaml", "telemetry.toml", "offline.yaml", "offline.toml"] {
+                std::fs::copy(folder().join(file), place(file)).unwrap();
             }
+            std::fs::create_dir(place("bin")).unwrap();
+            std::fs::copy(static_binary(), place("bin/tracelab")).unwrap();
+            // Only version v1 is called what TRACELAB_IMAGE says.
+            let (v1, v2) = (&tags.0, &tags.1);
+            std::fs::write(place("tags.yaml"), format!("services: {{patched: {{image: {v2:?}}}}}\n")).unwrap();
+            let mut command = docker(&["compose", "-p", "tracelab-tests"]);
+            for file in ["compose.yaml", "offline.yaml", "tags.yaml"] {
+                command.arg("-f").arg(place(file));
+            }
+            let output = command.args(["build", "frontend", "patched"]).env("TRACELAB_IMAGE", v1).output().unwrap();
+            assert!(output.status.success(), "docker compose build: {}{}", text(&output.stdout), text(&output.stderr));
         }
-        tags.into()
+        tags
     }
 
-    pub fn build(self, context: &Path, file: &Path, arguments: &[&str]) {
-        let mut command = docker(&["build", "-f"]);
-        // The newer builder is a program of its own, which need not be there.
-        let output = command.arg(file).args(arguments).arg(context).env("DOCKER_BUILDKIT", "0").output().unwrap();
+    /// The Redis of this machine in an image, in which user and volume are as in the one that `redis.yaml` names. None where there is
+    /// no `redis-server`, unless `TRACELAB_REQUIRE` names `redis`.
+    pub fn redis_image(self) -> Option<String> {
+        let programs = ["redis-server", "redis-cli"].map(tracelab::keeper::find);
+        let [Some(server), Some(cli)] = programs else {
+            assert!(!required("redis"), "TRACELAB_REQUIRE names redis, but redis-server and redis-cli are not in PATH");
+            eprintln!("skipped: the stage's Redis needs redis-server and redis-cli (Debian: apt-get install redis-server)");
+            return None;
+        };
+        let context = tempfile::tempdir().unwrap();
+        for program in [server, cli] {
+            copy_with_libraries(&program, context.path(), Path::new("usr/bin").join(program.file_name().unwrap()));
+        }
+        std::fs::create_dir(context.path().join("etc")).unwrap();
+        std::fs::write(context.path().join("etc/passwd"), "redis:x:999:1000::/:/none\n").unwrap();
+        std::fs::write(context.path().join("etc/group"), "redis:x:1000:\n").unwrap();
+        let dockerfile = "FROM scratch\nCOPY . /\nENV PATH=/usr/bin\nVOLUME /data\nWORKDIR /data\n";
+        std::fs::write(context.path().join("Dockerfile"), dockerfile).unwrap();
+        let tag = redis_tag();
+        self.build(context.path(), &["-t", &tag]);
+        Some(tag)
+    }
+
+    fn build(self, context: &Path, arguments: &[&str]) {
+        let output = docker(&["build"]).args(arguments).arg(context).output().unwrap();
         assert!(output.status.success(), "docker build {arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
     }
 
@@ -147,10 +178,24 @@ fn static_binary() -> PathBuf {
     target.join(host).join("debug/tracelab")
 }
 
+/// Puts `program` at `place` in an image's context, and the libraries that it needs where it looks for them.
+pub fn copy_with_libraries(program: &Path, context: &Path, place: impl AsRef<Path>) {
+    let copy = |from: &Path, to: &Path| {
+        let to = context.join(to);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(from, to).unwrap();
+    };
+    copy(program, place.as_ref());
+    let libraries = text(&Command::new("ldd").arg(program).output().unwrap().stdout);
+    for library in libraries.split_whitespace().filter(|word| word.starts_with('/')).map(Path::new) {
+        copy(library, library.strip_prefix("/").unwrap());
+    }
+}
+
 /// A compose project of this process, taken down with its volumes when this is dropped.
 pub struct Stage {
     pub docker: Docker,
-    project: String,
+    pub project: String,
     files: Vec<PathBuf>,
     variables: BTreeMap<String, String>,
     pub frontend: String,
@@ -198,8 +243,8 @@ impl Stage {
         for file in &self.files {
             command.arg("-f").arg(file);
         }
-        // All at once would be faster on a machine with many cores only. The newer builder is a program of its own.
-        command.args(arguments).envs(&self.variables).env("COMPOSE_PARALLEL_LIMIT", "10").env("DOCKER_BUILDKIT", "0");
+        // All at once would be faster on a machine with many cores only.
+        command.args(arguments).envs(&self.variables).env("COMPOSE_PARALLEL_LIMIT", "10");
         command
     }
 
@@ -306,13 +351,19 @@ impl Drop for Stage {
         let _ = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
         // Docker keeps what containers of another stage run.
         let replacement = format!("{}-replacement:mine", self.project);
-        let _ = docker(&["rmi", &replacement]).args(tags()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let (v1, v2) = tags();
+        let _ = docker(&["rmi", &replacement, &v1, &v2, &redis_tag()]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 }
 
 /// Of this process's images, versions v1 and v2.
-fn tags() -> [String; 2] {
-    ["v1", "v2"].map(|version| format!("tracelab-tests:{}-{version}", std::process::id()))
+fn tags() -> (String, String) {
+    let tag = |version| format!("tracelab-tests:{}-{version}", std::process::id());
+    (tag("v1"), tag("v2"))
+}
+
+fn redis_tag() -> String {
+    format!("tracelab-tests:{}-redis", std::process::id())
 }
 
 /// Without anything that the machine or whoever tests has set for other projects.

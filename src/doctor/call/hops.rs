@@ -1,0 +1,324 @@
+//! Is a trace what it should be? A pure function of its spans, of the way that the call took, and of what else the services left.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::diagnose::figures;
+use crate::diagnose::model::{Kind, Parent, Span, Traces};
+use crate::diagnose::repair::COARSE;
+use crate::doctor::Finding;
+use crate::topology::ServiceName;
+
+const HOPS: &str = "hops";
+const KINDS: &str = "span-kinds";
+const PARENTS: &str = "parents";
+const CLOCKS: &str = "clocks-in-trace";
+
+/// The frontend's own name, unless its span says another one.
+const FRONTEND: &str = "frontend";
+/// It is a game too.
+const GAME: &str = "if a mystery is running here, this may be it";
+
+/// The services that a call passed, and who called whom.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    /// The frontend first, a service once.
+    hops: Vec<Hop>,
+}
+
+#[derive(Clone, Debug)]
+struct Hop {
+    service: String,
+    /// Absent for the frontend.
+    caller: Option<usize>,
+}
+
+impl Way {
+    /// `path` is what the services say of it: each before those that it called.
+    pub fn of(path: &[String]) -> Self {
+        let mut hops = vec![Hop { service: FRONTEND.to_owned(), caller: None }];
+        let layer = |service: &str| service.parse::<ServiceName>().ok().map(|name| name.layer);
+        for service in path.iter().filter(|service| !service.is_empty()) {
+            if hops.iter().any(|hop| hop.service == *service) {
+                continue;
+            }
+            // On route `all` a service of the layer before is called next after a whole branch.
+            let caller = match layer(service) {
+                Some(0) => 0,
+                Some(own) => hops.iter().rposition(|hop| layer(&hop.service) == Some(own - 1)).unwrap_or(hops.len() - 1),
+                None => hops.len() - 1,
+            };
+            hops.push(Hop { service: service.clone(), caller: Some(caller) });
+        }
+        Self { hops }
+    }
+
+    /// The frontend's spans have the name of whoever made the span `id`.
+    pub fn with_frontend(mut self, traces: &Traces, id: Option<u64>) -> Self {
+        let span = traces.spans().iter().find(|span| Some(span.id) == id);
+        if let Some(span) = span {
+            let name = traces.texts.get(traces.service(span));
+            // A gateway may answer in the frontend's place, and is not it.
+            if !traces.spans().iter().any(|span| traces.texts.get(traces.service(span)) == FRONTEND) {
+                name.clone_into(&mut self.hops[0].service);
+            }
+        }
+        self
+    }
+
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        self.hops.iter().map(|hop| hop.service.as_str())
+    }
+
+    pub fn missing<'a>(&'a self, traces: &Traces) -> Vec<&'a str> {
+        let there = services(traces);
+        self.services().filter(|service| !there.contains(service)).collect()
+    }
+
+    fn callees(&self, of: usize) -> impl Iterator<Item = &Hop> {
+        self.hops.iter().filter(move |hop| hop.caller == Some(of))
+    }
+}
+
+/// What a service that is missing in the trace left elsewhere while the call was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Elsewhere {
+    /// A trace begins with a span of its.
+    pub begins: bool,
+    /// There are spans of its at all.
+    pub any: bool,
+}
+
+/// Every hop there, and nothing that waits for its parent: more will not come.
+pub(super) fn is_whole(traces: &Traces, way: &Way) -> bool {
+    way.missing(traces).is_empty() && orphans(traces) == 0
+}
+
+/// All that can be said of the one trace in `traces`, which holds spans.
+pub(super) fn judge(traces: &Traces, way: &Way, elsewhere: &BTreeMap<String, Elsewhere>) -> Vec<Finding> {
+    let mut findings = breaks(traces, way, elsewhere);
+    findings.push(kinds(traces, way));
+    findings.extend(parents(traces));
+    findings.push(clocks(traces));
+    findings
+}
+
+fn services(traces: &Traces) -> BTreeSet<&str> {
+    traces.spans().iter().map(|span| traces.texts.get(traces.service(span))).collect()
+}
+
+/// Spans whose parents are not there; the one above all others has the doctor's own for a parent, which nobody records.
+fn orphans(traces: &Traces) -> usize {
+    traces.spans().iter().filter(|span| span.parent == Parent::Missing).count().saturating_sub(1)
+}
+
+/// Where the trace ends too early, and whose doing that is.
+pub(super) fn breaks(traces: &Traces, way: &Way, elsewhere: &BTreeMap<String, Elsewhere>) -> Vec<Finding> {
+    let there = services(traces);
+    let is_there = |hop: &Hop| there.contains(hop.service.as_str());
+    let left = |service: &str| elsewhere.get(service).copied().unwrap_or_default();
+    let missing: Vec<&str> = way.missing(traces);
+    if missing.is_empty() {
+        let beside: Vec<&str> = there.iter().copied().filter(|service| !way.services().any(|hop| hop == *service)).collect();
+        let beside = if beside.is_empty() { String::new() } else { format!(", and beside them {}", figures::some(&beside)) };
+        let all = figures::some(&way.services().collect::<Vec<_>>());
+        return vec![Finding::ok(HOPS, format!("all hops are in one trace: {all}{beside}"))];
+    }
+    if missing.len() > 1 && missing.iter().all(|service| left(service).begins) {
+        let saw = format!("every service begins a trace of its own: {}", figures::some(&missing));
+        let way_out = "no context travels at all: start frontend and services with the same propagators, without \
+                       OTEL_PROPAGATORS or with OTEL_PROPAGATORS=tracecontext,baggage (key propagators)";
+        return vec![Finding::failure(HOPS, saw, way_out)];
+    }
+    let mut findings = Vec::new();
+    for (at, hop) in way.hops.iter().enumerate().filter(|(_, hop)| !is_there(hop)) {
+        let service = &hop.service;
+        let callees: Vec<&str> = way.callees(at).map(|hop| hop.service.as_str()).collect();
+        let caller = hop.caller.map(|caller| &way.hops[caller]);
+        if callees.iter().any(|callee| there.contains(callee)) {
+            findings.push(silent(service));
+            continue;
+        }
+        // Behind a break everything is missing, and only the first is to be explained.
+        if caller.is_some_and(|caller| !is_there(caller)) && !(hop.caller == Some(0) && left(service).begins) {
+            continue;
+        }
+        let behind: Vec<&str> = callees.iter().copied().filter(|callee| left(callee).begins).collect();
+        findings.push(match caller {
+            Some(caller) if left(service).begins => dropped(&caller.service, service),
+            _ if !behind.is_empty() => mute(service, &behind),
+            Some(caller) => nothing(&caller.service, service, &callees, left(service)),
+            // Nothing of the call is there: whoever begins a trace of its own says more.
+            None if way.callees(0).any(|hop| left(&hop.service).begins) => continue,
+            None => silent(service),
+        });
+    }
+    findings
+}
+
+fn silent(service: &str) -> Finding {
+    let saw = format!("{service} passes the trace context on, but none of its own spans are in the trace");
+    let way_out = format!(
+        "where that is not meant (instrumentation = propagate, a mesh, a program of your own without spans): have {service} export \
+         where the others do (OTEL_EXPORTER_OTLP_ENDPOINT), unset its OTEL_SDK_DISABLED and OTEL_TRACES_EXPORTER, and see whether its \
+         log says that telemetry is lost"
+    );
+    Finding::warning(HOPS, saw, way_out)
+}
+
+fn dropped(caller: &str, callee: &str) -> Finding {
+    let saw =
+        format!("the trace breaks between {caller} and {callee}: {callee} begins traces of its own, so {caller} drops the context");
+    let way_out = format!(
+        "look at the headers of what {caller} sends to {callee}: without traceparent, {caller} has to inject the context of the request \
+         that it is answering; with it, {callee} does not read it, or the two have different OTEL_PROPAGATORS; a proxy between them may take \
+         it out; {GAME}"
+    );
+    Finding::failure(HOPS, saw, way_out)
+}
+
+fn mute(service: &str, behind: &[&str]) -> Finding {
+    let saw = format!(
+        "the trace breaks at {service}: it makes no spans, and behind it {} begins traces of its own, so {service} drops the context",
+        figures::some(behind)
+    );
+    let way_out = format!(
+        "have {service} pass on at least the headers traceparent, tracestate and baggage as they came (instrumentation = propagate), \
+         better with spans of its own (full); instrumentation = none, or a program of your own without tracing, breaks every trace here"
+    );
+    Finding::failure(HOPS, saw, way_out)
+}
+
+fn nothing(caller: &str, service: &str, callees: &[&str], left: Elsewhere) -> Finding {
+    let behind = if callees.is_empty() { String::new() } else { format!(", nor of {} behind it", figures::some(callees)) };
+    let saw = match left.any {
+        true => format!("{service}, called by {caller}, has spans of other calls, but none of this one{behind}"),
+        false => format!("{service}, called by {caller}, has left no span{behind}"),
+    };
+    let way_out = match left.any {
+        true => format!(
+            "ask again: if that differs from call to call, spans are lost on their way (the log of {service} says so), or {service} \
+             samples by itself (OTEL_TRACES_SAMPLER; parentbased_… keeps the caller's decision)"
+        ),
+        false => format!(
+            "if {service} is a program of your own, have it read traceparent, make a span and export it by OTLP; if it is at instrumentation \
+             = none or has OTEL_SDK_DISABLED or OTEL_TRACES_EXPORTER set, undo that; or else it exports somewhere else \
+             (OTEL_EXPORTER_OTLP_ENDPOINT), or its spans are lost, which its log says"
+        ),
+    };
+    Finding::failure(HOPS, saw, way_out)
+}
+
+/// Who called whom is told by pairs of CLIENT and SERVER spans; much of Jaeger's and our own arithmetic rests on them.
+fn kinds(traces: &Traces, way: &Way) -> Finding {
+    let spans = traces.spans();
+    let name = |span: &Span| traces.texts.get(traces.service(span));
+    let (mut no_server, mut no_client) = (BTreeSet::new(), BTreeSet::new());
+    let mut pairs = 0;
+    for hop in &way.hops {
+        let mut own = spans.iter().filter(|span| name(span) == hop.service).peekable();
+        if own.peek().is_none() {
+            continue;
+        }
+        let caller_of = |span: &Span| match span.parent {
+            Parent::Span(parent) => Some(&spans[parent as usize]).filter(|parent| name(parent) != hop.service),
+            Parent::Root | Parent::Missing => None,
+        };
+        let is_entry = |span: &&Span| caller_of(span).is_some() || !matches!(span.parent, Parent::Span(_));
+        for entry in own.filter(is_entry) {
+            if entry.kind != Kind::Server {
+                no_server.insert(hop.service.as_str());
+                continue;
+            }
+            let Some(caller) = caller_of(entry) else { continue };
+            // What lies between two hops, such as a gateway, has kinds of its own.
+            match caller.kind {
+                Kind::Client => pairs += 1,
+                _ if way.services().any(|service| service == name(caller)) => drop(no_client.insert(name(caller))),
+                _ => {}
+            }
+        }
+    }
+    let list = |services: &BTreeSet<&str>| figures::some(&services.iter().collect::<Vec<_>>());
+    let mut saw = Vec::new();
+    if !no_server.is_empty() {
+        saw.push(format!("what {} does with a request is no span of kind SERVER", list(&no_server)));
+    }
+    if !no_client.is_empty() {
+        saw.push(format!("calls of {} are no spans of kind CLIENT", list(&no_client)));
+    }
+    if saw.is_empty() {
+        return Finding::ok(KINDS, format!("{} of CLIENT and SERVER spans, one a call", figures::counted(pairs, "pair")));
+    }
+    let way_out = "set the kind where the span is started (SpanKind::Server around a request, SpanKind::Client around a call, which \
+                   the HTTP instrumentations of OpenTelemetry do); without both, time on the network cannot be told from a service's own, \
+                   and service graphs lack an arrow";
+    Finding::warning(KINDS, saw.join("; "), way_out)
+}
+
+fn parents(traces: &Traces) -> Option<Finding> {
+    let spans = traces.spans();
+    let orphans: Vec<&Span> = spans.iter().filter(|span| span.parent == Parent::Missing).collect();
+    let roots = spans.iter().filter(|span| span.parent == Parent::Root).count();
+    // By start: the first is whose parent is ours, unless there is a root beside it.
+    let orphans = if roots == 0 { orphans.get(1..).unwrap_or_default() } else { &orphans[..] };
+    if orphans.is_empty() {
+        return Some(Finding::ok(
+            PARENTS,
+            format!("the parents of all {} are there", figures::counted(spans.len() as u64, "span")),
+        ));
+    }
+    let of: BTreeSet<&str> = orphans.iter().map(|span| traces.texts.get(traces.service(span))).collect();
+    let of: Vec<&str> = of.into_iter().collect();
+    let saw =
+        format!("{} of {} have a parent that is not there", figures::counted(orphans.len() as u64, "span"), figures::some(&of));
+    let way_out = "whoever called them makes a span and does not deliver it: its exporter leads elsewhere, loses spans (its log says so), or \
+                   it samples otherwise than its callees (OTEL_TRACES_SAMPLER=parentbased_always_on everywhere); a service that ends in a \
+                   crash loses its last ones";
+    Some(Finding::warning(PARENTS, saw, way_out))
+}
+
+/// A call that begins before it was made, or ends after it was answered though it took less long, was timed by another clock.
+fn clocks(traces: &Traces) -> Finding {
+    let spans = traces.spans();
+    let mut off: BTreeMap<(&str, &str), i128> = BTreeMap::new();
+    let mut compared = 0_u64;
+    for span in spans {
+        let Parent::Span(parent) = span.parent else { continue };
+        let parent = &spans[parent as usize];
+        if parent.resource == span.resource || span.kind == Kind::Consumer || span.duration() > parent.duration() + COARSE {
+            continue;
+        }
+        compared += 1;
+        let early = parent.start.saturating_sub(span.start);
+        let late = span.end.saturating_sub(parent.end);
+        if early.max(late) <= COARSE {
+            continue;
+        }
+        // As if the call lay in the middle of the span that made it: what is not known is how long it took to get there.
+        let middle = |span: &Span| (i128::from(span.start) + i128::from(span.end)) / 2;
+        let pair = (traces.texts.get(traces.service(parent)), traces.texts.get(traces.service(span)));
+        let by = middle(span) - middle(parent);
+        let most = off.entry(pair).or_insert(by);
+        *most = if by.abs() > most.abs() { by } else { *most };
+    }
+    if off.is_empty() {
+        return match compared {
+            0 => Finding::skipped(CLOCKS, "no two programs called each other in this trace"),
+            _ => {
+                Finding::ok(CLOCKS, format!("no call begins before it was made ({} compared)", figures::counted(compared, "call")))
+            }
+        };
+    }
+    let by = |by: i128| figures::duration(by.unsigned_abs() as f64 / 1e6);
+    let words: Vec<String> = off
+        .iter()
+        .map(|((caller, callee), offset)| {
+            let side = if *offset < 0 { "behind" } else { "ahead of" };
+            format!("that of {callee} is about {} {side} that of {caller}", by(*offset))
+        })
+        .collect();
+    let way_out = "keep the clocks of their machines by one time service (chrony, systemd-timesyncd; `chronyc tracking` says how far off it \
+                   is); containers have their machine's clock, and a virtual machine that slept (Docker Desktop) is right again after a \
+                   restart; until then Jaeger's page and `tracelab diagnose` move such spans, and their times are estimates";
+    Finding::warning(CLOCKS, format!("clocks differ: {}", figures::some(&words)), way_out)
+}
