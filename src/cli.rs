@@ -225,7 +225,7 @@ pub struct TelemetryFlags {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jaeger_agent: Option<String>,
     /// Where logs go, beside stdout [default: none; in `up` the backend inside]
-    #[arg(long, value_name = "EXPORTER")]
+    #[arg(long, value_name = "EXPORTER", value_parser = logs_exporter())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logs_exporter: Option<Exporter>,
     /// How context travels [default: tracecontext,baggage]
@@ -786,6 +786,13 @@ fn pick() -> impl TypedValueParser<Value = Pick> {
     PossibleValuesParser::new(causes.chain([random])).try_map(|text| text.parse::<Pick>())
 }
 
+/// The exporters. A Jaeger agent takes no logs: it is not offered, but read, since the configuration says why it cannot be.
+fn logs_exporter() -> impl TypedValueParser<Value = Exporter> {
+    let value = |exporter: &Exporter| Some(exporter.to_possible_value()?.hide(*exporter == Exporter::JaegerAgent));
+    let values: Vec<_> = Exporter::value_variants().iter().filter_map(value).collect();
+    PossibleValuesParser::new(values).try_map(|text| Exporter::from_str(&text, false))
+}
+
 fn colours() -> impl TypedValueParser<Value = ColorChoice> {
     PossibleValuesParser::new(["auto", "always", "never"]).map(|text| match text.as_str() {
         "always" => ColorChoice::Always,
@@ -886,6 +893,13 @@ mod tests {
             assert!(names.contains(&"sleep") && names.contains(&"none") && names.contains(&"random"), "{names:?}");
             assert!(names.iter().all(|name| name.parse::<Pick>().is_ok()), "{names:?}");
         }
+    }
+
+    #[test]
+    fn no_help_offers_logs_to_an_agent_that_takes_none() {
+        let mut up = Cli::command().find_subcommand("up").unwrap().clone();
+        let help = up.render_long_help().to_string();
+        assert_eq!(help.matches("- jaeger-agent:").count(), 1, "for traces alone: {help}");
     }
 
     #[test]

@@ -736,7 +736,7 @@ mod tests {
             ("TRACELAB_MYSTERY", "gremlins", "mystery"),
             ("TRACELAB_DELAY_SCALE", "-1", "delay_scale"),
             ("TRACELAB_STORE_MB", "0", "store_mb"),
-            ("TRACELAB_frontend::NAME", "ftp://here", "frontend"),
+            ("TRACELAB_FRONTEND", "ftp://here", "frontend"),
             ("TRACELAB_REDIS", "rediss://here", "redis is rediss://here"),
             ("TRACELAB_REDIS", "127.0.0.1:6379", "redis"),
             ("TRACELAB_REDIS", "redis://here/abc", "redis is redis://here and something that cannot be used"),

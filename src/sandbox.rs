@@ -157,7 +157,7 @@ fn check_ways(config: &Config) -> anyhow::Result<()> {
     let logs_by_otlp = config.logs_exporter == Some(Exporter::Otlp);
     match (config.exporter, &config.jaeger, &config.otlp) {
         (Exporter::JaegerAgent, None, _) => bail!(
-            "the backend inside takes no spans of the exporter jaeger-agent; name the Jaeger that the agent is part of:              --jaeger http://127.0.0.1:16686"
+            "the backend inside takes no spans of the exporter jaeger-agent; name the Jaeger that the agent is part of: --jaeger http://127.0.0.1:16686"
         ),
         (Exporter::JaegerAgent, Some(_), Some(_)) if !logs_by_otlp => bail!(
             "traces go to a Jaeger agent, so that nothing goes to --otlp; leave it out, or have logs go there with --logs-exporter otlp"

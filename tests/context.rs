@@ -91,13 +91,16 @@ async fn one_customer_is_slow_whichever_way_the_customer_travels() {
         let customer = mystery.answer().customer.unwrap();
         let mut seen = [Vec::new(), Vec::new()];
         // The customer is one of eight, with a tenth of the calls or more, whom the frontend names.
-        while seen.iter().any(Vec::is_empty) {
+        while seen.iter().any(|calls: &Vec<f64>| calls.len() < 5) {
             let (_, answer) = press(&sandbox, 0, &[]).await;
             assert!(seen[0].len() < 200, "{customer} never calls");
             seen[usize::from(answer["customer"] == *customer)].push(answer["latency_ms"].as_f64().unwrap());
         }
-        let [others, hit] = seen;
-        assert!(hit.iter().all(|ms| *ms >= LONG_MS) && others.iter().all(|ms| *ms < LONG_MS), "{flags:?}: {hit:?} {others:?}");
+        let [mut others, hit] = seen;
+        others.sort_by(f64::total_cmp);
+        // On a busy machine any single call may take long.
+        let median = others[others.len() / 2];
+        assert!(hit.iter().all(|ms| *ms >= LONG_MS) && median < LONG_MS, "{flags:?}: {hit:?} {others:?}");
     }
 }
 
@@ -119,11 +122,17 @@ async fn who_spoils_does_so_at_every_level() {
         let suffered = |button: u16| {
             let sandbox = &sandbox;
             async move {
-                let (status, answer) = press(sandbox, button, &[]).await;
-                status != 200 || answer["latency_ms"].as_f64().unwrap() >= LONG_MS
+                let mut suffered = 0;
+                for _ in 0..5 {
+                    let (status, answer) = press(sandbox, button, &[]).await;
+                    suffered += u32::from(status != 200 || answer["latency_ms"].as_f64().unwrap() >= LONG_MS);
+                }
+                suffered
             }
         };
-        assert!(suffered(culprit.number).await && !suffered(1 - culprit.number).await, "{level}");
+        // On a busy machine any single call may take long.
+        let (spoilt, others) = (suffered(culprit.number).await, suffered(1 - culprit.number).await);
+        assert!(spoilt == 5 && others < 3, "{level}: {spoilt} {others}");
     }
 }
 

@@ -73,7 +73,7 @@ fn ways_that_lead_nowhere_are_bad_usage() {
     let otlp = ["--otlp", "http://127.0.0.1:1"];
     let agent = ["--exporter", "jaeger-agent"];
     for (flags, says) in [
-        (&agent[..], "--jaeger http://127.0.0.1:16686"),
+        (&agent[..], "name the Jaeger that the agent is part of: --jaeger http://127.0.0.1:16686"),
         (&[&agent[..], &jaeger, &otlp].concat(), "--logs-exporter otlp"),
         (&[&agent[..], &jaeger, &["--logs-exporter", "otlp"]].concat(), "needs --otlp"),
         (&[&agent[..], &jaeger, &["--logs-exporter", "jaeger-agent"]].concat(), "Jaeger takes no logs"),

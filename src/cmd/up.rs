@@ -52,8 +52,12 @@ fn notes(config: &Config, is_set: impl Fn(&str) -> bool) -> Vec<String> {
         ignored.map(|variable| format!("`up` ignores {variable}; --otlp and --jaeger name a Jaeger outside")).collect();
     let silent = |name: &str| config.instrumentation.of(name) != Level::Full;
     let services = config.topology().into_iter().flat_map(|topology| topology.services()).map(|service| service.to_string());
-    if silent(frontend::NAME) && services.into_iter().all(|service| silent(&service)) {
+    let (silent, speaking): (Vec<_>, Vec<_>) = services.chain([frontend::NAME.to_owned()]).partition(|name| silent(name));
+    if speaking.is_empty() {
         notes.push("no service makes spans of its own (--instrumentation), so there will be no traces".to_owned());
+    } else if !silent.is_empty() {
+        let note = "some services make no spans (--instrumentation); what happens in one shows as its caller's time, if at all";
+        notes.push(note.to_owned());
     }
     let elsewhere = match config.exporter {
         Exporter::None => "traces go nowhere (--exporter none, or OTEL_SDK_DISABLED)",
@@ -118,6 +122,7 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
     use crate::mystery::{Guess, Verdict, draw, grade};
+    use crate::telemetry::Levels;
     use crate::topology::{Route, Topology};
     use clap::{Parser as _, ValueEnum as _};
 
@@ -192,6 +197,16 @@ mod tests {
             super::notes(&Config { exporter, jaeger, ..Config::default() }, |variable| set.contains(&variable))
         };
         assert!(notes(Exporter::Otlp, None, &[]).is_empty());
+        for (service, level, says) in [
+            ("dummy-1-17", Level::None, "shows as its caller's time"),
+            ("frontend", Level::Propagate, "shows as its caller's time"),
+            (Levels::ALL, Level::None, "there will be no traces"),
+        ] {
+            let mut config = Config::default();
+            config.instrumentation.set(service, level);
+            let notes = super::notes(&config, |_| false);
+            assert!(notes.len() == 1 && notes[0].contains(says), "{notes:?}");
+        }
         assert!(notes(Exporter::None, None, &[])[0].contains("OTEL_SDK_DISABLED"));
         assert!(notes(Exporter::Stdout, None, &[])[0].contains("--exporter stdout"));
         let set = ["OTEL_SERVICE_NAME", "OTEL_EXPORTER_OTLP_PROTOCOL"];

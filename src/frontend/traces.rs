@@ -102,11 +102,12 @@ impl Traces {
             return Ok(answer(State::Unreachable, message));
         };
         let first = if self.legacy.load(Relaxed) { Api::Legacy } else { Api::V3 };
-        Ok(match jaeger.holds(id, first).await {
-            Ok((api, true)) => {
-                self.legacy.store(api == Api::Legacy, Relaxed);
-                self.ready(id)
-            }
+        let held = jaeger.holds(id, first).await;
+        if let Ok((api, _)) = &held {
+            self.legacy.store(*api == Api::Legacy, Relaxed);
+        }
+        Ok(match held {
+            Ok((_, true)) => self.ready(id),
             Ok((_, false)) if young => answer(State::Pending, "The trace has not arrived yet."),
             Ok((_, false)) => answer(
                 State::Gone,

@@ -1,8 +1,8 @@
 //! What a service does with one request: it sleeps, waits its turn, writes to Redis and forwards, as its assignment says.
 //!
-//! What goes wrong inside is drawn when a request arrives, what goes wrong on the way to a callee when that is called. A fault changes times, statuses and where calls lead; spans and log
-//! lines of the same outcome look the same with and without it. Version v2 ignores the fault, not the decoys, and not what
-//! another service has spoilt: that is cured where it comes from.
+//! What goes wrong inside is drawn when a request arrives, what goes wrong on the way to a callee when that is called. A fault changes
+//! times, statuses and where calls lead; spans and log lines of the same outcome look the same with and without it. Version v2
+//! ignores the fault, not the decoys, and not what another service has spoilt: that is cured where it comes from.
 
 use std::time::Duration;
 

@@ -82,6 +82,8 @@ struct Inner {
     logger: SdkLogger,
     propagation: Propagation,
     level: Level,
+    /// Requests come from outside; the topology's services are called by one another.
+    edge: bool,
 }
 
 impl Instrument {
@@ -96,6 +98,7 @@ impl Instrument {
             logger: loggers.logger("tracelab"),
             propagation,
             level,
+            edge: identity.place.is_none(),
         }))
     }
 
@@ -109,7 +112,7 @@ impl Instrument {
 
     /// What a request's headers carry: the trace context and the baggage.
     pub fn extract(&self, headers: &HeaderMap) -> Context {
-        self.0.propagation.extract(self.0.level, headers)
+        self.0.propagation.extract(self.0.level, self.0.edge, headers)
     }
 
     /// Starts the SERVER span of a request as a child of `parent`, which came out of [`Instrument::extract`], and copies the known

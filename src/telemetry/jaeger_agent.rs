@@ -12,14 +12,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use futures_util::future::BoxFuture;
 use opentelemetry::trace::{SpanContext, SpanKind, Status};
 use opentelemetry::{KeyValue, Value};
@@ -70,13 +71,24 @@ impl AgentAddress {
     /// What the standard variables say, else localhost.
     ///
     /// # Errors
-    /// A port that is none.
+    /// A host or a port that is none.
     pub fn standard() -> anyhow::Result<Self> {
-        let host = variable(HOST_VARIABLE).map_or_else(|| "localhost".to_owned(), |host| host.trim().to_owned());
-        let port = match variable(PORT_VARIABLE) {
-            Some(text) => text.trim().parse().with_context(|| format!("{PORT_VARIABLE} is {text:?}; it takes a port"))?,
-            None => PORT,
+        Self::of_standard(variable(HOST_VARIABLE).as_deref(), variable(PORT_VARIABLE).as_deref())
+    }
+
+    fn of_standard(host: Option<&str>, port: Option<&str>) -> anyhow::Result<Self> {
+        let read = |name: &str, said: &str, takes: &str, address: String| {
+            address.parse::<Self>().map_err(|_| anyhow!("{name} is {said:?}; it takes {takes}"))
         };
+        let host = host.map_or(Ok("localhost".to_owned()), |said| {
+            let host = said.trim();
+            let host = if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.to_owned() };
+            let takes = "the name or address of an agent's host, without a port";
+            read(HOST_VARIABLE, said, takes, format!("{host}:{PORT}")).map(|address| address.host)
+        })?;
+        let port = port.map_or(Ok(PORT), |said| {
+            read(PORT_VARIABLE, said, "a port from 1 to 65535", format!("localhost:{}", said.trim())).map(|address| address.port)
+        })?;
         Ok(Self { host, port })
     }
 
@@ -101,7 +113,9 @@ impl FromStr for AgentAddress {
         };
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let port = port.map_or(Ok(PORT), str::parse).ok().filter(|port| *port != 0);
-        let Some(port) = port.filter(|_| !host.is_empty() && !host.contains(['/', ' '])) else {
+        // Only an address of IPv6 holds colons.
+        let is_host = !host.is_empty() && !host.contains(['/', ' ']) && (!host.contains(':') || host.parse::<Ipv6Addr>().is_ok());
+        let Some(port) = port.filter(|_| is_host) else {
             bail!("{text:?} is no address of an agent; it should look like localhost:6831");
         };
         Ok(Self { host: host.to_owned(), port })
@@ -124,6 +138,8 @@ impl fmt::Display for AgentAddress {
 /// # Errors
 /// The variables make no sense, or the system does not start the program again.
 pub fn take_over_standard_variables(told: Option<&AgentAddress>) -> anyhow::Result<()> {
+    // What makes no sense is said first.
+    let agent = told.cloned().map_or_else(AgentAddress::standard, Ok)?;
     let host = std::env::var(HOST_VARIABLE).ok();
     let port = std::env::var(PORT_VARIABLE).ok();
     let read = |text: &Option<String>, default: &str| text.as_deref().unwrap_or(default).trim().to_owned();
@@ -131,24 +147,36 @@ pub fn take_over_standard_variables(told: Option<&AgentAddress>) -> anyhow::Resu
     if as_the_crate_does.parse::<SocketAddr>().is_ok() {
         return Ok(());
     }
-    let agent = told.cloned().map_or_else(AgentAddress::standard, Ok)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::process::CommandExt as _;
-        let mut arguments = std::env::args_os();
-        let mut again = std::process::Command::new(std::env::current_exe().context("cannot find this program")?);
-        again.env_remove(HOST_VARIABLE).env_remove(PORT_VARIABLE);
-        if told.is_none() {
-            again.env("TRACELAB_JAEGER_AGENT", agent.to_string());
-        }
-        if let Some(name) = arguments.next() {
-            again.arg0(name);
-        }
-        let error = again.args(arguments).exec();
-        bail!("cannot use {HOST_VARIABLE} ({error}); set TRACELAB_JAEGER_AGENT={agent} in its place");
+    let error = begin_again(std::env::current_exe(), told.is_none(), &agent);
+    bail!(
+        "cannot begin again without {HOST_VARIABLE} ({error}); \
+         set TRACELAB_JAEGER_AGENT={agent} and unset {HOST_VARIABLE} and {PORT_VARIABLE}"
+    );
+}
+
+/// Comes back only with why it did not go.
+#[cfg(unix)]
+fn begin_again(program: io::Result<PathBuf>, tell: bool, agent: &AgentAddress) -> io::Error {
+    use std::os::unix::process::CommandExt as _;
+    let mut arguments = std::env::args_os();
+    let mut again = match program {
+        Ok(program) => std::process::Command::new(program),
+        // Without /proc nobody knows where this program is.
+        Err(error) => return error,
+    };
+    again.env_remove(HOST_VARIABLE).env_remove(PORT_VARIABLE);
+    if tell {
+        again.env("TRACELAB_JAEGER_AGENT", agent.to_string());
     }
-    #[cfg(not(unix))]
-    bail!("{HOST_VARIABLE} cannot be used here; set TRACELAB_JAEGER_AGENT={agent} in its place");
+    if let Some(name) = arguments.next() {
+        again.arg0(name);
+    }
+    again.args(arguments).exec()
+}
+
+#[cfg(not(unix))]
+fn begin_again(_program: io::Result<PathBuf>, _tell: bool, _agent: &AgentAddress) -> io::Error {
+    ErrorKind::Unsupported.into()
 }
 
 /// The way to the agent, for all services.
@@ -638,8 +666,29 @@ mod tests {
             assert_eq!(read(text).as_deref(), Some(address));
             assert_eq!(read(address).as_deref(), Some(address), "what is shown can be read");
         }
-        for text in ["", ":", ":6831", "a:0", "a:65536", "a:b", "http://a:6831", "a b"] {
+        for text in ["", ":", ":6831", "a:0", "a:65536", "a:b", "http://a:6831", "a b", "a:1:2"] {
             assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_standard_variables_are_read_as_strictly_and_named() {
+        let read = |host, port| AgentAddress::of_standard(host, port).map(|address| address.to_string());
+        for (host, port, address) in [
+            (None, None, "localhost:6831"),
+            (Some(" jaeger "), Some(" 7 "), "jaeger:7"),
+            (Some("[::1]"), None, "[::1]:6831"),
+            (Some("::1"), Some("7"), "[::1]:7"),
+        ] {
+            assert_eq!(read(host, port).unwrap(), address);
+        }
+        for host in [" ", "http://jaeger", "jaeger:7", "[::1]:7"] {
+            let error = read(Some(host), None).unwrap_err().to_string();
+            assert!(error.contains(HOST_VARIABLE) && error.contains(&format!("{host:?}")), "{error}");
+        }
+        for port in [" ", "0", "65536", "udp"] {
+            let error = read(None, Some(port)).unwrap_err().to_string();
+            assert!(error.contains(PORT_VARIABLE) && error.contains(&format!("{port:?}")), "{error}");
         }
     }
 }

@@ -41,6 +41,8 @@ const MOST_VALUES: usize = 1 << 16;
 pub(super) const MOST_KEYS: usize = 1 << 12;
 /// Bytes; a longer value is a body or a statement, which no group of spans shares.
 const LONGEST_VALUE: usize = 1 << 10;
+/// What a Jaeger calls itself: the query service of 1.x, that in one process with the others, and 2.x.
+const JAEGERS_OWN: [&str; 3] = ["jaeger-query", "jaeger-all-in-one", "jaeger"];
 /// Clocks differ, but not by more.
 pub(super) const AHEAD: u64 = 60_000_000_000;
 
@@ -58,6 +60,8 @@ pub struct Builder {
     keys: FxHashMap<Text, Values>,
     /// Spans that start later are left out; 0 for no limit.
     latest_start: u64,
+    /// Traces that a Jaeger made of questions to itself are left out.
+    without_jaegers_own: bool,
     answer: Option<Answer>,
 }
 
@@ -107,6 +111,12 @@ impl Builder {
     /// Leaves out spans that start more than a minute after `now`, in nanoseconds since the epoch.
     pub fn until(now: u64) -> Self {
         Self { latest_start: now.saturating_add(AHEAD), ..Self::default() }
+    }
+
+    /// Leaves out traces of what a Jaeger was asked: it records that among the others, and who looks for a fault is not after it.
+    #[must_use]
+    pub fn without_jaegers_own(self) -> Self {
+        Self { without_jaegers_own: true, ..self }
     }
 
     pub fn text(&mut self, text: &str) -> Text {
@@ -291,7 +301,7 @@ impl Builder {
 
     /// Groups what came into traces.
     pub fn finish(self) -> Traces {
-        let Self { mut traces, mut pending, ids, keys, .. } = self;
+        let Self { mut traces, mut pending, ids, keys, without_jaegers_own, .. } = self;
         let mut unkept: Vec<Text> = keys.into_iter().filter(|(_, values)| values.given_up).map(|(key, _)| key).collect();
         unkept.sort_unstable_by_key(|key| traces.texts.get(*key));
         traces.unkept = unkept.iter().map(|key| traces.texts.get(*key).to_owned()).collect();
@@ -304,14 +314,25 @@ impl Builder {
         let (mut linker, mut start) = (Linker::default(), 0);
         for (id, end) in ids.into_iter().zip(ends) {
             let first = traces.spans.len();
-            linker.link(&pending, &mut order[start..end as usize], &mut traces);
+            let spans = &mut order[start..end as usize];
             start = end as usize;
+            if without_jaegers_own && is_jaegers_own(&pending, spans, &traces) {
+                *traces.left_out.entry("trace of Jaeger's own").or_default() += 1;
+                continue;
+            }
+            linker.link(&pending, spans, &mut traces);
             if traces.spans.len() > first {
                 traces.traces.push((id, first as u32..traces.spans.len() as u32));
             }
         }
         traces
     }
+}
+
+/// Did all begin in a Jaeger?
+fn is_jaegers_own(pending: &[Pending], spans: &[u32], traces: &Traces) -> bool {
+    let mut roots = spans.iter().map(|at| &pending[*at as usize]).filter(|pending| pending.parent == 0).peekable();
+    roots.peek().is_some() && roots.all(|root| JAEGERS_OWN.contains(&traces.texts.get(traces.service(&root.span))))
 }
 
 /// Takes the attributes with these keys out: of most spans they were never taken.

@@ -39,6 +39,8 @@ const EXAMPLES: usize = 3;
 const MOST_COUNTED: usize = 3;
 /// What is more likely wrong than right is not worth a reader's time.
 const LEAST_CONFIDENCE: f64 = 0.5;
+/// Nothing is surer that may as well be the fault of what sends no spans.
+const BEHIND: f64 = 0.5;
 /// Struck on this share of its visits, a service is slow on all of them rather than on some.
 const ALWAYS: f64 = 0.5;
 /// Where fewer of a service's slow requests than this share began while no other one lasted, it stood still as a whole …
@@ -164,6 +166,8 @@ pub(super) struct Finding {
     pub callee: Option<u32>,
     pub attribute: Option<Attribute>,
     pub strength: Strength,
+    /// Most of its time passed in calls to what sends no spans, which may be it instead.
+    pub may_be_behind: bool,
     pub sentences: Vec<String>,
     pub charged: Vec<Charge>,
     /// Traces, the clearest first, where charges do not say it.
@@ -172,7 +176,8 @@ pub(super) struct Finding {
 
 impl Finding {
     fn confidence(&self) -> f64 {
-        self.strength.confidence()
+        let confidence = self.strength.confidence();
+        if self.may_be_behind { confidence.min(BEHIND) } else { confidence }
     }
 }
 
@@ -248,7 +253,7 @@ impl<'a> Case<'a> {
         let mut finding = self.place(&found, SuspectCause::RareSleep, Class::Rarely);
         let Subject::Service(service) = found.subject else { return finding };
         finding.sentences.push(words::how_slow(&found, self.evidence, &self.strikes));
-        finding.sentences.extend(words::waits_for(&found, self.evidence, self.traces));
+        let behind = words::waits_for(&found, self.evidence, self.traces);
         let era = self.era(service, &found.strikes);
         finding.sentences.extend(era.as_ref().map(words::era));
         // What happens to all requests of an hour is not rare because other hours were looked at too.
@@ -273,6 +278,10 @@ impl<'a> Case<'a> {
         }
         finding.sentences.extend(said.map(|(said, found)| words::attribute(&found, &said)));
         finding.sentences.extend(words::no_calls(&found, self.evidence));
+        if let Some(behind) = behind {
+            finding.may_be_behind = matches!(finding.cause, SuspectCause::Sleep | SuspectCause::RareSleep);
+            finding.sentences.insert(usize::from(!finding.may_be_behind), behind);
+        }
         finding
     }
 
@@ -335,6 +344,7 @@ impl<'a> Case<'a> {
             Some(other) => {
                 if other.attribute.is_none() && finding.attribute.is_some() {
                     (other.cause, other.attribute, other.strength) = (finding.cause, finding.attribute, finding.strength);
+                    other.may_be_behind = false;
                 }
                 other.sentences.append(&mut finding.sentences);
                 other.charged = merge(std::mem::take(&mut other.charged), finding.charged);
@@ -376,6 +386,7 @@ impl<'a> Case<'a> {
             callee: None,
             attribute: None,
             strength: Strength::of_many_calls(&many),
+            may_be_behind: false,
             sentences: vec![words::many_calls(&many, self.traces)],
             charged: merge(charged.collect(), Vec::new()),
             examples: Vec::new(),
@@ -390,6 +401,7 @@ impl<'a> Case<'a> {
             callee: None,
             attribute: None,
             strength: Strength::of_lost_context(&lost),
+            may_be_behind: false,
             sentences: vec![words::lost_context(&lost, &callees)],
             charged: Vec::new(),
             examples: lost.examples.iter().map(|(trace, _)| *trace).collect(),
@@ -430,6 +442,7 @@ impl<'a> Case<'a> {
             callee,
             attribute,
             strength: Strength::of(class, found, self.strikes.own.peers),
+            may_be_behind: false,
             sentences,
             charged,
             examples: Vec::new(),

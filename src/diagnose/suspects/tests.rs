@@ -387,6 +387,36 @@ fn a_slow_call_to_somebody_elses_service_has_not_lost_the_requests_that_come_mea
     assert!(diagnosis.suspects.iter().all(|suspect| suspect.cause != SuspectCause::LostContext), "{:?}", diagnosis.suspects);
 }
 
+/// A request of ten services, of which one takes 300 ms: in a call that nobody answers with a span, or by itself.
+fn slow_one(calls: bool) -> Diagnosis {
+    let mut written = Written::default();
+    for trace in 0..200 {
+        let start = trace as f64 * 2_000.0;
+        written.span(trace, (1, 0), "web", Kind::Server, (start, 361.0), false);
+        for service in 0..10 {
+            let (name, id) = (format!("s{service}"), 10 * (service + 1));
+            let time = if service == 5 { 304.0 } else { 4.0 };
+            let start = start + 6.0 * service as f64 + if service > 5 { 300.0 } else { 0.0 };
+            written.span(trace, (id, 1), "web", Kind::Client, (start, time + 0.4), false);
+            written.span(trace, (id + 1, id), &name, Kind::Server, (start + 0.2, time), false);
+            if calls {
+                written.span(trace, (id + 2, id + 1), &name, Kind::Client, (start + 1.2, time - 2.0), false);
+            }
+        }
+    }
+    written.diagnosed()
+}
+
+#[test]
+fn who_waits_for_what_sends_no_spans_is_suspected_with_reserve() {
+    let (waits, itself) = (slow_one(true), slow_one(false));
+    let s5 = [(SuspectCause::Sleep, Some("s5"))];
+    assert_eq!((causes(&waits), causes(&itself)), (s5.to_vec(), s5.to_vec()));
+    let (waits, itself) = (&waits.suspects[0], &itself.suspects[0]);
+    assert!(waits.confidence <= 0.5 && itself.confidence > 0.8, "{waits:?} {itself:?}");
+    assert!(waits.evidence[0].contains("sends no spans, such as") && waits.evidence[0].ends_with("that may be it"), "{waits:?}");
+}
+
 #[test]
 fn what_is_slow_inside_and_out_is_one_suspect() {
     let mut written = Written::default();

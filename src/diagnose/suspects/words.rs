@@ -36,8 +36,12 @@ pub fn waits_for(found: &Explanation, evidence: &Evidence, traces: &Traces) -> O
     let call = struck(found, evidence).find(|visit| visit.call != NONE)?.call;
     let operation = traces.texts.get(traces.spans()[call as usize].operation);
     let part = waited / all.max(1.0);
-    (part > 0.5)
-        .then(|| format!("{} of that time passed in calls to something that sends no spans, such as {operation:?}", share(part)))
+    (part > 0.5).then(|| {
+        format!(
+            "{} of its time passed in calls to something that sends no spans, such as {operation:?}: that may be it",
+            share(part)
+        )
+    })
 }
 
 pub fn failures(failed: u64, all: u64, evidence: &Evidence) -> String {

@@ -23,8 +23,8 @@ const ITEMS: &str = "jaeger-baggage";
 const IS_SAMPLED: u8 = 1;
 const IS_DEBUG: u8 = 2;
 
-/// What stays as it is in a URL's query.
-const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// All but what stays as it is in a URL's query.
+pub(super) const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Jaeger;

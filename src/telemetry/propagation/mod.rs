@@ -16,16 +16,18 @@ use opentelemetry::propagation::{TextMapCompositePropagator, TextMapPropagator};
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
+use percent_encoding::{percent_decode, utf8_percent_encode};
 
 use super::instrument::{items, with_baggage};
 use super::{CUSTOMER, Level, Propagator, VARIANT};
 use b3::B3;
-use jaeger::Jaeger;
+use jaeger::{ESCAPED, Jaeger};
 
 /// What a service needs to know of a request whatever becomes of tracing: it travels by headers of its own from where no baggage
 /// does, so that a mystery stays the same.
-const OWN_HEADERS: [(&str, HeaderName); 2] =
-    [(CUSTOMER, HeaderName::from_static("x-customer-id")), (VARIANT, HeaderName::from_static("x-variant"))];
+const OWN_HEADERS: [(&str, HeaderName); 2] = [CUSTOMER_HEADER, (VARIANT, HeaderName::from_static("x-variant"))];
+/// The one that a client may send. How services go about a request is none of its business, so the edge does not read the other.
+const CUSTOMER_HEADER: (&str, HeaderName) = (CUSTOMER, HeaderName::from_static("x-customer-id"));
 
 /// How context travels between services; clones share it.
 #[derive(Clone)]
@@ -48,19 +50,20 @@ impl Propagation {
         Self { propagator: propagator(names), with_baggage }
     }
 
-    /// What the headers of a request say, as far as a service of this level minds.
-    pub fn extract(&self, level: Level, headers: &HeaderMap) -> Context {
+    /// What the headers of a request say, as far as a service of this level minds. `edge` is who takes requests from outside.
+    pub fn extract(&self, level: Level, edge: bool, headers: &HeaderMap) -> Context {
+        let own: &[_] = if edge { &[CUSTOMER_HEADER] } else { &OWN_HEADERS };
         let cx = self.propagator.extract_with_context(&Context::new(), &HeaderExtractor(headers));
         match level {
-            Level::Full => with_own(cx, headers),
+            Level::Full => with_own(cx, own, headers),
             Level::Propagate => {
                 let passed = headers.iter().filter(|(name, _)| is_passed_on(name.as_str()));
                 let passed = passed.map(|(name, value)| (name.clone(), value.clone())).collect();
                 let passed = Passed { headers: passed, cx: cx.clone() };
-                with_own(cx, headers).with_value(passed)
+                with_own(cx, own, headers).with_value(passed)
             }
             // Its span is nobody's parent, and its log lines know no trace.
-            Level::None => Context::new().with_baggage(items(with_own(cx, headers).baggage())),
+            Level::None => Context::new().with_baggage(items(with_own(cx, own, headers).baggage())),
         }
     }
 
@@ -81,8 +84,9 @@ impl Propagation {
         }
         if level == Level::None || !self.with_baggage {
             for (key, name) in OWN_HEADERS {
-                let value = cx.baggage().get(key).and_then(|value| HeaderValue::from_str(value.as_str()).ok());
-                value.and_then(|value| headers.insert(name, value));
+                // A header holds no more than visible ASCII.
+                let value = cx.baggage().get(key).map(|value| utf8_percent_encode(value.as_str(), ESCAPED).to_string());
+                value.and_then(|value| headers.insert(name, HeaderValue::try_from(value).ok()?));
             }
         }
     }
@@ -106,9 +110,10 @@ fn propagator(names: &[Propagator]) -> Arc<dyn TextMapPropagator + Send + Sync> 
 }
 
 /// What came by a header of its own is baggage from here on, where that does not say otherwise.
-fn with_own(cx: Context, headers: &HeaderMap) -> Context {
-    OWN_HEADERS.iter().fold(cx, |cx, (key, name)| match headers.get(name).and_then(|value| value.to_str().ok()) {
-        Some(value) if cx.baggage().get(key).is_none() => with_baggage(&cx, key, value.to_owned()),
+fn with_own(cx: Context, own: &[(&'static str, HeaderName)], headers: &HeaderMap) -> Context {
+    let read = |name| percent_decode(headers.get(name)?.as_bytes()).decode_utf8().ok();
+    own.iter().fold(cx, |cx, (key, name)| match read(name) {
+        Some(value) if cx.baggage().get(key).is_none() => with_baggage(&cx, key, value.into_owned()),
         _ => cx,
     })
 }
@@ -268,7 +273,7 @@ mod tests {
     fn sent_on(level: Level, names: &[Propagator], came: &HeaderMap, change: impl Fn(Context) -> Context) -> HeaderMap {
         let propagation = Propagation::by(names);
         let mut out = HeaderMap::new();
-        propagation.inject(level, &change(propagation.extract(level, came)), &mut out);
+        propagation.inject(level, &change(propagation.extract(level, false, came)), &mut out);
         out
     }
 
@@ -314,9 +319,33 @@ mod tests {
         let out = sent_on(Level::None, &names, &came, |cx| cx);
         assert_eq!(out, map(&[("x-customer-id", "customer-3")]));
         // And whoever comes after it has it as baggage again.
-        let cx = Propagation::by(&names).extract(Level::Full, &out);
+        let cx = Propagation::by(&names).extract(Level::Full, false, &out);
         assert_eq!((cx.baggage().get(CUSTOMER).unwrap().as_str(), cx.has_active_span()), ("customer-3", false));
         assert_eq!(sent_on(Level::Propagate, &names, &out, |cx| cx), map(&[("baggage", "customer.id=customer-3")]));
+    }
+
+    #[test]
+    fn a_customer_of_any_name_travels_through_whoever_does_nothing_for_tracing() {
+        let names = [Propagator::TraceContext, Propagator::Baggage];
+        let came = map(&[("baggage", "customer.id=Zo%C3%AB%20%2B%25")]);
+        let out = sent_on(Level::None, &names, &came, |cx| cx);
+        assert_eq!(out, map(&[("x-customer-id", "Zo%C3%AB%20%2B%25")]));
+        let cx = Propagation::by(&names).extract(Level::Full, false, &out);
+        assert_eq!(cx.baggage().get(CUSTOMER).unwrap().as_str(), "Zoë +%");
+        assert_eq!(sent_on(Level::Full, &[Propagator::B3], &out, |cx| cx), out);
+    }
+
+    #[test]
+    fn nobody_outside_says_by_a_header_how_services_go_about_a_request() {
+        let came = map(&[("x-customer-id", "customer-3"), ("x-variant", "b")]);
+        for level in [Level::Full, Level::Propagate, Level::None] {
+            let read = |edge: bool| {
+                let cx = Propagation::by(&[Propagator::TraceContext, Propagator::Baggage]).extract(level, edge, &came);
+                [CUSTOMER, VARIANT].map(|key| cx.baggage().get(key).map(ToString::to_string))
+            };
+            assert_eq!(read(true), [Some("customer-3".to_owned()), None]);
+            assert_eq!(read(false), [Some("customer-3".to_owned()), Some("b".to_owned())]);
+        }
     }
 
     #[test]
