@@ -20,6 +20,7 @@ use crate::logs::Asked;
 use crate::mystery::Cause;
 use crate::telemetry::{Exporter, Level, Levels, Propagator, Protocol};
 use crate::topology::{Route, ServiceName};
+use crate::watch::settings::{Share, Time};
 
 const STYLES: Styles = Styles::styled().header(AnsiColor::Green.on_default().bold()).usage(AnsiColor::Green.on_default().bold());
 
@@ -32,7 +33,8 @@ const STYLES: Styles = Styles::styled().header(AnsiColor::Green.on_default().bol
                         3 something needed cannot be reached.\n\
                         What runs and where can also be set in tracelab.toml (store_mb = 512) or by a variable \
                         (TRACELAB_STORE_MB=512): every flag of up, service, frontend and backend but --config and --json, and \
-                        --frontend, --jaeger-links, --instructor-token and --port of every command.")]
+                        --frontend, --jaeger-links, --instructor-token and --port of every command. What watch looks for is in \
+                        the table [watch] (TRACELAB_WATCH__SLOWER_THAN=500ms).")]
 pub struct Cli {
     /// Configuration file [default: tracelab.toml in this directory, if there is one]
     #[arg(long, global = true, value_name = "FILE")]
@@ -49,6 +51,13 @@ pub enum Command {
     Load(Load),
     /// Read traces and say what is wrong: suspects, with evidence
     Diagnose(Diagnose),
+    /// Look for slow and failed traces again and again, and send mail about them
+    ///
+    /// --slower-than and --failed are a rule each; [[watch.rules]] in tracelab.toml are others, with names. A trace is as slow as
+    /// its root span, and failed where that did. A rule sends one mail in --period at most, which counts what came since the last
+    /// one, names the worst traces and the top suspect. Without --smtp, mails are printed instead of sent. With --once, exit code 1
+    /// says that a rule was met.
+    Watch(Watch),
     /// Show every log line of one trace, across services, in time order
     Logs(Logs),
     /// Why do I see no traces? Check the way from a span to the page, with the way out
@@ -439,6 +448,99 @@ pub struct Doctor {
 }
 
 #[derive(Debug, Args, Serialize)]
+pub struct Watch {
+    #[command(flatten)]
+    #[serde(rename = "watch")]
+    pub watch: WatchFlags,
+    /// Base URL of the Jaeger query API [default: http://127.0.0.1:16686]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger: Option<Url>,
+    /// Where links to traces lead [default: --jaeger]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger_links: Option<Url>,
+    /// Mail server: smtp://host, smtp://user@host:port, encrypted where it offers STARTTLS, or smtps://…
+    ///
+    /// The password is in TRACELAB_SMTP_PASSWORD. With a user, or ?tls=required at its end, smtp:// is not used without encryption.
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smtp: Option<Url>,
+    /// Trust the certificates in this PEM file too, for a mail server with an authority of its own
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smtp_ca: Option<PathBuf>,
+    /// Log in even where the connection is not encrypted
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub smtp_plain_login: bool,
+    /// Whom mail is from
+    #[arg(long, value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mail_from: Option<String>,
+    /// Whom mail goes to (repeatable)
+    #[arg(long, value_name = "ADDRESS")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mail_to: Vec<String>,
+    /// Look once, and exit with 1 if a rule is met
+    #[arg(long)]
+    #[serde(skip)]
+    pub once: bool,
+    /// Print what was found as JSON
+    #[arg(long, requires = "once")]
+    #[serde(skip)]
+    pub json: bool,
+    /// Print mails instead of sending them
+    #[arg(long)]
+    #[serde(skip)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct WatchFlags {
+    /// Traces that take longer, for example 500ms
+    #[arg(long, value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slower_than: Option<Time>,
+    /// Traces that failed
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub failed: bool,
+    /// Not each of them, but more than this share of all, for example 5%
+    #[arg(long, value_name = "PERCENT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
+    /// What a share is of, and a suspect looked for in [default: 10m]
+    #[arg(long, value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Time>,
+    /// A share of fewer traces counts for nothing [default: 20]
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_traces: Option<u64>,
+    /// Not whole traces, but how requests went in this service
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Time between two looks [default: 15s]
+    #[arg(long, value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Time>,
+    /// How far a look goes back [default: 5m, more where a rule is about slower traces]
+    #[arg(long, value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lookback: Option<Time>,
+    /// A rule sends one mail in this time at most [default: 15m]
+    #[arg(long, value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub period: Option<Time>,
+    /// First pause before mail is tried again; later ones are longer [default: 5s]
+    #[arg(long, value_name = "TIME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Time>,
+}
+
+#[derive(Debug, Args, Serialize)]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["service", "callee", "cause", "customer", "nothing"]))]
 pub struct Guess {
     /// The service where the fault sits; of two services the one that calls the other
@@ -754,10 +856,14 @@ mod tests {
     fn every_flag_that_is_said_to_be_a_key_is_one() {
         let keys = Serialized::defaults(Config::default()).data().unwrap().remove(&figment::Profile::Default).unwrap();
         for command in Cli::command().get_subcommands() {
-            let role = ["up", "service", "frontend", "backend"].contains(&command.get_name());
+            let name = command.get_name();
+            let role = ["up", "service", "frontend", "backend", "watch"].contains(&name);
+            let table = keys.get(name).and_then(figment::value::Value::as_dict);
             for flag in command.get_arguments().map(|argument| argument.get_id().as_str()) {
-                let said = role && flag != "json" || ["frontend", "jaeger_links", "instructor_token", "port"].contains(&flag);
-                assert!(!said || keys.contains_key(flag), "{} {flag} is no key", command.get_name());
+                let said = role && !["json", "once", "dry_run"].contains(&flag)
+                    || ["frontend", "jaeger_links", "instructor_token", "port"].contains(&flag);
+                let is_key = keys.contains_key(flag) || table.is_some_and(|table| table.contains_key(flag));
+                assert!(!said || is_key, "{name} {flag} is no key");
             }
         }
     }

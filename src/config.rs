@@ -28,6 +28,7 @@ use crate::mystery::Cause;
 use crate::redis::{self, Redis};
 use crate::telemetry::{AgentAddress, Exporter, Levels, Propagator, Protocol, TelemetrySettings};
 use crate::topology::{Route, ServiceName, Topology};
+use crate::watch;
 
 /// Read from the current directory where no `--config` names another.
 pub const FILE: &str = "tracelab.toml";
@@ -121,6 +122,19 @@ pub struct Config {
     pub export_delay_ms: Option<u64>,
     /// So many spans wait at most.
     pub export_queue: usize,
+
+    /// What `watch` looks for, and how often.
+    pub watch: watch::Settings,
+    /// The mail server, as smtp:// or smtps:// URL without a password.
+    pub smtp: Option<Url>,
+    pub smtp_password: Option<Secret>,
+    /// PEM file with certificates to trust beside the built-in roots.
+    pub smtp_ca: Option<PathBuf>,
+    /// Log in there though the connection is not encrypted.
+    pub smtp_plain_login: bool,
+    pub mail_from: Option<String>,
+    #[serde(deserialize_with = "list_or_text")]
+    pub mail_to: Vec<String>,
 }
 
 /// A value that no log line and no error shows.
@@ -170,6 +184,13 @@ impl Default for Config {
             log: None,
             export_delay_ms: None,
             export_queue: telemetry.queue,
+            watch: watch::Settings::default(),
+            smtp: None,
+            smtp_password: None,
+            smtp_ca: None,
+            smtp_plain_login: false,
+            mail_from: None,
+            mail_to: Vec::new(),
         }
     }
 }
@@ -456,8 +477,9 @@ fn variables(known: &Dict) -> impl Iterator<Item = Variable> {
     found.into_iter().filter_map(|(key, text)| {
         let (key, text) = (key.into_string(), present(&text)?);
         // A token or a directory of digits is text all the same.
-        let text_will_not_do = matches!(known.get(&key), Some(Value::Num(..) | Value::Bool(..) | Value::Dict(..)));
-        let value = if text_will_not_do || key == "seed" { parsed(text) } else { text.into() };
+        let kind = key.split_once('.').map_or_else(|| known.get(&key), |(table, key)| known.get(table)?.as_dict()?.get(key));
+        let text_will_not_do = matches!(kind, Some(Value::Num(..) | Value::Bool(..) | Value::Dict(..)));
+        let value = if text_will_not_do || ["seed", "watch.rules"].contains(&key.as_str()) { parsed(text) } else { text.into() };
         Some(Variable { name: format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "__")), key, value })
     })
 }

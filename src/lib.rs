@@ -27,3 +27,4 @@ pub mod service;
 pub mod simulation;
 pub mod telemetry;
 pub mod topology;
+pub mod watch;

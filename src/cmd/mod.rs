@@ -15,6 +15,7 @@ mod redeploy;
 mod reveal;
 mod service;
 mod up;
+mod watch;
 
 use std::io::{self, Write as _};
 use std::num::NonZero;
@@ -52,6 +53,10 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Reveal(flags) => small_runtime()?.block_on(reveal::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Mystery(flags) => small_runtime()?.block_on(mystery::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Redeploy(flags) => small_runtime()?.block_on(redeploy::run(Config::load_without_telemetry(file, &flags)?, flags)),
+        Command::Watch(flags) => {
+            let (once, json, dry_run) = (flags.once, flags.json, flags.dry_run);
+            server_runtime()?.block_on(watch::run(Config::load_without_telemetry(file, &flags)?, once, json, dry_run))
+        }
         Command::Service(flags) => {
             let config = alone_with_the_agent(Config::load(file, &flags)?)?;
             small_runtime()?.block_on(service::run(config, flags.instrumentation, flags.json))

@@ -7,7 +7,7 @@ mod histogram;
 mod html;
 mod json;
 mod terminal;
-mod words;
+pub mod words;
 
 use std::collections::BTreeMap;
 
