@@ -126,6 +126,7 @@ pub struct Config {
     /// What `watch` looks for, and how often.
     pub watch: watch::Settings,
     /// The mail server, as smtp:// or smtps:// URL without a password.
+    #[serde(deserialize_with = "mail_server")]
     pub smtp: Option<Url>,
     pub smtp_password: Option<Secret>,
     /// PEM file with certificates to trust beside the built-in roots.
@@ -397,6 +398,13 @@ pub fn without_secrets(url: &str) -> String {
     // What has no host has neither.
     let _ = url.set_username("").and_then(|()| url.set_password(None));
     base(&url)
+}
+
+/// An error does not repeat what it was given, which may hold a password by mistake.
+fn mail_server<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Url>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    let wrong = |error| D::Error::custom(format!("{error}; it should look like smtp://user@mail.example.com:587"));
+    Url::parse(&text).map(Some).map_err(wrong)
 }
 
 fn http(key: &str, url: &Url) -> anyhow::Result<()> {

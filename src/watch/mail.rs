@@ -13,7 +13,7 @@ use lettre::{Address, Message};
 use serde_json::{Value, json};
 
 use super::observation::{Example, Finding};
-use super::rule::{Rule, What};
+use super::rule::What;
 use super::settings::Time;
 use crate::diagnose::report::words;
 use crate::diagnose::{Diagnosis, Suspect, Traces, figures};
@@ -40,9 +40,9 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// What a suspect is looked for in: every trace that the finding may be about.
-    pub fn diagnosed(&self, rule: &Rule) -> Duration {
-        rule.window.max(self.lookback)
+    /// How far back a suspect is looked for: every trace that the finding may be about, those too that waited for the period to end.
+    pub fn diagnosed(&self, finding: &Finding) -> Duration {
+        finding.rule.window.max(self.lookback).max(finding.back)
     }
 }
 
@@ -183,10 +183,15 @@ fn text(finding: &Finding, suspicion: &Suspicion, setting: &Setting) -> String {
         }
         lines.push(String::new());
     }
-    let diagnosed = Time(setting.diagnosed(rule));
+    let diagnosed = Time(setting.diagnosed(finding));
     lines.extend(suspected(suspicion, diagnosed));
     lines.push(String::new());
-    lines.push(format!("More: tracelab diagnose --jaeger {} --lookback {}", setting.jaeger, compact(diagnosed)));
+    let (jaeger, service) = (&setting.jaeger, rule.service.as_deref().map(argument).unwrap_or_default());
+    lines.push(format!(
+        "More: tracelab diagnose --jaeger {jaeger}{service} --lookback {} --end {}",
+        compact(diagnosed),
+        clock(finding.at)
+    ));
     lines.push(format!(
         "This is tracelab's rule {:?}; it sends one mail in {} at most, and the next one counts what came in between.",
         plain(&rule.name),
@@ -242,6 +247,12 @@ fn compact(time: Time) -> String {
     time.to_string().replace(' ', "")
 }
 
+/// ` --service NAME`, where a shell takes the name as it is.
+fn argument(service: &str) -> String {
+    let is_plain = service.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:".contains(&byte));
+    if is_plain && !service.starts_with('-') { format!(" --service {service}") } else { String::new() }
+}
+
 /// Host and port, without what else a URL may hold.
 fn place(url: &str) -> String {
     let url = url.split_once("://").map_or(url, |(_, rest)| rest);
@@ -276,6 +287,7 @@ mod tests {
     use crate::diagnose::{Attribute, Charge, Effect, SuspectCause};
     use crate::watch::example::{NOW, Request, traces_of};
     use crate::watch::observation::Observation;
+    use crate::watch::rule::Rule;
 
     /// What a span might be called to send another mail than this one.
     const HOSTILE: &str = "cart\r\nBcc: thief@example.com\r\n\r\n.\r\nQUIT\u{1b}[31m\u{202e}";

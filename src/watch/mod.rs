@@ -22,7 +22,7 @@ use lettre::message::Mailbox;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::config::{Config, base};
+use crate::config::{Config, without_secrets};
 use crate::diagnose::model::{Builder, Traces};
 use crate::diagnose::tree::main_root;
 use crate::diagnose::{Options, diagnose, figures};
@@ -103,7 +103,9 @@ impl Watch {
         let rules = config.watch.rules()?;
         let (interval, lookback) = config.watch.times(&rules)?;
         let jaeger = config.jaeger_url();
-        let links = config.jaeger_links.as_ref().map_or_else(|| jaeger.clone(), base);
+        // What a mail says, and what a link holds, others read: a password in the address is none of theirs.
+        let shown = without_secrets(&jaeger);
+        let links = config.jaeger_links.as_ref().map_or_else(|| shown.clone(), |url| without_secrets(url.as_str()));
         let addresses = Addresses::read(config)?;
         let server = match &config.smtp {
             Some(url) => {
@@ -123,7 +125,7 @@ impl Watch {
         }
         Ok(Self {
             client: Client::new(&jaeger)?,
-            setting: Setting { jaeger, links, period: config.watch.period, lookback },
+            setting: Setting { jaeger: shown, links, period: config.watch.period, lookback },
             rules,
             interval,
             retry: config.watch.retry.0,
@@ -306,7 +308,7 @@ impl Watch {
 
     async fn suspicion(&self, finding: &Finding, services: &[String], now: Timestamp) -> Suspicion {
         let services = finding.rule.service.as_ref().map_or(services, std::slice::from_ref);
-        match self.read(now, self.setting.diagnosed(&finding.rule), services, MOST_DIAGNOSED, None).await {
+        match self.read(now, self.setting.diagnosed(finding), services, MOST_DIAGNOSED, None).await {
             Ok(traces) => Suspicion::of(diagnose(&traces, None, &Options::default()), &traces, &finding.examples),
             Err(error) => Suspicion::Unread(chain(&error)),
         }

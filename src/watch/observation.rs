@@ -2,7 +2,7 @@
 //! period.
 //!
 //! Looks overlap, since spans arrive late and in parts: a trace is judged anew whenever it is read, and what was told of it before is
-//! remembered for as long as it can be read again. Time is only what callers pass in.
+//! remembered for a day. Time is only what callers pass in.
 
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use crate::diagnose::tree::main_root;
 
 /// So many traces are remembered, at about 60 bytes each; beyond it those go that were not read for the longest time.
 pub const REMEMBERED: usize = 200_000;
+/// What a rule counted is remembered for longer than it is looked for: a span that comes late brings a trace back.
+const TOLD: Duration = Duration::from_secs(24 * 3600);
 /// So many traces of a finding are kept to be shown.
 const KEPT: usize = 50;
 /// So many services that failed in one trace are named.
@@ -37,6 +39,8 @@ struct Watched {
     told: Option<u64>,
     /// Traces since then; of a share those of its window are counted instead.
     waiting: u64,
+    /// When the first of these began; nanoseconds since the epoch.
+    first: u64,
     /// The worst of them first.
     worst: Vec<Example>,
 }
@@ -61,6 +65,10 @@ pub struct Finding {
     pub of: Option<u64>,
     /// Some of them, the worst first.
     pub examples: Vec<Example>,
+    /// When it was said, in nanoseconds since the epoch.
+    pub at: u64,
+    /// So long before that the first of them began.
+    pub back: Duration,
 }
 
 /// A trace to show.
@@ -81,7 +89,8 @@ pub struct Example {
 impl Observation {
     /// `memory` is how long after a look a trace may be read again.
     pub fn new(rules: Vec<Rule>, period: Duration, memory: Duration) -> Self {
-        let rules = rules.into_iter().map(|rule| Watched { rule, told: None, waiting: 0, worst: Vec::new() }).collect();
+        let rules =
+            rules.into_iter().map(|rule| Watched { rule, told: None, waiting: 0, first: u64::MAX, worst: Vec::new() }).collect();
         Self { rules, period, memory, known: FxHashMap::default(), forgotten: 0 }
     }
 
@@ -125,6 +134,7 @@ impl Observation {
             if known.counted & bit == 0 {
                 known.counted |= bit;
                 watched.waiting += 1;
+                watched.first = watched.first.min(start);
                 watched.keep(traces, trace, seen);
             }
         }
@@ -134,7 +144,10 @@ impl Observation {
         let longest = self.rules.iter().filter(|watched| watched.rule.share.is_some()).map(|watched| watched.rule.window).max();
         let (memory, window) = (nanoseconds(self.memory), longest.map_or(0, nanoseconds));
         let young = |time: u64, limit: u64| now.saturating_sub(time) <= limit;
-        self.known.retain(|_, known| young(known.read, memory) || young(known.start, window));
+        let told = nanoseconds(TOLD);
+        self.known.retain(|_, known| {
+            young(known.read, memory) || young(known.start, window) || (known.counted != 0 && young(known.read, told))
+        });
         if let Some(more) = self.known.len().checked_sub(REMEMBERED).filter(|more| *more > 0) {
             let mut ages: Vec<(u64, u64, TraceId)> = self.known.iter().map(|(id, known)| (known.read, known.start, *id)).collect();
             ages.select_nth_unstable(more - 1);
@@ -178,10 +191,13 @@ impl Watched {
         let rule = self.rule.clone();
         let Some(share) = rule.share else {
             let count = std::mem::take(&mut self.waiting);
+            let back = Duration::from_nanos(now.saturating_sub(std::mem::replace(&mut self.first, u64::MAX)));
+            // Whole seconds are what people read, and one more loses nothing.
+            let back = Duration::from_secs(back.as_secs() + 1);
             let examples = std::mem::take(&mut self.worst);
             return (count > 0).then(|| {
                 self.told = Some(now);
-                Finding { rule, count, of: None, examples }
+                Finding { rule, count, of: None, examples, at: now, back }
             });
         };
         let since = now.saturating_sub(nanoseconds(rule.window));
@@ -194,7 +210,8 @@ impl Watched {
         self.worst.retain(|example| example.start >= since);
         (of >= rule.min_traces && count as f64 > share * of as f64).then(|| {
             self.told = Some(now);
-            Finding { rule, count, of: Some(of), examples: self.worst.clone() }
+            let back = rule.window;
+            Finding { rule, count, of: Some(of), examples: self.worst.clone(), at: now, back }
         })
     }
 }
@@ -312,9 +329,11 @@ mod tests {
         counts(&mut observation, &[slow_one(1), Request::new(2)], NOW);
         assert_eq!(observation.remembered(), 2);
         counts(&mut observation, &[Request::new(3)], NOW + 6 * MINUTE);
-        assert_eq!(observation.remembered(), 1, "what was not read for longer than it can be");
+        assert_eq!(observation.remembered(), 2, "what was not read for longer than it can be, but what was counted");
+        assert_eq!(counts(&mut observation, &[slow_one(1)], NOW + 60 * MINUTE), [], "a span that came late tells of it no more");
         let many: Vec<_> = (10..10 + REMEMBERED as u64 + 5).map(Request::new).collect();
-        counts(&mut observation, &many, NOW + 6 * MINUTE);
-        assert_eq!((observation.remembered(), observation.forgotten()), (REMEMBERED, 6));
+        counts(&mut observation, &many, NOW + 60 * MINUTE);
+        assert_eq!(observation.remembered(), REMEMBERED);
+        assert!(observation.forgotten() > 0);
     }
 }

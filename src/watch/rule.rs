@@ -2,7 +2,7 @@
 //!
 //! A trace is as slow as its **root span**: what whoever asked had to wait; work that goes on afterwards counts for nothing. It failed
 //! where its root span did. Of several roots the longest counts, and where the root was lost, the longest span whose parent is
-//! missing. A rule about one service goes by the longest span with which that service let a request in.
+//! missing. A rule about one service goes by the longest span with which that service let a request in, or, of failures, by any of them.
 
 use std::time::Duration;
 
@@ -71,11 +71,23 @@ impl Rule {
         let spans = traces.of(trace);
         let span = match &self.service {
             None => &spans[main_root(spans)? as usize],
-            Some(service) => entry(traces, spans, traces.texts.find(service)?)?,
+            Some(service) => self.entry(traces, spans, traces.texts.find(service)?)?,
         };
         let latest = spans.iter().map(|span| span.end).max().unwrap_or_default();
         let settled = span.parent != Parent::Missing || latest.saturating_add(SETTLED) < now;
         settled.then(|| Seen { duration: span.duration(), failed: span.status == Status::Error })
+    }
+
+    /// Of the spans of a service that no span of the same called the longest; of failures the longest that failed, since whoever called
+    /// may have tried again.
+    fn entry<'a>(&self, traces: &Traces, spans: &'a [Span], service: Text) -> Option<&'a Span> {
+        let lets_in = |span: &&Span| match span.parent {
+            Parent::Span(parent) => traces.service(&spans[parent as usize]) != service,
+            Parent::Root | Parent::Missing => true,
+        };
+        let counts = |span: &Span| self.what == What::Failed && span.status == Status::Error;
+        let entries = spans.iter().filter(|span| traces.service(span) == service).filter(lets_in);
+        entries.max_by_key(|span| (counts(span), span.duration()))
     }
 }
 
@@ -88,18 +100,10 @@ impl What {
     }
 }
 
-/// The longest span of a service that is not called by a span of the same.
-fn entry<'a>(traces: &Traces, spans: &'a [Span], service: Text) -> Option<&'a Span> {
-    let lets_in = |span: &&Span| match span.parent {
-        Parent::Span(parent) => traces.service(&spans[parent as usize]) != service,
-        Parent::Root | Parent::Missing => true,
-    };
-    spans.iter().filter(|span| traces.service(span) == service).filter(lets_in).max_by_key(|span| span.duration())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnose::model::{Builder, NewSpan, Resource};
     use crate::watch::example::{MS, NOW, Request, traces};
 
     fn slower_than(ms: u64, service: Option<&str>) -> Rule {
@@ -132,6 +136,36 @@ mod tests {
         assert_eq!(seen(&slower_than(500, Some("cart")), request), Some((700, true)));
         assert_eq!(seen(&slower_than(500, Some("shop")), request), Some((710, false)));
         assert_eq!(seen(&slower_than(500, Some("ads")), request), None);
+    }
+
+    #[test]
+    fn a_failure_that_was_tried_again_is_one_of_the_service() {
+        let mut builder = Builder::default();
+        let [shop, cart] = ["shop", "cart"].map(|name| {
+            let service = builder.text(name);
+            builder.resource(Resource { service, attributes: vec![] })
+        });
+        let calls =
+            [("01", "", shop, 150, Status::Unset), ("02", "01", cart, 1, Status::Error), ("03", "01", cart, 100, Status::Unset)];
+        for (span_id, parent_id, resource, ms, status) in calls {
+            let (trace_id, duration) = ("0af7651916cd43dd8448eb211c80319c", i64::try_from(ms * MS).unwrap());
+            let (start, operation) = (NOW - 5_000 * MS, "GET /");
+            builder.push(NewSpan {
+                trace_id,
+                span_id,
+                parent_id,
+                operation,
+                resource,
+                start,
+                duration,
+                status,
+                ..NewSpan::default()
+            });
+        }
+        let traces = builder.finish();
+        let seen = |rule: Rule| rule.see(&traces, 0, NOW).map(|seen| (seen.duration / MS, seen.failed));
+        assert_eq!(seen(Rule { what: What::Failed, ..slower_than(1, Some("cart")) }), Some((1, true)));
+        assert_eq!(seen(slower_than(1, Some("cart"))), Some((100, false)));
     }
 
     #[test]
