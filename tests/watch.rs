@@ -305,12 +305,73 @@ async fn who_is_refused_is_said_and_dropped_and_keeps_nobody_else_from_the_mail(
 
 #[tokio::test]
 async fn who_is_told_to_come_again_does() {
-    let Some(server) = Smtp::start(json!({"busy": ["you@example.com"]})) else { return };
+    let Some(server) = Smtp::start(json!({"busy": ["busy@example.com", "soon@example.com"], "times": {"soon@example.com": 3}}))
+    else {
+        return;
+    };
     let backend = slow_backend().await;
     let smtp = server.url("smtp", "");
-    let mut watching = Watching::start(&backend.query, &[&["--slower-than", "500ms", "--smtp", &smtp][..], &FROM].concat(), "");
-    watching.until_said("451 4.3.0 try again later; mail waits").await;
+    let to = ["busy@example.com", "soon@example.com", "you@example.com"].map(|to| ["--mail-to", to]).concat();
+    let from = ["--slower-than", "500ms", "--smtp", &smtp, "--mail-from", "tracelab@example.com"];
+    let mut watching = Watching::start(&backend.query, &[&from[..], &to].concat(), "");
+    let mails = until_taken(&server, 2).await;
+    assert_eq!(mails[0]["to"], json!(["you@example.com"]), "who is busy keeps nobody else from it: {mails:?}");
+    assert_eq!(mails[1]["to"], json!(["soon@example.com"]), "{mails:?}");
+    assert_eq!(header(&mails[0], "Message-ID"), header(&mails[1], "Message-ID"));
+    watching.until_said("has taken what waited for soon@example.com").await;
     assert_eq!(watching.interrupt().code(), Some(3), "{}", watching.said());
+    watching.until_said("error: 1 mail not sent").await;
+    let said = "451 4.3.0 try again later; what is for busy@example.com waits and is tried again";
+    assert_eq!(watching.said().matches(said).count(), 1, "it is said once: {}", watching.said());
+}
+
+#[tokio::test]
+async fn mail_that_no_recipient_may_get_is_kept_or_said_and_is_no_success() {
+    let Some(login) = Smtp::start(json!({"login": ["me", PASSWORD]})) else { return };
+    let refusing = Smtp::start(json!({"refuses": ["you@example.com"]})).unwrap();
+    let backend = slow_backend().await;
+    for (server, says) in [
+        (
+            &login,
+            "530 5.7.0 Authentication required; name a user, as in smtp://user@host, and set TRACELAB_SMTP_PASSWORD; mail waits",
+        ),
+        (&refusing, "no such user here; what was for you@example.com is dropped"),
+    ] {
+        let smtp = server.url("smtp", "");
+        let output = once(&backend.query, &[&["--slower-than", "500ms", "--smtp", &smtp][..], &FROM].concat(), &[]).await;
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains(says) && said.contains("error: 1 mail not sent"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_is_taken_where_nothing_would_be_encrypted_otherwise() {
+    let Some(server) = Smtp::start(json!({"tls": "starttls"})) else { return };
+    let backend = slow_backend().await;
+    let smtp = server.url("smtp", "");
+    let flags = [&["--slower-than", "500ms", "--smtp", &smtp][..], &FROM].concat();
+    let output = once(&backend.query, &flags, &[]).await;
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert_eq!(until_taken(&server, 1).await[0]["tls"], true);
+    assert_eq!(said.matches("not to be trusted (UnknownIssuer); --smtp-ca FILE").count(), 1, "it is said once: {said}");
+    let required = format!("{smtp}?tls=required");
+    let output = once(&backend.query, &[&["--failed", "--smtp", &required][..], &FROM].concat(), &[]).await;
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--smtp-ca FILE"), "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn a_mail_server_that_says_nothing_keeps_nobody_from_ending() {
+    let (listener, port) = silent_port().await;
+    let smtp = format!("smtp://127.0.0.1:{port}");
+    let mut watching = Watching::start("http://127.0.0.1:9", &[&["--failed", "--smtp", &smtp][..], &FROM].concat(), "");
+    let (_silent, _) = listener.accept().await.unwrap();
+    let start = Instant::now();
+    assert_eq!(watching.interrupt().code(), Some(0), "{}", watching.said());
+    assert!(start.elapsed().as_secs() < 3, "{:?}", start.elapsed());
+    assert!(!watching.said().contains("can be used again"), "{}", watching.said());
 }
 
 #[tokio::test]

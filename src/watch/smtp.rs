@@ -8,14 +8,15 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use lettre::address::Envelope;
-use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters};
-use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
+use lettre::transport::smtp::{Error, commands};
 use percent_encoding::percent_decode_str;
 use tokio::time::timeout;
 use url::Url;
@@ -30,6 +31,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const SESSION_LIMIT: Duration = Duration::from_secs(20);
 /// One mail. RFC 5321 would wait for minutes at some places; a mail that is tried again does no harm.
 const SEND_LIMIT: Duration = Duration::from_secs(60);
+const UNTRUSTED: &str = "its certificate is not to be trusted";
 /// Of a server's own words.
 const LONGEST_ANSWER: usize = 300;
 
@@ -54,6 +56,10 @@ pub struct Server {
     login: Option<(String, Secret)>,
     plain_login: bool,
     tls: TlsParameters,
+    /// For where encryption is no more than an offer: believes any certificate.
+    unverified: Option<TlsParameters>,
+    /// Why the certificate is not to be trusted, where that one is used.
+    doubt: Arc<OnceLock<String>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +81,9 @@ pub enum Trouble {
     /// It will work when somebody has changed something.
     #[error("the mail server {server} cannot be used as it is set up: {reason}")]
     Setup { server: String, reason: String },
+    /// It takes others, and this one perhaps another time.
+    #[error("the mail server {server} does not take the mail for now: {reason}")]
+    Later { server: String, reason: String },
     /// It takes others, but not this one.
     #[error("the mail server {server} refuses the mail: {reason}")]
     Refused { server: String, reason: String },
@@ -125,8 +134,19 @@ impl Server {
             ensure!(pem.windows(11).any(|part| part == b"-----BEGIN "), "{}: it is no PEM file", context());
             tls = tls.add_root_certificate(Certificate::from_pem(&pem).with_context(context)?);
         }
-        let tls = tls.build_rustls().context("cannot set up TLS for mail")?;
-        Ok(Self { host: host.to_owned(), port, encryption, login, plain_login: *plain_login, tls })
+        let context = "cannot set up TLS for mail";
+        let tls = tls.build_rustls().context(context)?;
+        // Without STARTTLS all would be readable anyway; who names an authority wants it asked.
+        let any = encryption == Encryption::Offered && login.is_none() && authority.is_none();
+        let any = any.then(|| TlsParameters::builder(name.to_owned()).dangerous_accept_invalid_certs(true).build_rustls());
+        let unverified = any.transpose().context(context)?;
+        let (host, plain_login) = (host.to_owned(), *plain_login);
+        Ok(Self { host, port, encryption, login, plain_login, tls, unverified, doubt: Arc::default() })
+    }
+
+    /// Why its certificate is not to be trusted, though mail goes there.
+    pub fn doubt(&self) -> Option<&str> {
+        self.doubt.get().map(String::as_str)
     }
 
     /// Does all that goes before a mail, and leaves again.
@@ -167,12 +187,29 @@ impl Server {
 
     async fn connect(&self, address: SocketAddr) -> Result<AsyncSmtpConnection, Trouble> {
         let hello = hello(address);
-        let tls = (self.encryption == Encryption::Always).then(|| self.tls.clone());
-        let connected = AsyncSmtpConnection::connect_tokio1(address, Some(CONNECT_LIMIT), &hello, tls, None).await;
+        if self.doubt().is_none() {
+            match self.connect_by(address, &hello, &self.tls).await {
+                Err(Trouble::Setup { reason, .. }) if self.unverified.is_some() && reason.starts_with(UNTRUSTED) => {
+                    let _ = self.doubt.set(reason);
+                }
+                connected => return connected,
+            }
+        }
+        self.connect_by(address, &hello, self.unverified.as_ref().unwrap_or(&self.tls)).await
+    }
+
+    async fn connect_by(
+        &self,
+        address: SocketAddr,
+        hello: &ClientId,
+        parameters: &TlsParameters,
+    ) -> Result<AsyncSmtpConnection, Trouble> {
+        let tls = (self.encryption == Encryption::Always).then(|| parameters.clone());
+        let connected = AsyncSmtpConnection::connect_tokio1(address, Some(CONNECT_LIMIT), hello, tls, None).await;
         let mut connection = connected.map_err(|error| self.not_begun(&error))?;
         let mut encrypted = self.encryption == Encryption::Always;
         if connection.can_starttls() {
-            connection.starttls(self.tls.clone(), &hello).await.map_err(|error| self.not_begun(&error))?;
+            connection.starttls(parameters.clone(), hello).await.map_err(|error| self.not_begun(&error))?;
             encrypted = true;
         }
         if !encrypted && self.encryption == Encryption::Required {
@@ -199,7 +236,7 @@ impl Server {
     fn not_begun(&self, error: &Error) -> Trouble {
         match tls_error(error) {
             Some(rustls::Error::InvalidCertificate(why)) => self.setup(format!(
-                "its certificate is not to be trusted ({why:?}); is {} the name in it? --smtp-ca trusts another authority",
+                "{UNTRUSTED} ({why:?}); --smtp-ca FILE trusts the one in FILE, or its authority, if {} is the name in it",
                 self.host
             )),
             Some(rustls::Error::InvalidMessage(_)) => {
@@ -217,6 +254,39 @@ impl Server {
             return self.setup("it takes no login by PLAIN or LOGIN here; smtp:// without a user sends without".to_owned());
         }
         self.away(reason(error))
+    }
+
+    /// Refused at MAIL FROM, as every mail would be.
+    fn sender_refused(&self, envelope: &Envelope, error: &Error) -> Trouble {
+        if !error.is_permanent() {
+            return self.away(reason(error));
+        }
+        if wants_login(error) {
+            return self.login_wanted(error);
+        }
+        let from = envelope.from().map_or_else(String::new, ToString::to_string);
+        let or = if self.login.is_none() { ", or does it want a login, as in smtp://user@host" } else { "" };
+        self.setup(format!("it takes no mail from {from}: {}; is --mail-from right{or}?", reason(error)))
+    }
+
+    /// Refused after MAIL FROM.
+    fn refused(&self, error: &Error) -> Trouble {
+        let (server, reason) = (self.to_string(), reason(error));
+        match error.status() {
+            Some(_) if wants_login(error) => self.login_wanted(error),
+            Some(_) if error.is_permanent() => Trouble::Refused { server, reason },
+            // 421: it is about to close the connection, whoever the mail is for.
+            Some(code) if error.is_transient() && code.to_string() != "421" => Trouble::Later { server, reason },
+            _ => Trouble::Away { server, reason },
+        }
+    }
+
+    fn login_wanted(&self, error: &Error) -> Trouble {
+        let way_out = match &self.login {
+            None => "name a user, as in smtp://user@host, and set TRACELAB_SMTP_PASSWORD".to_owned(),
+            Some((user, _)) => format!("may {user:?} send mail there?"),
+        };
+        self.setup(format!("it wants a login: {}; {way_out}", reason(error)))
     }
 
     fn away(&self, reason: String) -> Trouble {
@@ -251,17 +321,48 @@ impl Session<'_> {
     /// After an error the session is over, unless [`Session::is_open`].
     ///
     /// # Errors
-    /// [`Trouble::Refused`] or [`Trouble::Away`].
+    /// Any [`Trouble`].
     pub async fn send(&mut self, envelope: &Envelope, mail: &[u8]) -> Result<(), Trouble> {
-        let server = self.server;
-        match timeout(SEND_LIMIT, self.connection.send(envelope, mail)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) if error.is_permanent() || error.is_client() => {
-                Err(Trouble::Refused { server: server.to_string(), reason: reason(&error) })
-            }
-            Ok(Err(error)) => Err(server.away(reason(&error))),
-            Err(_) => Err(server.away(format!("it takes no mail within {} s", SEND_LIMIT.as_secs()))),
+        let sent = match timeout(SEND_LIMIT, self.talk(envelope, mail)).await {
+            Ok(sent) => sent,
+            Err(_) => Err(self.server.away(format!("it takes no mail within {} s", SEND_LIMIT.as_secs()))),
+        };
+        if sent.is_err() {
+            let _ = timeout(CONNECT_LIMIT, self.connection.abort()).await;
         }
+        sent
+    }
+
+    /// Step by step, since an answer means something else at each.
+    async fn talk(&mut self, envelope: &Envelope, mail: &[u8]) -> Result<(), Trouble> {
+        let Self { server, connection } = self;
+        let mut parameters = Vec::new();
+        let mut addresses = envelope.from().into_iter().chain(envelope.to());
+        for (needed, extension, parameter) in [
+            (
+                !addresses.all(|address| AsRef::<str>::as_ref(address).is_ascii()),
+                Extension::SmtpUtfEight,
+                MailParameter::SmtpUtfEight,
+            ),
+            (!mail.is_ascii(), Extension::EightBitMime, MailParameter::Body(MailBodyParameter::EightBitMime)),
+        ] {
+            if needed && !connection.server_info().supports_feature(extension) {
+                let reason = format!("it has letters beyond ASCII, and the server does not know {extension}");
+                return Err(Trouble::Refused { server: server.to_string(), reason });
+            }
+            if needed {
+                parameters.push(parameter);
+            }
+        }
+        let from = commands::Mail::new(envelope.from().cloned(), parameters);
+        connection.command(from).await.map_err(|error| server.sender_refused(envelope, &error))?;
+        for to in envelope.to() {
+            let to = commands::Rcpt::new(to.clone(), Vec::new());
+            connection.command(to).await.map_err(|error| server.refused(&error))?;
+        }
+        connection.command(commands::Data).await.map_err(|error| server.refused(&error))?;
+        connection.message(mail).await.map_err(|error| server.refused(&error))?;
+        Ok(())
     }
 
     pub fn is_open(&self) -> bool {
@@ -297,6 +398,11 @@ fn tls_error(error: &Error) -> Option<&rustls::Error> {
         cause = error.source();
     }
     None
+}
+
+/// RFC 4954, section 6.
+fn wants_login(error: &Error) -> bool {
+    error.status().is_some_and(|code| code.to_string() == "530")
 }
 
 /// The server's words, or what happened on the way to it.

@@ -16,6 +16,9 @@ from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 settings = json.loads(sys.argv[1])
 
+# How often a busy address is still so; without a number, always.
+left = settings.get("times", {})
+
 # What clients do wrong here on purpose is no news.
 warnings.simplefilter("ignore")
 logging.disable()
@@ -29,7 +32,9 @@ class Handler:
     async def handle_RCPT(self, server, session, envelope, address, options):
         if address in settings.get("refuses", []):
             return "550 5.1.1 no such user here"
-        if address in settings.get("busy", []):
+        if address in settings.get("busy", []) and left.get(address, 1) > 0:
+            if address in left:
+                left[address] -= 1
             return "451 4.3.0 try again later"
         envelope.rcpt_tos.append(address)
         return "250 OK"

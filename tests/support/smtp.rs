@@ -56,7 +56,7 @@ pub fn is_there() -> bool {
 
 impl Smtp {
     /// `settings`: `tls` ("starttls" or "always"), `login` ([user, password]), `without` (login mechanisms), `refuses` and `busy`
-    /// (addresses), `port`.
+    /// (addresses), `times` (how often a busy address is so), `port`.
     pub fn start(settings: Value) -> Option<Self> {
         is_there().then(|| Self::run(settings))
     }
