@@ -145,7 +145,7 @@ async fn the_offline_stage_from_up_to_down() {
     let image = directory.path().join("redis-image.yaml");
     let redis = docker.redis_image();
     let mut files = vec!["compose.yaml", "offline.yaml"];
-    if let Some(tag) = &redis {
+    if let Some(docker::Image(tag)) = &redis {
         // The one of redis.yaml is in a registry.
         std::fs::write(&image, format!("services: {{redis: {{image: {tag:?}, pull_policy: never}}}}\n")).unwrap();
         files.extend(["redis.yaml", image.to_str().unwrap()]);

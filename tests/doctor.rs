@@ -11,6 +11,8 @@ use http::{Method, StatusCode};
 use sandbox::{Role, Sandbox, tracelab};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, UdpSocket};
+use tracelab::mystery::Cause;
+use tracelab::topology::{Route, ServiceName, Topology};
 use warp::Filter as _;
 use warp::path::FullPath;
 
@@ -434,4 +436,67 @@ async fn where_nobody_is_reached_the_exit_code_says_that() {
     let stranger = serve(|_, _| page()).await;
     let report = doctor(&["--jaeger", &jaeger, "--otlp", &otlp, "--frontend", &stranger], &[]).await;
     report.fails("frontend", "is no frontend of tracelab", "tracelab up");
+}
+
+/// One call through `up` with these flags and variables, and nothing else.
+async fn called(flags: &[&str], variables: &[(&str, &str)]) -> (Sandbox, Report) {
+    let sandbox = Sandbox::up_with(&[&["--width", "2", "--delay-scale", "0"], flags].concat(), variables);
+    let report = call(&sandbox).await;
+    (sandbox, report)
+}
+
+async fn call(sandbox: &Sandbox) -> Report {
+    let otlp = backend();
+    doctor(&["--frontend", &sandbox.frontend, "--jaeger", &sandbox.jaeger, "--otlp", &otlp.url("otlp_http"), "--no-probe"], &[])
+        .await
+}
+
+#[tokio::test]
+async fn a_service_that_breaks_the_trace_is_told_from_one_that_only_makes_no_spans() {
+    let (_sandbox, report) = called(&["--mystery", "none", "--instrumentation", "dummy-1-0=none"], &[]).await;
+    report.fails("hops", "breaks at dummy-1-0: it makes no spans, and behind it dummy-2-0 begins", "instrumentation = propagate");
+    let (_sandbox, report) = called(&["--mystery", "none", "--instrumentation", "dummy-1-0=propagate"], &[]).await;
+    report.says("hops", "warning", "dummy-1-0 passes the trace context on, but none of its own spans", "OTEL_TRACES_EXPORTER");
+    assert_eq!(report.code, 0, "a warning is no failure: {}", report.text);
+}
+
+#[tokio::test]
+async fn a_service_that_drops_the_context_is_named_with_its_callee() {
+    let topology = Topology::new(3, 2, Route::Straight).unwrap();
+    let first = ServiceName { layer: 0, number: 0 };
+    let (seed, _) = sandbox::find(Cause::LostContext, topology, |mystery| mystery.answer().service == Some(first));
+    let (_sandbox, report) = called(&["--mystery", "lost-context", "--seed", &seed.to_string()], &[]).await;
+    report.fails("hops", "between dummy-0-0 and dummy-1-0", "dummy-0-0 has to inject the context");
+    assert!(report.text.contains("this may be it"), "it is a game too: {}", report.text);
+}
+
+#[tokio::test]
+async fn where_no_context_travels_at_all_it_is_nobodys_fault_alone() {
+    let (_sandbox, report) = called(&["--mystery", "none", "--propagators", "none"], &[]).await;
+    report.fails("context", "instead of going on with the one that it was sent", "OTEL_PROPAGATORS=tracecontext,baggage");
+    report.fails("hops", "every service begins a trace of its own", "same propagators");
+}
+
+#[tokio::test]
+async fn what_is_sampled_away_is_not_waited_for() {
+    let (_sandbox, report) = called(&["--mystery", "none"], &[("OTEL_TRACES_SAMPLER", "always_off")]).await;
+    report.fails("sampling", "the frontend does not sample", "without OTEL_TRACES_SAMPLER");
+    report.says("trace", "skipped", "did not record it", "");
+}
+
+#[tokio::test]
+async fn spans_that_go_to_another_jaeger_than_the_one_that_is_asked_are_missed() {
+    let (there, here) = (backend(), backend());
+    let (jaeger, otlp) = (here.url("jaeger"), there.url("otlp_http"));
+    let (_sandbox, report) = called(&["--mystery", "none", "--jaeger", &jaeger, "--otlp", &otlp], &[]).await;
+    report.fails("trace", "does not have the trace", "");
+}
+
+#[tokio::test]
+async fn whoever_is_no_frontend_of_ours_is_named() {
+    let jaeger = backend();
+    let (jaeger, otlp) = (jaeger.url("jaeger"), jaeger.url("otlp_http"));
+    let stranger = serve(|_, _| page()).await;
+    let report = doctor(&["--frontend", &stranger, "--jaeger", &jaeger, "--otlp", &otlp, "--no-probe"], &[]).await;
+    report.fails("frontend", "is no frontend of tracelab", "name the page that `tracelab up`");
 }

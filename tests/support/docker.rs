@@ -117,7 +117,7 @@ impl Docker {
 
     /// The Redis of this machine in an image, in which user and volume are as in the one that `redis.yaml` names. None where there is
     /// no `redis-server`, unless `TRACELAB_REQUIRE` names `redis`.
-    pub fn redis_image(self) -> Option<String> {
+    pub fn redis_image(self) -> Option<Image> {
         let programs = ["redis-server", "redis-cli"].map(tracelab::keeper::find);
         let [Some(server), Some(cli)] = programs else {
             assert!(!required("redis"), "TRACELAB_REQUIRE names redis, but redis-server and redis-cli are not in PATH");
@@ -133,9 +133,9 @@ impl Docker {
         std::fs::write(context.path().join("etc/group"), "redis:x:1000:\n").unwrap();
         let dockerfile = "FROM scratch\nCOPY . /\nENV PATH=/usr/bin\nVOLUME /data\nWORKDIR /data\n";
         std::fs::write(context.path().join("Dockerfile"), dockerfile).unwrap();
-        let tag = redis_tag();
-        self.build(context.path(), &["-t", &tag]);
-        Some(tag)
+        let image = Image(format!("tracelab-tests:{}-redis", std::process::id()));
+        self.build(context.path(), &["-t", &image.0]);
+        Some(image)
     }
 
     fn build(self, context: &Path, arguments: &[&str]) {
@@ -345,6 +345,15 @@ impl Stage {
     }
 }
 
+/// An image that one test made for itself, by its tag; it goes with the test.
+pub struct Image(pub String);
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        let _ = docker(&["rmi", &self.0]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+}
+
 impl Drop for Stage {
     fn drop(&mut self) {
         let mut command = docker(&["compose", "-p", &self.project, "down", "-v", "--remove-orphans", "-t", "0"]);
@@ -352,7 +361,7 @@ impl Drop for Stage {
         // Docker keeps what containers of another stage run.
         let replacement = format!("{}-replacement:mine", self.project);
         let (v1, v2) = tags();
-        let _ = docker(&["rmi", &replacement, &v1, &v2, &redis_tag()]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let _ = docker(&["rmi", &replacement, &v1, &v2]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 }
 
@@ -360,10 +369,6 @@ impl Drop for Stage {
 fn tags() -> (String, String) {
     let tag = |version| format!("tracelab-tests:{}-{version}", std::process::id());
     (tag("v1"), tag("v2"))
-}
-
-fn redis_tag() -> String {
-    format!("tracelab-tests:{}-redis", std::process::id())
 }
 
 /// Without anything that the machine or whoever tests has set for other projects.
