@@ -57,7 +57,10 @@ pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
     pub fn of(variables: impl Iterator<Item = (String, String)>) -> Self {
-        let wanted = |name: &str| name.starts_with("OTEL_") || name.to_ascii_uppercase().ends_with("_PROXY");
+        // Of our own only where the compose stage is published: some of the others are secrets.
+        let ours = ["TRACELAB_PORT", "TRACELAB_JAEGER_PORT"];
+        let wanted =
+            |name: &str| name.starts_with("OTEL_") || ours.contains(&name) || name.to_ascii_uppercase().ends_with("_PROXY");
         Self(variables.filter(|(name, value)| wanted(name) && !value.trim().is_empty()).collect())
     }
 

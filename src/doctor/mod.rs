@@ -90,7 +90,7 @@ pub async fn examine(plan: &Plan, mut tell: impl FnMut(&Finding)) -> anyhow::Res
     };
     // Each is told when those before it were: the order of lines is the order of a span's way.
     let sent = OptionFuture::from(endpoint.as_ref().map(otlp::examine));
-    let stage = OptionFuture::from(plan.compose.then(stage::examine));
+    let stage = OptionFuture::from(plan.compose.then(|| stage::examine(&plan.environment)));
     let frontend = frontend::examine(&client, &config.frontend, plan.frontend_named);
     let (mut sent, query, frontend, stage) = join!(sent, query::examine(&client, &jaeger), frontend, stage);
     note(stage.unwrap_or_default(), &mut diagnosis);

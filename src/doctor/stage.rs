@@ -1,12 +1,13 @@
 //! Does the compose stage stand? What Docker says of itself and of the containers of our project. Only questions, nothing is started.
 
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::Finding;
+use super::{Environment, Finding};
 use crate::diagnose::figures::{counted, some};
 
 const DOCKER: &str = "docker";
@@ -22,13 +23,13 @@ const LIMIT: Duration = Duration::from_secs(10);
 const OLDEST: (u32, u32) = (2, 24);
 /// What all containers need together.
 const MEMORY_NEEDED: u64 = 3_000_000_000;
-/// What ended for want of memory.
-const KILLED: &str = "Exited (137)";
+/// What ended for want of memory, whether it is started again or not.
+const KILLED: [&str; 2] = ["Exited (137)", "Restarting (137)"];
 /// What the stage publishes, and what moves it elsewhere.
 const PUBLISHED: [(u16, &str); 2] = [(8080, "TRACELAB_PORT"), (16686, "TRACELAB_JAEGER_PORT")];
 
 /// Engine, Compose, memory, containers, and where there are none, the ports that they will want.
-pub(super) async fn examine() -> Vec<Finding> {
+pub(super) async fn examine(environment: &Environment) -> Vec<Finding> {
     let engine = match docker(&["version", "--format", "{{.Server.Version}}"]).await {
         Ok(version) => Finding::ok(DOCKER, format!("the engine {version} answers")),
         Err(finding) => return vec![finding],
@@ -38,8 +39,11 @@ pub(super) async fn examine() -> Vec<Finding> {
         docker(&["info", "--format", "{{.MemTotal}}"]),
         docker(&["ps", "--all", "--filter", PROJECT, "--format", "{{.Label \"com.docker.compose.service\"}}\t{{.Status}}"]),
     );
-    let mut findings = vec![engine, compose_of(compose.ok().as_deref())];
-    findings.extend(info.ok().and_then(|bytes| memory(bytes.parse().ok()?)));
+    let mut findings = vec![engine, compose_of(compose.as_deref().map_err(|finding| finding.saw.as_str()))];
+    findings.push(match info.ok().and_then(|bytes| bytes.parse().ok()) {
+        Some(bytes) => memory(bytes),
+        None => Finding::skipped(MEMORY, "`docker info` does not say how much the engine has"),
+    });
     match containers {
         Ok(list) if list.is_empty() => {
             findings.push(Finding::warning(
@@ -47,10 +51,15 @@ pub(super) async fn examine() -> Vec<Finding> {
                 "there is no container of the project tracelab",
                 "start the stage: docker compose -f compose/compose.yaml up -d",
             ));
-            findings.push(ports());
+            findings.extend(ports(environment));
         }
         Ok(list) => findings.extend(judge(&list)),
-        Err(finding) => findings.push(finding),
+        // The engine has answered before: that it should be started is no advice.
+        Err(finding) => findings.push(Finding::failure(
+            CONTAINERS,
+            format!("`docker ps` does not list them: {}", finding.saw),
+            "restart the engine, or see what keeps it busy",
+        )),
     }
     findings
 }
@@ -62,7 +71,7 @@ async fn docker(arguments: &[&str]) -> Result<String, Finding> {
     let fail = |saw: String, way_out: &str| Err(Finding::failure(DOCKER, saw, way_out));
     let output = match tokio::time::timeout(LIMIT, command.output()).await {
         Ok(Ok(output)) => output,
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+        Ok(Err(error)) if error.kind() == ErrorKind::NotFound => {
             let way_out = "install Docker with Compose 2.24 or newer, or stay with `tracelab up`, which needs none";
             return fail("there is no program docker on the PATH".to_owned(), way_out);
         }
@@ -83,28 +92,37 @@ async fn docker(arguments: &[&str]) -> Result<String, Finding> {
     }
 }
 
-fn compose_of(version: Option<&str>) -> Finding {
-    let way_out = "install the plugin (docker-compose-plugin from Docker, docker-compose in Debian 13)";
-    let Some(version) = version else { return Finding::failure(COMPOSE, "`docker compose` is not there", way_out) };
+fn compose_of(version: Result<&str, &str>) -> Finding {
+    let plugin = "the plugin (docker-compose-plugin from Docker, docker-compose in Debian 13)";
+    let version = match version {
+        Ok(version) => version,
+        Err(said) => {
+            return Finding::failure(COMPOSE, format!("`docker compose` does not work: {said}"), format!("install {plugin}"));
+        }
+    };
     let mut numbers =
         version.trim_start_matches('v').split(|sign: char| !sign.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
     let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     match found >= OLDEST {
         true => Finding::ok(COMPOSE, format!("Compose {version} reads the stage's files")),
-        false => Finding::failure(COMPOSE, format!("Compose {version} is older than {}.{}", OLDEST.0, OLDEST.1), way_out),
+        false => Finding::failure(
+            COMPOSE,
+            format!("Compose {version} is older than {}.{}", OLDEST.0, OLDEST.1),
+            format!("update {plugin}"),
+        ),
     }
 }
 
-fn memory(bytes: u64) -> Option<Finding> {
+fn memory(bytes: u64) -> Finding {
     let gigabytes = format!("{:.1} GB", bytes as f64 / 1e9);
-    Some(match bytes >= MEMORY_NEEDED {
+    match bytes >= MEMORY_NEEDED {
         true => Finding::ok(MEMORY, format!("the engine has {gigabytes}")),
         false => Finding::warning(
             MEMORY,
             format!("the engine has {gigabytes}, and the stage takes 3 GB"),
             "give Docker Desktop 4 GB, or run fewer services (README.md, the compose stage)",
         ),
-    })
+    }
 }
 
 /// Lines of service and status, as `docker ps` has them.
@@ -113,6 +131,8 @@ fn judge(list: &str) -> Vec<Finding> {
     let of = |is: &dyn Fn(&str) -> bool| -> Vec<&str> {
         containers.iter().filter(|(_, status)| is(status)).map(|(service, _)| *service).collect()
     };
+    let killed = |status: &str| KILLED.iter().any(|words| status.starts_with(words));
+    let again = |status: &str| status.starts_with("Restarting");
     let mut findings = Vec::new();
     let mut fail = |services: Vec<&str>, what: &str, way_out: &str| {
         if !services.is_empty() {
@@ -121,16 +141,12 @@ fn judge(list: &str) -> Vec<Finding> {
     };
     let logs = "docker compose -f compose/compose.yaml logs SERVICE says why; `up -d` starts again what ended";
     fail(
-        of(&|status| status.starts_with(KILLED)),
+        of(&killed),
         "killed, as for want of memory",
         "give Docker more memory or run fewer services; for Jaeger alone TRACELAB_JAEGER_TRACES=200",
     );
-    fail(of(&|status| status.starts_with("Restarting")), "started again and again", logs);
-    fail(
-        of(&|status| ["Exited", "Dead", "Created"].iter().any(|word| status.starts_with(word)) && !status.starts_with(KILLED)),
-        "not running",
-        logs,
-    );
+    fail(of(&|status| again(status) && !killed(status)), "started again and again", logs);
+    fail(of(&|status| !status.starts_with("Up") && !again(status) && !killed(status)), "not running", logs);
     fail(of(&|status| status.contains("(unhealthy)")), "running, but not healthy", logs);
     fail(of(&|status| status.contains("(Paused)")), "paused", "docker compose -f compose/compose.yaml unpause");
     let starting = of(&|status| status.contains("(health: starting)"));
@@ -148,11 +164,24 @@ fn judge(list: &str) -> Vec<Finding> {
 }
 
 /// Where the stage is not up, nobody else should have what it will publish.
-fn ports() -> Finding {
-    let taken: Vec<_> = PUBLISHED.iter().filter(|(port, _)| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_err()).collect();
-    let Some((port, variable)) = taken.first() else { return Finding::ok(PORTS, "8080 and 16686 are free for the stage") };
-    let saw = format!("port {port} is taken, and the stage wants it");
-    Finding::warning(PORTS, saw, format!("stop what listens there (`tracelab up`?), or start the stage with {variable}=PORT"))
+fn ports(environment: &Environment) -> Vec<Finding> {
+    // What is no port Compose refuses, and `config` before it.
+    let wanted = PUBLISHED.iter().filter_map(|&(usual, variable)| {
+        let port: u16 = environment.get(variable).map_or(Ok(usual), str::parse).ok()?;
+        Some((port, variable))
+    });
+    // A port that only root may have is one that the engine may.
+    let is_taken = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
+    let (taken, free): (Vec<_>, Vec<_>) = wanted.partition(|&(port, _)| is_taken(port));
+    if taken.is_empty() {
+        let free: Vec<_> = free.iter().map(|(port, _)| port.to_string()).collect();
+        return vec![Finding::ok(PORTS, format!("free for the stage: {}", free.join(" and ")))];
+    }
+    let line = |(port, variable)| {
+        let way_out = format!("stop what listens there (`tracelab up`?), or start the stage with {variable}=PORT");
+        Finding::warning(PORTS, format!("port {port} is taken, and the stage wants it"), way_out)
+    };
+    taken.into_iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -163,10 +192,10 @@ mod tests {
     #[test]
     fn a_compose_that_is_too_old_is_told_from_a_new_one() {
         for (version, result) in [
-            (Some("2.40.3-3"), Verdict::Ok),
-            (Some("v2.24.0"), Verdict::Ok),
-            (Some("2.23.9"), Verdict::Failure),
-            (None, Verdict::Failure),
+            (Ok("2.40.3-3"), Verdict::Ok),
+            (Ok("v2.24.0"), Verdict::Ok),
+            (Ok("2.23.9"), Verdict::Failure),
+            (Err("docker: unknown command: docker compose"), Verdict::Failure),
         ] {
             assert_eq!(compose_of(version).result, result, "{version:?}");
         }
@@ -178,6 +207,8 @@ mod tests {
         assert!(matches!(&judge(well)[..], [found] if found.result == Verdict::Ok && found.saw.starts_with("2 containers")));
         for (status, result, says) in [
             ("Exited (137) 2 minutes ago", Verdict::Failure, "for want of memory: jaeger"),
+            ("Restarting (137) 4 seconds ago", Verdict::Failure, "for want of memory: jaeger"),
+            ("Removal In Progress", Verdict::Failure, "not running: jaeger"),
             ("Exited (1) 2 minutes ago", Verdict::Failure, "not running: jaeger"),
             ("Restarting (2) 4 seconds ago", Verdict::Failure, "again and again: jaeger"),
             ("Up 3 minutes (unhealthy)", Verdict::Failure, "not healthy: jaeger"),
@@ -191,7 +222,7 @@ mod tests {
 
     #[test]
     fn too_little_memory_is_a_warning() {
-        assert_eq!(memory(2_000_000_000).unwrap().result, Verdict::Warning);
-        assert_eq!(memory(8_000_000_000).unwrap().result, Verdict::Ok);
+        assert_eq!(memory(2_000_000_000).result, Verdict::Warning);
+        assert_eq!(memory(8_000_000_000).result, Verdict::Ok);
     }
 }
