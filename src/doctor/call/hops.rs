@@ -31,26 +31,33 @@ pub(super) struct Way {
 #[derive(Clone, Debug)]
 struct Hop {
     service: String,
-    /// Absent for the frontend.
-    caller: Option<usize>,
+    /// In the order of their calls; the frontend has none.
+    callers: Vec<usize>,
 }
 
 impl Way {
     /// `path` is what the services say of it: each before those that it called.
     pub fn of(path: &[String]) -> Self {
-        let mut hops = vec![Hop { service: FRONTEND.to_owned(), caller: None }];
-        let layer = |service: &str| service.parse::<ServiceName>().ok().map(|name| name.layer);
+        let mut hops = vec![Hop { service: FRONTEND.to_owned(), callers: Vec::new() }];
+        // Of each that was called, in the order of calls: its hop and its layer.
+        let mut called: Vec<(usize, Option<u16>)> = Vec::new();
         for service in path.iter().filter(|service| !service.is_empty()) {
-            if hops.iter().any(|hop| hop.service == *service) {
-                continue;
-            }
+            let layer = service.parse::<ServiceName>().ok().map(|name| name.layer);
+            let latest = called.last().map_or(0, |(hop, _)| *hop);
             // On route `all` a service of the layer before is called next after a whole branch.
-            let caller = match layer(service) {
+            let caller = match layer {
                 Some(0) => 0,
-                Some(own) => hops.iter().rposition(|hop| layer(&hop.service) == Some(own - 1)).unwrap_or(hops.len() - 1),
-                None => hops.len() - 1,
+                Some(own) => called.iter().rfind(|(_, layer)| *layer == Some(own - 1)).map_or(latest, |(hop, _)| *hop),
+                None => latest,
             };
-            hops.push(Hop { service: service.clone(), caller: Some(caller) });
+            let hop = hops.iter().position(|hop| hop.service == *service).unwrap_or_else(|| {
+                hops.push(Hop { service: service.clone(), callers: Vec::new() });
+                hops.len() - 1
+            });
+            if hop != caller && !hops[hop].callers.contains(&caller) {
+                hops[hop].callers.push(caller);
+            }
+            called.push((hop, layer));
         }
         Self { hops }
     }
@@ -77,8 +84,41 @@ impl Way {
         self.services().filter(|service| !there.contains(service)).collect()
     }
 
+    /// What is missing, what tells most first: a few of those that one service called stand for the others.
+    pub fn telling<'a>(&'a self, traces: &Traces) -> Vec<&'a str> {
+        let there = services(traces);
+        let mut siblings: BTreeMap<Option<usize>, usize> = BTreeMap::new();
+        let missing = self.hops.iter().filter(|hop| !there.contains(hop.service.as_str()));
+        let mut ranked: Vec<(usize, &str)> = missing
+            .map(|hop| {
+                let before = siblings.entry(hop.callers.first().copied()).or_default();
+                *before += 1;
+                (*before, hop.service.as_str())
+            })
+            .collect();
+        ranked.sort_by_key(|(rank, _)| *rank);
+        ranked.into_iter().map(|(_, service)| service).collect()
+    }
+
     fn callees(&self, of: usize) -> impl Iterator<Item = &Hop> {
-        self.hops.iter().filter(move |hop| hop.caller == Some(of))
+        self.hops.iter().filter(move |hop| hop.callers.contains(&of))
+    }
+
+    /// Did what is there behind a hop that is not come by way of it?
+    fn passed_on(&self, traces: &Traces, at: usize) -> bool {
+        let spans = traces.spans();
+        let name = |span: &Span| traces.texts.get(traces.service(span));
+        self.callees(at).any(|callee| {
+            let is_caller = |service: &str| callee.callers.iter().any(|caller| self.hops[*caller].service == service);
+            spans.iter().filter(|span| name(span) == callee.service).any(|span| match span.parent {
+                Parent::Root => false,
+                Parent::Missing => true,
+                Parent::Span(parent) => {
+                    let above = name(&spans[parent as usize]);
+                    above != callee.service && !is_caller(above)
+                }
+            })
+        })
     }
 }
 
@@ -114,48 +154,87 @@ fn orphans(traces: &Traces) -> usize {
     traces.spans().iter().filter(|span| span.parent == Parent::Missing).count().saturating_sub(1)
 }
 
-/// Where the trace ends too early, and whose doing that is.
+/// Where the trace ends too early, and whose doing that is. Whoever is not in `elsewhere` was not asked about.
 pub(super) fn breaks(traces: &Traces, way: &Way, elsewhere: &BTreeMap<String, Elsewhere>) -> Vec<Finding> {
     let there = services(traces);
     let is_there = |hop: &Hop| there.contains(hop.service.as_str());
-    let left = |service: &str| elsewhere.get(service).copied().unwrap_or_default();
-    let missing: Vec<&str> = way.missing(traces);
-    if missing.is_empty() {
+    let left = |hop: &Hop| elsewhere.get(&hop.service).copied();
+    let begins = |hop: &Hop| left(hop).is_some_and(|left| left.begins);
+    if way.hops.iter().all(is_there) {
         let beside: Vec<&str> = there.iter().copied().filter(|service| !way.services().any(|hop| hop == *service)).collect();
         let beside = if beside.is_empty() { String::new() } else { format!(", and beside them {}", figures::some(&beside)) };
         let all = figures::some(&way.services().collect::<Vec<_>>());
         return vec![Finding::ok(HOPS, format!("all hops are in one trace: {all}{beside}"))];
     }
-    if missing.len() > 1 && missing.iter().all(|service| left(service).begins) {
-        let saw = format!("every service begins a trace of its own: {}", figures::some(&missing));
+    // Where one of them went on with the trace, context does travel.
+    let behind = &way.hops[1..];
+    let known: Vec<&str> = behind.iter().filter(|hop| left(hop).is_some()).map(|hop| hop.service.as_str()).collect();
+    if known.len() > 1 && !behind.iter().any(is_there) && behind.iter().all(|hop| left(hop).is_none_or(|left| left.begins)) {
+        let every = if known.len() < behind.len() { "every service that was looked for" } else { "every service" };
+        let saw = format!("{every} begins a trace of its own: {}", figures::some(&known));
         let way_out = "no context travels at all: start frontend and services with the same propagators, without \
                        OTEL_PROPAGATORS or with OTEL_PROPAGATORS=tracecontext,baggage (key propagators)";
         return vec![Finding::failure(HOPS, saw, way_out)];
     }
-    let mut findings = Vec::new();
+    // Each with the place that it is about.
+    let mut findings: Vec<(usize, Finding)> = Vec::new();
+    // What one caller did to many is one line.
+    let mut broken: BTreeMap<usize, Broken<'_>> = BTreeMap::new();
     for (at, hop) in way.hops.iter().enumerate().filter(|(_, hop)| !is_there(hop)) {
-        let service = &hop.service;
-        let callees: Vec<&str> = way.callees(at).map(|hop| hop.service.as_str()).collect();
-        let caller = hop.caller.map(|caller| &way.hops[caller]);
-        if callees.iter().any(|callee| there.contains(callee)) {
-            findings.push(silent(service));
+        if way.passed_on(traces, at) {
+            findings.push((at, silent(&hop.service)));
             continue;
         }
-        // Behind a break everything is missing, and only the first is to be explained.
-        if caller.is_some_and(|caller| !is_there(caller)) && !(hop.caller == Some(0) && left(service).begins) {
-            continue;
-        }
-        let behind: Vec<&str> = callees.iter().copied().filter(|callee| left(callee).begins).collect();
-        findings.push(match caller {
-            Some(caller) if left(service).begins => dropped(&caller.service, service),
-            _ if !behind.is_empty() => mute(service, &behind),
-            Some(caller) => nothing(&caller.service, service, &callees, left(service)),
+        let Some(caller) = hop.callers.iter().copied().find(|caller| is_there(&way.hops[*caller])).or(hop.callers.first().copied())
+        else {
             // Nothing of the call is there: whoever begins a trace of its own says more.
-            None if way.callees(0).any(|hop| left(&hop.service).begins) => continue,
-            None => silent(service),
-        });
+            if !way.callees(0).any(begins) {
+                findings.push((at, silent(&hop.service)));
+            }
+            continue;
+        };
+        let above = &way.hops[caller];
+        // Behind a break everything is missing, and only the first is to be explained, unless the trace breaks there again.
+        if !is_there(above) && !(begins(hop) && (caller == 0 || begins(above))) {
+            continue;
+        }
+        let callees: Vec<&Hop> = way.callees(at).filter(|callee| !is_there(callee)).collect();
+        let behind: Vec<&str> = callees.iter().filter(|callee| begins(callee)).map(|hop| hop.service.as_str()).collect();
+        let Some(left) = left(hop) else {
+            broken.entry(caller).or_default().unknown.push(&hop.service);
+            continue;
+        };
+        if left.begins {
+            broken.entry(caller).or_default().begin.push(&hop.service);
+        } else if !behind.is_empty() {
+            findings.push((caller, mute(&hop.service, &behind)));
+        } else {
+            let callees: Vec<&str> = callees.iter().map(|hop| hop.service.as_str()).collect();
+            findings.push((caller, nothing(&above.service, &hop.service, &callees, left)));
+        }
     }
-    findings
+    for (caller, broken) in broken {
+        findings.extend(broken.findings(&way.hops[caller].service).map(|finding| (caller, finding)));
+    }
+    findings.sort_by_key(|(place, _)| *place);
+    findings.into_iter().map(|(_, finding)| finding).collect()
+}
+
+/// What one service called that is not in its trace.
+#[derive(Debug, Default)]
+struct Broken<'a> {
+    /// They begin traces of their own.
+    begin: Vec<&'a str>,
+    /// Nobody looked for more of theirs.
+    unknown: Vec<&'a str>,
+}
+
+impl Broken<'_> {
+    fn findings(&self, caller: &str) -> impl Iterator<Item = Finding> {
+        let dropped = (!self.begin.is_empty()).then(|| dropped(caller, &self.begin));
+        let unknown = (!self.unknown.is_empty()).then(|| unknown(caller, &self.unknown));
+        dropped.into_iter().chain(unknown)
+    }
 }
 
 fn silent(service: &str) -> Finding {
@@ -168,14 +247,27 @@ fn silent(service: &str) -> Finding {
     Finding::warning(HOPS, saw, way_out)
 }
 
-fn dropped(caller: &str, callee: &str) -> Finding {
-    let saw =
-        format!("the trace breaks between {caller} and {callee}: {callee} begins traces of its own, so {caller} drops the context");
+fn dropped(caller: &str, callees: &[&str]) -> Finding {
+    let list = figures::some(callees);
+    let (who, own) =
+        if let [callee] = callees { (*callee, "begins traces of its own") } else { ("these", "begin traces of their own") };
+    let saw = format!("the trace breaks between {caller} and {list}: {who} {own}, so {caller} drops the context");
+    let callee = callees.first().copied().unwrap_or_default();
     let way_out = format!(
         "look at the headers of what {caller} sends to {callee}: without traceparent, {caller} has to inject the context of the request \
          that it is answering; with it, {callee} does not read it, or the two have different OTEL_PROPAGATORS; a proxy between them may take \
          it out; {GAME}"
     );
+    Finding::failure(HOPS, saw, way_out)
+}
+
+fn unknown(caller: &str, callees: &[&str]) -> Finding {
+    let count = figures::counted(callees.len() as u64, "service");
+    let saw = format!(
+        "nothing of {count} called by {caller} is in the trace, and what else they left was not looked at: {}",
+        figures::some(callees)
+    );
+    let way_out = "where other lines are about services called by the same, what they say most likely holds for these too: mend that, and ask again";
     Finding::failure(HOPS, saw, way_out)
 }
 

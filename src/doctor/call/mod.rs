@@ -390,7 +390,7 @@ impl Jaeger {
         }
     }
 
-    /// What these services left from `since` on.
+    /// What the first of these services left from `since` on, as far as that could be found out.
     async fn elsewhere(&self, services: &[&str], since: Timestamp) -> BTreeMap<String, Elsewhere> {
         let nanoseconds = |time: Timestamp| u64::try_from(time.as_nanosecond()).unwrap_or_default();
         let margin = WINDOW_MARGIN.as_nanos() as u64;
@@ -429,7 +429,7 @@ async fn look_for(call: &Call<'_>, jaeger: &Jaeger, made: &Made, topology: &Topo
     }
     let Watched { traces, first, whole, .. } = watched;
     let way = way(&traces);
-    let elsewhere = jaeger.elsewhere(&way.missing(&traces), made.began).await;
+    let elsewhere = jaeger.elsewhere(&way.telling(&traces), made.began).await;
     let Some(first) = first else {
         let mut findings = vec![absent(call, jaeger, trace, topology).await];
         if elsewhere.values().any(|left| left.begins) {

@@ -73,6 +73,23 @@ fn traces(spans: &[One]) -> Traces {
     builder.finish()
 }
 
+/// What these left while the call was made; others were not asked about.
+fn left<'a>(services: impl IntoIterator<Item = &'a str>, what: Elsewhere) -> BTreeMap<String, Elsewhere> {
+    services.into_iter().map(|service| (service.to_owned(), what)).collect()
+}
+
+const NOTHING: Elsewhere = Elsewhere { begins: false, any: false };
+const BEGINS: Elsewhere = Elsewhere { begins: true, any: true };
+const FOLLOWS: Elsewhere = Elsewhere { begins: false, any: true };
+
+/// What is said of where the trace ends, of which each is a failure.
+#[track_caller]
+fn broken(spans: &[One], way: &Way, elsewhere: &BTreeMap<String, Elsewhere>) -> Vec<String> {
+    let found = breaks(&traces(spans), way, elsewhere);
+    assert!(found.iter().all(|finding| finding.check == HOPS && finding.is_failure()), "{found:?}");
+    found.into_iter().map(|finding| finding.saw).collect()
+}
+
 /// All that is said of a trace in which nothing is missing.
 fn judged(spans: &[One]) -> Vec<Finding> {
     judge(&traces(spans), &straight(), &BTreeMap::new())
@@ -183,4 +200,86 @@ fn what_rounding_and_callers_that_give_up_make_of_times_is_no_clock() {
     spans[6].duration += 500;
     assert_eq!(said(&spans, CLOCKS).saw, "no call begins before it was made (2 calls compared)");
     assert_eq!(said(&well()[..1], CLOCKS).result, Verdict::Skipped);
+}
+
+#[test]
+fn that_no_context_travels_is_said_only_where_none_did() {
+    let none = left(["dummy-0-0", "dummy-1-0", "dummy-2-0"], BEGINS);
+    assert_eq!(
+        broken(&well()[..2], &straight(), &none),
+        ["every service begins a trace of its own: dummy-0-0, dummy-1-0, dummy-2-0"]
+    );
+    // All that is missing begins a trace here too, but the frontend did pass it on.
+    let two_layers = way(&["dummy-0-0", "dummy-1-0", "dummy-1-1"]);
+    assert_eq!(
+        broken(&well()[..4], &two_layers, &left(["dummy-1-0", "dummy-1-1"], BEGINS)),
+        [
+            "the trace breaks between dummy-0-0 and dummy-1-0, dummy-1-1: these begin traces of their own, so dummy-0-0 drops the context"
+        ]
+    );
+    assert_eq!(
+        broken(&well()[..4], &straight(), &left(["dummy-1-0", "dummy-2-0"], BEGINS)),
+        [
+            "the trace breaks between dummy-0-0 and dummy-1-0: dummy-1-0 begins traces of its own, so dummy-0-0 drops the context",
+            "the trace breaks between dummy-1-0 and dummy-2-0: dummy-2-0 begins traces of its own, so dummy-1-0 drops the context",
+        ]
+    );
+}
+
+/// By button 0 on route `all`, as the services tell it.
+fn all(width: u16) -> Vec<String> {
+    let last = || (0..width).map(|number| format!("dummy-2-{number}"));
+    let branches = (0..width).flat_map(|number| std::iter::once(format!("dummy-1-{number}")).chain(last()));
+    std::iter::once("dummy-0-0".to_owned()).chain(branches).collect()
+}
+
+#[test]
+fn of_many_that_are_missing_those_are_looked_for_that_tell_most() {
+    let way = Way::of(&all(30));
+    assert_eq!(way.missing(&traces(&well()[..4])).len(), 60);
+    assert_eq!(
+        way.telling(&traces(&well()[..4]))[..6],
+        ["dummy-1-0", "dummy-2-0", "dummy-2-1", "dummy-1-1", "dummy-2-2", "dummy-1-2"]
+    );
+    assert_eq!(way.telling(&traces(&[]))[..4], ["frontend", "dummy-0-0", "dummy-1-0", "dummy-2-0"]);
+}
+
+#[test]
+fn of_what_was_not_looked_for_nobody_says_that_it_left_nothing() {
+    let way = Way::of(&all(30));
+    let rest = "nothing of 27 services called by dummy-0-0 is in the trace, and what else they left was not looked at: dummy-1-3, ";
+    let mut known = left(["dummy-1-0", "dummy-1-1", "dummy-1-2"], BEGINS);
+    known.extend(left(["dummy-2-0", "dummy-2-1", "dummy-2-2"], FOLLOWS));
+    let said = broken(&well()[..4], &way, &known);
+    assert!(said[0].starts_with("the trace breaks between dummy-0-0 and dummy-1-0, dummy-1-1, dummy-1-2: these begin"), "{said:?}");
+    assert!(said.len() == 2 && said[1].starts_with(rest), "{said:?}");
+    // The same where they left nothing at all.
+    let known = left(["dummy-1-0", "dummy-1-1", "dummy-1-2", "dummy-2-0", "dummy-2-1", "dummy-2-2"], NOTHING);
+    let said = broken(&well()[..4], &way, &known);
+    assert!(said[..3].iter().all(|saw| saw.contains(", called by dummy-0-0, has left no span")), "{said:?}");
+    assert!(said.len() == 4 && said[3].starts_with(rest), "{said:?}");
+    // And where Jaeger did not answer.
+    let said = broken(&well()[..4], &straight(), &BTreeMap::new());
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("nothing of 1 service called by dummy-0-0 is in the trace"), "{said:?}");
+    // Where nothing goes on with the trace, the few are enough.
+    let known = left(["dummy-0-0", "dummy-1-0", "dummy-2-0", "dummy-1-1", "dummy-2-1", "dummy-1-2"], BEGINS);
+    let said = broken(&well()[..2], &way, &known);
+    assert!(said.len() == 1 && said[0].starts_with("every service that was looked for begins a trace of its own: "), "{said:?}");
+}
+
+/// The last layer is there by way of others.
+#[test]
+fn whoever_drops_a_branch_that_others_reach_too_did_not_pass_the_context_on() {
+    let way = Way::of(&all(2));
+    let server = |service, id, parent| One { service, id, parent, kind: Kind::Server, start: BEGAN + 20, duration: 10 };
+    let mut spans = well()[..4].to_vec();
+    spans.extend([server("dummy-1-1", 5, 4), server("dummy-2-0", 6, 5), server("dummy-2-1", 7, 5)]);
+    let said = broken(&spans, &way, &left(["dummy-1-0"], NOTHING));
+    assert_eq!(said, ["dummy-1-0, called by dummy-0-0, has left no span"]);
+    // Its callees' spans hang below its caller's.
+    spans.push(server("dummy-2-0", 8, 4));
+    let found = breaks(&traces(&spans), &way, &left(["dummy-1-0"], NOTHING));
+    assert!(matches!(&found[..], [found] if found.result == Verdict::Warning), "{found:?}");
+    assert!(found[0].saw.starts_with("dummy-1-0 passes the trace context on, but none of its own spans"), "{found:?}");
 }
