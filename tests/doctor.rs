@@ -475,6 +475,19 @@ async fn a_service_that_drops_the_context_is_named_with_its_callee() {
 }
 
 #[tokio::test]
+async fn a_service_that_drops_the_context_of_many_calls_is_one_fault() {
+    let topology = Topology::new(2, 8, Route::All).unwrap();
+    let first = ServiceName { layer: 0, number: 0 };
+    let (seed, _) = sandbox::find(Cause::LostContext, topology, |mystery| mystery.answer().service == Some(first));
+    let shape = ["--layers", "2", "--width", "8", "--route", "all", "--delay-scale", "0"];
+    let sandbox = Sandbox::up(&[&shape[..], &["--mystery", "lost-context", "--seed", &seed.to_string()]].concat());
+    let report = call(&sandbox).await;
+    report.fails("hops", "between dummy-0-0 and dummy-1-0, dummy-1-1, ", "dummy-0-0 has to inject the context");
+    report.fails("hops", "2 services called by dummy-0-0 is in the trace, and what else they left was not looked at: dummy-1-6", "");
+    assert_eq!(report.checks.iter().filter(|line| line["check"] == "hops").count(), 2, "{}", report.text);
+}
+
+#[tokio::test]
 async fn where_no_context_travels_at_all_it_is_nobodys_fault_alone() {
     let (_sandbox, report) = called(&["--mystery", "none", "--propagators", "none"], &[]).await;
     report.fails("context", "instead of going on with the one that it was sent", "OTEL_PROPAGATORS=tracecontext,baggage");
