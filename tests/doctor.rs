@@ -13,6 +13,7 @@ use fake::{Fake, Reply};
 use http::{HeaderMap, Method, StatusCode};
 use sandbox::{Role, Sandbox, tracelab};
 use serde_json::{Value, json};
+use tokio::io::AsyncBufReadExt as _;
 use tokio::net::{TcpListener, UdpSocket};
 use tracelab::mystery::Cause;
 use tracelab::topology::{Route, ServiceName, Topology};
@@ -129,6 +130,40 @@ async fn people_read_a_sign_a_line_and_below_it_what_to_do() {
     assert!(text.contains("✓ query ") && text.contains("– probe ") && text.contains("\nbegin with otlp: start a Jaeger"), "{text}");
     assert!(!text.contains('\u{1b}'), "nobody looks at colours here: {text}");
     assert!(sandbox::stderr(&output).lines().count() == 1, "{}", sandbox::stderr(&output));
+}
+
+#[tokio::test]
+async fn what_is_known_is_told_while_the_rest_is_looked_for() {
+    let sandbox = Sandbox::up(&QUIET);
+    // Nothing is said of a trace until the lines before that are read.
+    let (read, reading) = tokio::sync::watch::channel(false);
+    let (client, jaeger) = (tracelab::outbound::client().unwrap(), sandbox.jaeger.clone());
+    let slow = Fake::start(move |path| {
+        let (client, url, mut reading) = (client.clone(), format!("{jaeger}{path}"), reading.clone());
+        async move {
+            if path.contains("/traces/") {
+                reading.wait_for(|read| *read).await.unwrap();
+            }
+            let answer = client.get(url).send().await.unwrap();
+            Reply::Answer(answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
+        }
+    })
+    .await;
+    let otlp = sandbox.role.url("otlp_http");
+    let (mut command, _directory) =
+        tracelab(&["doctor", "--no-probe", "--frontend", &sandbox.frontend, "--jaeger", &slow.url, "--otlp", &otlp]);
+    command.stdout(std::process::Stdio::piped());
+    let mut doctor = tokio::process::Command::from(command).spawn().unwrap();
+    let mut lines = tokio::io::BufReader::new(doctor.stdout.take().unwrap()).lines();
+    let mut text = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if line.starts_with("✓ sampling") {
+            read.send_replace(true);
+        }
+        text += &format!("{line}\n");
+    }
+    assert!(doctor.wait().await.unwrap().success(), "{text}");
+    assert!(text.contains("✓ trace ") && text.contains("✓ hops "), "{text}");
 }
 
 #[tokio::test]
@@ -483,7 +518,11 @@ async fn a_service_that_drops_the_context_of_many_calls_is_one_fault() {
     let sandbox = Sandbox::up(&[&shape[..], &["--mystery", "lost-context", "--seed", &seed.to_string()]].concat());
     let report = call(&sandbox).await;
     report.fails("hops", "between dummy-0-0 and dummy-1-0, dummy-1-1, ", "dummy-0-0 has to inject the context");
-    report.fails("hops", "2 services called by dummy-0-0 is in the trace, and what else they left was not looked at: dummy-1-6", "");
+    report.fails(
+        "hops",
+        "2 services called by dummy-0-0 is in the trace, and what else they left was not looked at: dummy-1-6",
+        "",
+    );
     assert_eq!(report.checks.iter().filter(|line| line["check"] == "hops").count(), 2, "{}", report.text);
 }
 

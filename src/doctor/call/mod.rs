@@ -13,9 +13,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use url::Url;
 
-use super::Finding;
 use super::ask::{self, Answer, ask, why};
 use super::environment::Environment;
+use super::{Finding, Says};
 use crate::diagnose::figures;
 use crate::diagnose::model::{Builder, Parent, Traces};
 use crate::jaeger::{Api, Client, JaegerError, Settings, Wanted};
@@ -117,43 +117,40 @@ impl Made {
     }
 }
 
-/// Calls, and says what became of it; a finding a line of the report.
-pub async fn check(call: &Call<'_>) -> Vec<Finding> {
+/// Calls, and says what became of it as soon as it is known.
+pub(super) async fn check(call: &Call<'_>, says: Says) {
+    // Whoever reads it does so to the end.
+    let say = |finding: Finding| drop(says.send(finding));
     let topology = match frontend(call).await {
         Ok(topology) => topology,
-        Err(finding) => return vec![finding],
+        Err(finding) => return say(finding),
     };
     let shape = format!("{} × {} services", topology.layers, topology.width);
-    let mut findings = vec![Finding::ok(FRONTEND, format!("{} is ready, and has {shape} behind it", call.frontend))];
+    say(Finding::ok(FRONTEND, format!("{} is ready, and has {shape} behind it", call.frontend)));
     let made = match press_until_answered(call).await {
         Ok(made) => made,
-        Err(finding) => {
-            findings.push(finding);
-            return findings;
-        }
+        Err(finding) => return say(finding),
     };
-    findings.push(answered(&made, &topology));
-    findings.extend(context(&made));
+    say(answered(&made, &topology));
+    context(&made).into_iter().for_each(say);
     // Both have left their spans by the time the first one's were found.
     let unsampled = press(call, Some(Header { sampled: false, ..header() })).await.ok();
     let undecided = press(call, None).await.ok();
-    findings.push(sampling(&made, undecided.as_ref(), call.environment));
+    say(sampling(&made, undecided.as_ref(), call.environment));
     if !made.sampled() {
         let because = "it is not looked for: the frontend did not record it, and said so to all the others";
-        findings.push(Finding::skipped(TRACE, because));
-        return findings;
+        return say(Finding::skipped(TRACE, because));
     }
     let jaeger = Jaeger::new(call);
     let (about, waited) = look_for(call, &jaeger, &made, &topology).await;
-    findings.extend(about);
+    about.into_iter().for_each(say);
     if let Some(unsampled) = unsampled {
         let still = waited.unwrap_or(call.patience / 2).max(LEAST_WAIT);
-        findings.extend(respects(call, &jaeger, &unsampled, still).await);
+        respects(call, &jaeger, &unsampled, still).await.into_iter().for_each(say);
     }
     if let (Some(waited), Some(trace)) = (waited, made.trace()) {
-        findings.extend(kept(&jaeger, trace, waited).await);
+        kept(&jaeger, trace, waited).await.into_iter().for_each(say);
     }
-    findings
 }
 
 fn endpoint(base: &Url, path: &str) -> Url {
