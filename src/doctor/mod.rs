@@ -2,7 +2,7 @@
 //!
 //! `environment` reads variables; `otlp`, `query` and `frontend` ask who listens where and what is spoken there; `clock` compares
 //! clocks; `probe` sends a span and looks for it; `call` presses a button and looks at the trace;
-//! `stage` asks Docker. What is independent runs side by side, and every wait has an end. How a finding
+//! `stage` asks Docker, and `holder` who has a port. What is independent runs side by side, and every wait has an end. How a finding
 //! reads is `finding`'s; what the exit code is, the command's.
 
 mod ask;
@@ -13,6 +13,7 @@ mod environment;
 mod exporter;
 mod finding;
 mod frontend;
+mod holder;
 mod otlp;
 mod probe;
 mod query;
