@@ -108,6 +108,7 @@ async fn where_all_is_well_every_line_says_so() {
         report.says("probe", "ok", "is found at", "");
         report.says("trace", "ok", "Jaeger has it", "");
         report.says("unsampled", "ok", "flags 00 left no trace", "");
+        report.says("baggage", "ok", "is on spans of frontend, dummy-0-0, dummy-1-0, dummy-2-0", "");
     }
     let flags = ["--frontend", &sandbox.frontend, "--jaeger", &sandbox.jaeger, "--otlp", &http, "--no-call", "--no-probe"];
     let report = doctor(&flags, &[]).await;
@@ -531,6 +532,13 @@ async fn where_no_context_travels_at_all_it_is_nobodys_fault_alone() {
     let (_sandbox, report) = called(&["--mystery", "none", "--propagators", "none"], &[]).await;
     report.fails("context", "instead of going on with the one that it was sent", "OTEL_PROPAGATORS=tracecontext,baggage");
     report.fails("hops", "every service begins a trace of its own", "same propagators");
+}
+
+#[tokio::test]
+async fn baggage_that_nobody_passes_on_is_missed() {
+    let (_sandbox, report) = called(&["--mystery", "none", "--propagators", "tracecontext"], &[]).await;
+    report.says("hops", "ok", "all hops are in one trace", "");
+    report.says("baggage", "warning", "baggage gets nowhere", "OTEL_PROPAGATORS=tracecontext,baggage");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnose::figures;
-use crate::diagnose::model::{Kind, Parent, Span, Traces};
+use crate::diagnose::model::{Kind, Parent, Span, Text, Traces};
 use crate::diagnose::repair::COARSE;
 use crate::doctor::Finding;
 use crate::topology::ServiceName;
@@ -15,6 +15,12 @@ const HOPS: &str = "hops";
 const KINDS: &str = "span-kinds";
 const PARENTS: &str = "parents";
 const CLOCKS: &str = "clocks-in-trace";
+const BAGGAGE: &str = "baggage";
+
+/// What the call was sent with as baggage. Our services copy it to their spans, so that a reader knows whose call it was.
+pub(super) const CLIENT: (&str, &str) = ("client", "tracelab-doctor");
+/// The resources of services of ours have it.
+const OURS: &str = "tracelab.layer";
 
 /// The frontend's own name, unless its span says another one.
 const FRONTEND: &str = "frontend";
@@ -142,6 +148,7 @@ pub(super) fn judge(traces: &Traces, way: &Way, elsewhere: &BTreeMap<String, Els
     findings.push(kinds(traces, way));
     findings.push(parents(traces, way));
     findings.push(clocks(traces));
+    findings.extend(baggage(traces, way));
     findings
 }
 
@@ -419,3 +426,52 @@ fn clocks(traces: &Traces) -> Finding {
                    restart; until then Jaeger's page and `tracelab diagnose` move such spans, and their times are estimates";
     Finding::warning(CLOCKS, format!("clocks differ: {}", figures::some(&words)), way_out)
 }
+
+/// Does baggage travel as the context does? What others than ours do with it their spans need not tell, but what is behind them does.
+fn baggage(traces: &Traces, way: &Way) -> Option<Finding> {
+    let there = services(traces);
+    let named = |(key, value): &(Text, Text)| (traces.texts.get(*key), traces.texts.get(*value));
+    let has_it = |span: &&Span| traces.attributes(span).iter().any(|pair| named(pair) == CLIENT);
+    let of = |span: &&Span| traces.texts.get(traces.service(span));
+    let carriers: BTreeSet<&str> = traces.spans().iter().filter(has_it).map(|span| of(&span)).collect();
+    let is_ours = |span: &&Span| traces.resources[span.resource as usize].attributes.iter().any(|pair| named(pair).0 == OURS);
+    let ours: BTreeSet<&str> = traces.spans().iter().filter(is_ours).map(|span| of(&span)).collect();
+
+    let mut reached: Vec<bool> = way.hops.iter().map(|hop| carriers.contains(hop.service.as_str())).collect();
+    // From the last to the first: it came by way of whoever called.
+    for at in (1..reached.len()).rev() {
+        if reached[at] {
+            way.hops[at].callers.iter().filter(|caller| **caller < at).for_each(|caller| reached[*caller] = true);
+        }
+    }
+    let is_there = |at: usize| there.contains(way.hops[at].service.as_str());
+    if !reached[0] {
+        let way_out = format!("what came with the call, {}={}, is on nobody's span; {TRAVELS}", CLIENT.0, CLIENT.1);
+        // Without a span of ours nobody was to copy it.
+        let says = is_there(0) || !ours.is_empty();
+        return says.then(|| Finding::warning(BAGGAGE, "baggage gets nowhere: the frontend does not read it", way_out));
+    }
+    let mut lost: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (at, hop) in way.hops.iter().enumerate().filter(|(at, hop)| !reached[*at] && ours.contains(hop.service.as_str())) {
+        // Whoever is not in the trace may pass it on all the same: the next above it counts.
+        let mut above = hop.callers.first().copied().unwrap_or(0);
+        while !is_there(above) && above > 0 && way.hops[above].callers.first().is_some_and(|caller| *caller < above) {
+            above = way.hops[above].callers[0];
+        }
+        if reached[above] && above != at {
+            lost.entry(&way.hops[above].service).or_default().push(&hop.service);
+        }
+    }
+    if lost.is_empty() {
+        let last: Vec<&str> = way.services().filter(|service| carriers.contains(service)).collect();
+        return Some(Finding::ok(BAGGAGE, format!("what the call was sent with is on spans of {}", figures::some(&last))));
+    }
+    let pairs: Vec<String> = lost.iter().map(|(caller, callees)| format!("{caller} and {}", figures::some(callees))).collect();
+    let saw = format!("baggage does not travel as the context does: it is lost between {}", pairs.join(", and between "));
+    Some(Finding::warning(BAGGAGE, saw, TRAVELS))
+}
+
+/// What has baggage travel.
+const TRAVELS: &str = "have everything started with propagators that carry it (OTEL_PROPAGATORS=tracecontext,baggage, key propagators), and \
+                       programs of your own pass the header baggage on; a proxy may take it out; without it a trace does not tell whose \
+                       call it was, and what is slow for one customer only is not found";

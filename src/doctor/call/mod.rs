@@ -38,8 +38,6 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Some calls fail because a mystery wants them to; the next one may not.
 const PRESSES: u32 = 3;
 const BUTTON: u16 = 0;
-/// Copied to spans by our services, so that a reader knows whose call it was.
-const BAGGAGE: &str = "client=tracelab-doctor";
 /// Of so many services that are missing it is asked what else they left.
 const LOOKED_FOR: usize = 6;
 /// Traces of a service that are looked through for that.
@@ -220,7 +218,7 @@ impl Header {
 
 async fn press(call: &Call<'_>, sent: Option<Header>) -> Result<Made, Finding> {
     let url = endpoint(call.frontend, &format!("api/buttons/{BUTTON}"));
-    let mut request = call.http.post(url).header("baggage", BAGGAGE);
+    let mut request = call.http.post(url).header("baggage", format!("{}={}", hops::CLIENT.0, hops::CLIENT.1));
     if let Some(sent) = sent {
         request = request.header("traceparent", sent.text());
     }

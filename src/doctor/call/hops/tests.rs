@@ -13,6 +13,8 @@ struct One {
     kind: Kind,
     start: i64,
     duration: i64,
+    /// Baggage was copied to it.
+    copied: bool,
 }
 
 /// The span that the doctor says it has.
@@ -26,7 +28,7 @@ fn one_below_the_other(spans: &[(&'static str, Kind)]) -> Vec<One> {
         let id = at as u64 + 1;
         let inwards = 5 * at as i64;
         let parent = if at == 0 { DOCTORS } else { id - 1 };
-        One { service, id, parent, kind: *kind, start: BEGAN + inwards, duration: 100 - 2 * inwards }
+        One { service, id, parent, kind: *kind, start: BEGAN + inwards, duration: 100 - 2 * inwards, copied: *kind == Kind::Server }
     };
     spans.iter().enumerate().map(one).collect()
 }
@@ -54,9 +56,11 @@ fn way(path: &[&str]) -> Way {
 
 fn traces(spans: &[One]) -> Traces {
     let mut builder = Builder::default();
-    for One { service, id, parent, kind, start, duration } in spans {
+    for One { service, id, parent, kind, start, duration, copied } in spans {
+        let ours = service.starts_with("dummy").then(|| builder.attribute(OURS, "1").unwrap());
+        let copy = copied.then(|| builder.attribute(CLIENT.0, CLIENT.1).unwrap());
         let service = builder.text(service);
-        let resource = builder.resource(Resource { service, attributes: vec![] });
+        let resource = builder.resource(Resource { service, attributes: ours.into_iter().collect() });
         let (id, parent) = (format!("{id:x}"), format!("{parent:x}"));
         builder.push(NewSpan {
             trace_id: "1",
@@ -67,6 +71,7 @@ fn traces(spans: &[One]) -> Traces {
             kind: *kind,
             start: *start as u64 * 1_000_000,
             duration: *duration * 1_000_000,
+            attributes: copy.as_slice(),
             ..NewSpan::default()
         });
     }
@@ -120,6 +125,7 @@ fn nothing_is_said_against_a_trace_that_is_whole() {
         (KINDS, "3 pairs of CLIENT and SERVER spans, one a call"),
         (PARENTS, "the parents of all 7 spans are there"),
         (CLOCKS, "no call begins before it was made (3 calls compared)"),
+        (BAGGAGE, "what the call was sent with is on spans of frontend, dummy-0-0, dummy-1-0, dummy-2-0"),
     ];
     assert_eq!(said, expected);
 }
@@ -272,7 +278,8 @@ fn of_what_was_not_looked_for_nobody_says_that_it_left_nothing() {
 #[test]
 fn whoever_drops_a_branch_that_others_reach_too_did_not_pass_the_context_on() {
     let way = Way::of(&all(2));
-    let server = |service, id, parent| One { service, id, parent, kind: Kind::Server, start: BEGAN + 20, duration: 10 };
+    let server =
+        |service, id, parent| One { service, id, parent, kind: Kind::Server, start: BEGAN + 20, duration: 10, copied: true };
     let mut spans = well()[..4].to_vec();
     spans.extend([server("dummy-1-1", 5, 4), server("dummy-2-0", 6, 5), server("dummy-2-1", 7, 5)]);
     let said = broken(&spans, &way, &left(["dummy-1-0"], NOTHING));
@@ -282,4 +289,30 @@ fn whoever_drops_a_branch_that_others_reach_too_did_not_pass_the_context_on() {
     let found = breaks(&traces(&spans), &way, &left(["dummy-1-0"], NOTHING));
     assert!(matches!(&found[..], [found] if found.result == Verdict::Warning), "{found:?}");
     assert!(found[0].saw.starts_with("dummy-1-0 passes the trace context on, but none of its own spans"), "{found:?}");
+}
+
+#[test]
+fn baggage_that_does_not_travel_with_the_context_is_told_with_where_it_was_lost() {
+    let without = |from: usize| {
+        let mut spans = well();
+        spans[from..].iter_mut().for_each(|span| span.copied = false);
+        spans
+    };
+    warns(&without(0), BAGGAGE, "gets nowhere: the frontend does not read it", "OTEL_PROPAGATORS=tracecontext,baggage");
+    warns(&without(4), BAGGAGE, "it is lost between dummy-0-0 and dummy-1-0", "pass the header baggage on");
+    warns(&without(6), BAGGAGE, "it is lost between dummy-1-0 and dummy-2-0", "");
+    // One that makes no spans is passed over.
+    let mut spans = without(6);
+    spans.drain(4..6);
+    spans[4].parent = spans[3].id;
+    warns(&spans, BAGGAGE, "it is lost between dummy-0-0 and dummy-2-0", "");
+    // Whoever does not copy it may pass it on.
+    let mut spans = well();
+    spans[4].copied = false;
+    assert_eq!(said(&spans, BAGGAGE).saw, "what the call was sent with is on spans of frontend, dummy-0-0, dummy-2-0");
+    // The last is no service of ours, and need not copy anything.
+    let mut spans = without(6);
+    spans[6].service = "checkout";
+    let way = way(&["dummy-0-0", "dummy-1-0", "checkout"]);
+    assert!(baggage(&traces(&spans), &way).is_some_and(|finding| finding.result == Verdict::Ok));
 }
