@@ -24,13 +24,12 @@ const BEGAN: i64 = 1_000_000;
 
 /// One after the other, each the parent of the next.
 fn one_below_the_other(spans: &[(&'static str, Kind)]) -> Vec<One> {
-    let one = |(at, (service, kind)): (usize, &(&'static str, Kind))| {
-        let id = at as u64 + 1;
-        let inwards = 5 * at as i64;
-        let parent = if at == 0 { DOCTORS } else { id - 1 };
+    let one = |(id, (service, kind)): (u64, &(&'static str, Kind))| {
+        let inwards = 5 * (id.cast_signed() - 1);
+        let parent = if id == 1 { DOCTORS } else { id - 1 };
         One { service, id, parent, kind: *kind, start: BEGAN + inwards, duration: 100 - 2 * inwards, copied: *kind == Kind::Server }
     };
-    spans.iter().enumerate().map(one).collect()
+    (1..).zip(spans).map(one).collect()
 }
 
 /// By button 0 on route `straight`, as it should be.
