@@ -39,8 +39,8 @@ const EXAMPLES: usize = 3;
 const MOST_COUNTED: usize = 3;
 /// What is more likely wrong than right is not worth a reader's time.
 const LEAST_CONFIDENCE: f64 = 0.5;
-/// Nothing is surer that may as well be the fault of what sends no spans.
-const BEHIND: f64 = 0.5;
+/// Nothing is surer that may as well be something else.
+const EITHER: f64 = 0.5;
 /// Struck on this share of its visits, a service is slow on all of them rather than on some.
 const ALWAYS: f64 = 0.5;
 /// Where fewer of a service's slow requests than this share began while no other one lasted, it stood still as a whole …
@@ -166,8 +166,8 @@ pub(super) struct Finding {
     pub callee: Option<u32>,
     pub attribute: Option<Attribute>,
     pub strength: Strength,
-    /// Most of its time passed in calls to what sends no spans, which may be it instead.
-    pub may_be_behind: bool,
+    /// What was seen has another explanation that is as good, which a sentence gives.
+    pub may_be_another: bool,
     pub sentences: Vec<String>,
     pub charged: Vec<Charge>,
     /// Traces, the clearest first, where charges do not say it.
@@ -177,7 +177,7 @@ pub(super) struct Finding {
 impl Finding {
     fn confidence(&self) -> f64 {
         let confidence = self.strength.confidence();
-        if self.may_be_behind { confidence.min(BEHIND) } else { confidence }
+        if self.may_be_another { confidence.min(EITHER) } else { confidence }
     }
 }
 
@@ -279,8 +279,8 @@ impl<'a> Case<'a> {
         finding.sentences.extend(said.map(|(said, found)| words::attribute(&found, &said)));
         finding.sentences.extend(words::no_calls(&found, self.evidence));
         if let Some(behind) = behind {
-            finding.may_be_behind = matches!(finding.cause, SuspectCause::Sleep | SuspectCause::RareSleep);
-            finding.sentences.insert(usize::from(!finding.may_be_behind), behind);
+            finding.may_be_another = matches!(finding.cause, SuspectCause::Sleep | SuspectCause::RareSleep);
+            finding.sentences.insert(usize::from(!finding.may_be_another), behind);
         }
         finding
     }
@@ -344,7 +344,7 @@ impl<'a> Case<'a> {
             Some(other) => {
                 if other.attribute.is_none() && finding.attribute.is_some() {
                     (other.cause, other.attribute, other.strength) = (finding.cause, finding.attribute, finding.strength);
-                    other.may_be_behind = false;
+                    other.may_be_another = false;
                 }
                 other.sentences.append(&mut finding.sentences);
                 other.charged = merge(std::mem::take(&mut other.charged), finding.charged);
@@ -357,6 +357,13 @@ impl<'a> Case<'a> {
     fn add_gap(&self, found: Explanation, findings: &mut Vec<Finding>) {
         let mut finding = self.place(&found, SuspectCause::Network, Class::Gap);
         finding.sentences.push(words::gap(&found, self.evidence, &self.strikes));
+        if let Subject::Around(service) = found.subject
+            && self.evidence.visits_of(service).count() as f64 > explain::EVERYBODY * self.evidence.traces.len() as f64
+        {
+            // There is nobody beside it to compare it with: a way in that is starved is as late with all it calls.
+            finding.may_be_another = true;
+            finding.sentences.push("nearly every request passes it: it, or its machine, may just have too much to do".to_owned());
+        }
         let is_slow = |other: &&mut Finding| {
             matches!(other.cause, SuspectCause::Sleep | SuspectCause::RareSleep | SuspectCause::Contention)
                 && other.service == finding.service
@@ -386,7 +393,7 @@ impl<'a> Case<'a> {
             callee: None,
             attribute: None,
             strength: Strength::of_many_calls(&many),
-            may_be_behind: false,
+            may_be_another: false,
             sentences: vec![words::many_calls(&many, self.traces)],
             charged: merge(charged.collect(), Vec::new()),
             examples: Vec::new(),
@@ -401,7 +408,7 @@ impl<'a> Case<'a> {
             callee: None,
             attribute: None,
             strength: Strength::of_lost_context(&lost),
-            may_be_behind: false,
+            may_be_another: false,
             sentences: vec![words::lost_context(&lost, &callees)],
             charged: Vec::new(),
             examples: lost.examples.iter().map(|(trace, _)| *trace).collect(),
@@ -442,7 +449,7 @@ impl<'a> Case<'a> {
             callee,
             attribute,
             strength: Strength::of(class, found, self.strikes.own.peers),
-            may_be_behind: false,
+            may_be_another: false,
             sentences,
             charged,
             examples: Vec::new(),

@@ -39,6 +39,26 @@ fn where_all_calls_of_a_starved_caller_are_late_alike_no_network_is_suspected() 
     assert_eq!(causes(&calls(Way::Starved)), []);
 }
 
+#[test]
+fn a_way_in_that_is_late_with_all_it_calls_is_no_sure_suspect() {
+    let mut written = Written::default();
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    for trace in 0..100 * SERVICES {
+        let (service, start) = (trace % SERVICES, trace as f64 * 100.0);
+        let late = if rng.random_ratio(1, 4) { rng.random_range(20.0..40.0) } else { 0.0 };
+        let own = if service == 3 { 60.0 } else { 3.0 };
+        written.span(trace, (1, 0), "frontend", Kind::Server, (start, 12.0 + own + late), false);
+        written.span(trace, (2, 1), "frontend", Kind::Client, (start + 1.0, 10.0 + own + late), false);
+        let (first, second) = (format!("s{service}"), format!("t{service}"));
+        written.span(trace, (3, 2), &first, Kind::Server, (start + 2.0 + late, 7.0 + own), false);
+        written.span(trace, (4, 3), &first, Kind::Client, (start + 3.0 + own + late, 5.0), false);
+        written.span(trace, (5, 4), &second, Kind::Server, (start + 4.0 + own + late, 3.0), false);
+    }
+    let diagnosis = written.diagnosed();
+    assert_eq!(causes(&diagnosis), [(SuspectCause::Sleep, Some("s3")), (SuspectCause::Network, Some("frontend"))]);
+    assert!(diagnosis.suspects[0].confidence > 0.9 && diagnosis.suspects[1].confidence <= 0.5, "{:?}", diagnosis.suspects);
+}
+
 /// A service stands still, from and for so many milliseconds.
 #[derive(Clone, Copy)]
 struct Pause {
