@@ -70,6 +70,11 @@ pub enum Command {
     Mystery(Mystery),
     /// Put another version of one service in place (in `up`)
     Redeploy(Redeploy),
+    /// The tutorial: what to do next, and whether it is done
+    ///
+    /// A chapter is done when the trace backend holds what its task asks for; `check` looks there. What is done is kept in one file
+    /// below the user's data directory, which may be deleted.
+    Learn(Learn),
     /// Run one service, as its container does
     Service(Service),
     /// Run the frontend, as its container does
@@ -618,6 +623,86 @@ pub struct Redeploy {
     #[command(flatten)]
     #[serde(flatten)]
     pub instructor: Instructor,
+}
+
+#[derive(Debug, Args)]
+pub struct Learn {
+    #[command(subcommand)]
+    pub command: LearnCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LearnCommand {
+    /// All chapters, and which are done
+    List(LearnList),
+    /// What to do next
+    Next(LearnNext),
+    /// Whether it is done: exit code 1 says not yet, 3 that what the chapter needs does not run
+    Check(LearnCheck),
+    /// A hint, by how far you are; each one more direct than the one before
+    Hint(LearnCheck),
+    /// Forget what is done and the hints given, of one chapter or of all
+    Reset(LearnReset),
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct LearnList {
+    /// Print {chapters: [{number, title, folder, needs, fast, passed, task}]}
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct LearnNext {
+    /// Go to this chapter instead of the next one
+    #[serde(skip)]
+    pub chapter: Option<u8>,
+    /// From now on only the chapters for those who have seen traces before (--fast=false: all again)
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[serde(skip)]
+    pub fast: Option<bool>,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct LearnCheck {
+    /// Which chapter [default: the one you are at]
+    #[serde(skip)]
+    pub chapter: Option<u8>,
+    /// The trace that a chapter asks for: its id, or a link to it
+    #[arg(long)]
+    #[serde(skip)]
+    pub trace: Option<Asked>,
+    /// The service that a chapter asks for
+    #[arg(long)]
+    #[serde(skip)]
+    pub service: Option<String>,
+    /// In whose name you guess
+    #[arg(long, default_value = frontend::DEFAULT_TEAM)]
+    #[serde(skip)]
+    pub team: String,
+    /// How far back traces are looked at, for example 15m or 2h
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lookback)]
+    #[serde(skip)]
+    pub lookback: SignedDuration,
+    /// Base URL of the Jaeger query API [default: http://127.0.0.1:16686]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger: Option<Url>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub instructor: Instructor,
+    /// Print {chapter, passed, steps: [{goal, done, saw}]}; with hint {chapter, step, hint, of, text}
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct LearnReset {
+    /// Which chapter [default: all]
+    #[serde(skip)]
+    pub chapter: Option<u8>,
 }
 
 #[derive(Debug, Args, Serialize)]

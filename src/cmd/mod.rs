@@ -7,6 +7,7 @@ mod doctor;
 mod frontend;
 mod guess;
 mod healthcheck;
+mod learn;
 mod load;
 mod logs;
 mod manifest;
@@ -57,6 +58,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             let (once, json, dry_run) = (flags.once, flags.json, flags.dry_run);
             server_runtime()?.block_on(watch::run(Config::load_without_telemetry(file, &flags)?, once, json, dry_run))
         }
+        Command::Learn(flags) => learn::run(file, flags.command),
         Command::Service(flags) => {
             let config = alone_with_the_agent(Config::load(file, &flags)?)?;
             small_runtime()?.block_on(service::run(config, flags.instrumentation, flags.json))

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
 use tracing::{error, info};
 use url::Url;
@@ -145,7 +145,7 @@ pub struct Begun {
     pub note: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// The mystery's number, from 1.
     pub mystery: u32,
@@ -158,7 +158,7 @@ pub struct Score {
     pub teams: Vec<TeamScore>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TeamScore {
     pub team: String,
     pub guesses: u32,
