@@ -9,7 +9,7 @@ use crate::learn::{Evidence, Step};
 /// So many presses tell what is ordinary.
 const PRESSES: usize = 100;
 /// A slow press takes at least so much longer than the median one: times, and milliseconds.
-const TIMES: f64 = 2.0;
+const TIMES: f64 = 1.5;
 const MORE_MS: f64 = 100.0;
 
 pub fn check(evidence: &Evidence) -> Vec<Step> {
