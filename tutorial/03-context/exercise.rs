@@ -38,7 +38,8 @@ async fn sell_a_cup(tracer: &SdkTracer, url: &str) -> Result<(), Box<dyn Error>>
 
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("text/plain"));
-    // TODO 1: put the ids of `call`, the client span, into the headers.
+    // TODO 1: put the ids of `call`, the client span, into the headers: `opentelemetry::global::get_text_map_propagator` has a propagator
+    // that injects a context into an `opentelemetry_http::HeaderInjector`.
 
     let answer = reqwest::Client::new().get(url).headers(headers).send().await?.text().await?;
     call.span().end();
@@ -49,9 +50,10 @@ async fn sell_a_cup(tracer: &SdkTracer, url: &str) -> Result<(), Box<dyn Error>>
 
 /// The callee. Its server span lasts as long as it works on the request.
 async fn count_cups(tracer: SdkTracer, headers: HeaderMap) -> Result<&'static str, Infallible> {
-    println!("stock: asked, with traceparent {:?}", headers.get("traceparent"));
-    // TODO 2: take the caller's ids out of the headers.
-    // TODO 3: start the span with them as its parent, in place of this empty context.
+    let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
+    println!("stock: asked with traceparent {}", traceparent.unwrap_or("(none)"));
+    // TODO 2: take the caller's ids out of the headers: a propagator extracts a context from an `opentelemetry_http::HeaderExtractor`.
+    // TODO 3: start the span with it as its parent, in place of this empty context.
     let mut span = tracer.span_builder("GET /cups").with_kind(SpanKind::Server).start_with_context(&tracer, &Context::new());
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     span.end();

@@ -51,7 +51,8 @@ async fn sell_a_cup(tracer: &SdkTracer, url: &str) -> Result<(), Box<dyn Error>>
 
 /// The callee. Its server span lasts as long as it works on the request.
 async fn count_cups(tracer: SdkTracer, headers: HeaderMap) -> Result<&'static str, Infallible> {
-    println!("stock: asked, with traceparent {:?}", headers.get("traceparent"));
+    let traceparent = headers.get("traceparent").and_then(|value| value.to_str().ok());
+    println!("stock: asked with traceparent {}", traceparent.unwrap_or("(none)"));
     // 2. The caller's ids come out of the headers.
     let parent = global::get_text_map_propagator(|propagator| propagator.extract(&HeaderExtractor(&headers)));
     // 3. The server span's parent is the one they name.

@@ -29,7 +29,7 @@ pub fn check(evidence: &Evidence) -> Vec<Step> {
             ],
         )];
     }
-    let mut steps = vec![Step::done(ARRIVED, format!("{callers} and {callees} traces"))];
+    let mut steps = vec![Step::done(ARRIVED, format!("traces: {callers} of {CALLER}, {callees} of {CALLEE}"))];
 
     let mut shared = traces_of(CALLER).filter(|trace| trace.has_service(CALLEE)).peekable();
     if shared.peek().is_none() {
@@ -45,7 +45,7 @@ pub fn check(evidence: &Evidence) -> Vec<Step> {
         ));
         return steps;
     }
-    steps.push(Step::done(ONE, format!("{} traces", shared.clone().count())));
+    steps.push(Step::done(ONE, format!("traces of both: {}", shared.clone().count())));
 
     let served: Vec<Span<'_>> = shared.flat_map(|trace| trace.spans()).filter(|span| span.service() == CALLEE).collect();
     let is_call = |span: &Span<'_>| span.service() == CALLER && span.kind() == Kind::Client;

@@ -63,9 +63,9 @@ pub fn check(evidence: &Evidence) -> Vec<Step> {
             LONGEST,
             format!("{service} spent {} of {whole} itself, another one more", ms(own)),
             &[
-                "The longest bar is the root's, and nearly all of it is waiting: look for the part of a bar that no other bar lies below.",
-                "Select a span: its details have its self time. A client span counts for the service that made the call.",
-                "Under the waterfall, the table of services has their self times added up; the first one is the longest.",
+                "The longest bar is the root's, and nearly all of it is waiting: the solid part of a bar is what counts.",
+                "A service has more than one span: add their self times up. A client span counts for the service that made the call.",
+                "Above the waterfall, \"Self time by service\" adds them up; in Jaeger, \"Trace Statistics\" does. The longest one comes first.",
             ],
         )
     });
