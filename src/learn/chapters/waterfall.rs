@@ -4,8 +4,8 @@ use crate::learn::evidence::Trace;
 use crate::learn::{Evidence, Step};
 
 const PRESSED: &str = "a press of a button left a whole trace";
-const READ: &str = "you say of such a trace whose self time is the longest";
-const LONGEST: &str = "no service has a longer one in it";
+const READ: &str = "you named a trace and a service of it";
+const LONGEST: &str = "no service has a longer self time in that trace";
 
 /// Bars are read by eye: who comes this close to the longest is right too.
 const CLOSE: f64 = 0.95;
