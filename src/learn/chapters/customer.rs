@@ -168,102 +168,103 @@ fn median(mut of: Vec<f64>) -> f64 {
 mod tests {
     use super::*;
     use crate::frontend::{Score, TeamScore};
-    use crate::learn::chapters::made::{Is, Made, done};
+    use crate::learn::chapters::made::{Made, One, done};
 
     /// What the program of this chapter makes: the solution, the exercise, and what chapter 3's makes.
-    fn order(made: &mut Made, trace: u64, at_counter: bool, at_oven: bool) {
+    fn order(made: Made, at_counter: bool, at_oven: bool) -> Made {
         let customer = [(CUSTOMER, "grace")];
         let about = |there| if there { &customer[..] } else { &[] };
-        let counter = Is { kind: Kind::Client, attributes: about(at_counter), ..Is::server("counter", 0, 250) };
-        let counter = made.span(trace, 0, counter);
-        made.span(trace, counter, Is { attributes: about(at_oven), ..Is::server("oven", 3, 240) });
+        let (client, server) = (Kind::Client, Kind::Server);
+        made.with(One { id: "1", service: "counter", kind: client, at: (0, 250), attributes: about(at_counter), ..One::default() })
+            .with(One {
+                id: "2",
+                parent: "1",
+                service: "oven",
+                kind: server,
+                at: (3, 243),
+                attributes: about(at_oven),
+                ..One::default()
+            })
     }
 
     /// Presses in the names of three customers, `slow` of which waits in one service.
-    fn presses(made: &mut Made, count: u64, slow: &str) {
-        for trace in 1_000..1_000 + count {
+    fn presses(mut made: Made, count: u64, slow: &str) -> Made {
+        for trace in 0..count {
             let customer = ["customer-1", "customer-2", "customer-3"][trace as usize % 3];
             let ms = if customer == slow { 400 } else { 4 };
-            let attributes = &[(CUSTOMER, customer)];
-            let frontend = made.span(trace, 0, Is { attributes, ..Is::server("frontend", 0, ms + 8) });
-            let first = made.span(trace, frontend, Is { attributes, ..Is::server("dummy-0-4", 1, ms + 6) });
-            made.span(trace, first, Is { attributes, ..Is::server("dummy-1-4", 2, ms) });
+            let trace = format!("{:032x}", trace + 1);
+            for (id, parent, service, at) in
+                [("1", "", "frontend", (0, ms + 8)), ("2", "1", "dummy-0-4", (1, ms + 7)), ("3", "2", "dummy-1-4", (2, ms + 2))]
+            {
+                let attributes = &[(CUSTOMER, customer)];
+                made = made.with(One { trace: &trace, id, parent, service, kind: Kind::Server, at, attributes, ..One::default() });
+            }
         }
+        made
     }
 
     fn evidence(made: Made, cause: Option<Cause>, verdict: Option<Verdict>) -> Evidence {
         let team = TeamScore { team: "you".to_owned(), guesses: 1, hints: 0, verdict, seconds: None, revealed: false, solved: 0 };
         let score = Score { mystery: 1, cause, seconds: 60.0, teams: vec![team] };
-        Evidence { traces: made.finish(), score: Some(score), team: "you".to_owned(), ..Evidence::default() }
+        Evidence { score: Some(score), team: "you".to_owned(), ..made.evidence() }
     }
 
-    fn after(make: impl FnOnce(&mut Made), cause: Cause, verdict: Option<Verdict>) -> (usize, bool) {
-        let mut made = Made::default();
-        make(&mut made);
+    fn after(made: Made, cause: Cause, verdict: Option<Verdict>) -> (usize, bool) {
         done(check, &evidence(made, Some(cause), verdict))
+    }
+
+    fn solved() -> Made {
+        order(Made::default(), true, true)
     }
 
     #[test]
     fn the_solution_and_a_right_guess_about_traces_that_show_the_fault_pass() {
-        let all = |made: &mut Made| {
-            order(made, 1, true, true);
-            presses(made, 1_200, "customer-2");
-        };
-        assert_eq!(after(all, Cause::Customer, Some(Verdict::Right)), (4, true));
+        let all = || presses(solved(), 1_200, "customer-2");
+        assert_eq!(after(all(), Cause::Customer, Some(Verdict::Right)), (4, true));
         for verdict in [None, Some(Verdict::Wrong), Some(Verdict::Half)] {
-            assert_eq!(after(all, Cause::Customer, verdict), (3, false), "{verdict:?}");
+            assert_eq!(after(all(), Cause::Customer, verdict), (3, false), "{verdict:?}");
         }
     }
 
     #[test]
     fn a_customer_that_does_not_reach_both_programs_is_not_enough() {
         for (at_counter, at_oven) in [(false, false), (true, false), (false, true)] {
-            let all = |made: &mut Made| {
-                order(made, 1, at_counter, at_oven);
-                presses(made, 1_200, "customer-2");
-            };
-            assert_eq!(after(all, Cause::Customer, Some(Verdict::Right)), (0, false));
+            let made = presses(order(Made::default(), at_counter, at_oven), 1_200, "customer-2");
+            assert_eq!(after(made, Cause::Customer, Some(Verdict::Right)), (0, false));
         }
     }
 
     #[test]
     fn what_the_stage_itself_carries_is_not_the_learners() {
-        assert_eq!(after(|_| {}, Cause::Customer, None), (0, false));
-        assert_eq!(after(|made| presses(made, 1_200, "customer-2"), Cause::Customer, Some(Verdict::Right)), (0, false));
+        assert_eq!(after(Made::default(), Cause::Customer, None), (0, false));
+        let made = presses(Made::default(), 1_200, "customer-2");
+        assert_eq!(after(made, Cause::Customer, Some(Verdict::Right)), (0, false));
     }
 
     #[test]
     fn two_programs_that_do_not_call_each_other_have_carried_nothing() {
-        let siblings = |made: &mut Made| {
-            for service in ["counter", "oven"] {
-                made.span(1, 0, Is { attributes: &[(CUSTOMER, "grace")], ..Is::server(service, 0, 10) });
-            }
-        };
-        assert_eq!(after(siblings, Cause::Customer, None), (0, false));
+        let attributes = &[(CUSTOMER, "grace")];
+        let made = Made::default().with(One { id: "1", service: "counter", attributes, ..One::default() }).with(One {
+            id: "2",
+            service: "oven",
+            attributes,
+            ..One::default()
+        });
+        assert_eq!(after(made, Cause::Customer, None), (0, false));
     }
 
     #[test]
     fn a_right_guess_without_traces_that_show_it_is_luck() {
-        let few = |made: &mut Made| {
-            order(made, 1, true, true);
-            presses(made, 30, "customer-2");
-        };
+        let few = presses(solved(), 30, "customer-2");
         assert_eq!(after(few, Cause::Customer, Some(Verdict::Right)), (2, false));
-        // All of one service's callers wait: a sleep, of the mystery before.
-        let nobody = |made: &mut Made| {
-            order(made, 1, true, true);
-            presses(made, 1_200, "nobody");
-        };
-        assert_eq!(after(nobody, Cause::Customer, Some(Verdict::Right)), (2, false));
+        let nobody_waits = presses(solved(), 1_200, "nobody");
+        assert_eq!(after(nobody_waits, Cause::Customer, Some(Verdict::Right)), (2, false));
     }
 
     #[test]
     fn another_mystery_is_not_this_chapters() {
-        let all = |made: &mut Made| {
-            order(made, 1, true, true);
-            presses(made, 1_200, "customer-2");
-        };
-        assert_eq!(after(all, Cause::Sleep, Some(Verdict::Right)), (1, false));
+        let made = presses(solved(), 1_200, "customer-2");
+        assert_eq!(after(made, Cause::Sleep, Some(Verdict::Right)), (1, false));
     }
 
     #[test]

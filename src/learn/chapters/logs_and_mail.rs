@@ -110,31 +110,39 @@ fn named(evidence: &Evidence, trace: Trace<'_>) -> Step {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnose::model::Kind;
     use crate::learn::Answer;
-    use crate::learn::chapters::made::{Is, Made, done, id};
+    use crate::learn::chapters::made::{Made, One, done};
 
     const SLOW: u64 = 7;
     const ORDINARY: u64 = 8;
+    const NO_PRESS: u64 = 9_999;
 
-    /// Presses of which number 7 spends 500 ms in dummy-1-9.
+    fn id(trace: u64) -> String {
+        format!("{trace:032x}")
+    }
+
+    /// Presses of which number 7 spends 500 ms in dummy-1-9, and chapter 3's trace, which is slow and nobody's press.
     fn made(presses: u64) -> Made {
-        let mut made = Made::default();
+        let mut made = Made::default().with(One { trace: &id(NO_PRESS), service: "my-own", at: (0, 700), ..One::default() });
         for trace in 1..=presses {
             let ms = if trace == SLOW { 500 } else { 5 };
-            let frontend = made.span(trace, 0, Is::server("frontend", 0, ms + 20));
-            let first = made.span(trace, frontend, Is::server("dummy-0-9", 1, ms + 18));
-            let second = made.span(trace, first, Is::server("dummy-1-9", 7, ms + 11));
-            made.span(trace, second, Is::server("dummy-2-9", 8 + ms, 9));
+            for (span, parent, service, at) in [
+                ("1", "", "frontend", (0, ms + 20)),
+                ("2", "1", "dummy-0-9", (1, ms + 19)),
+                ("3", "2", "dummy-1-9", (7, ms + 18)),
+                ("4", "3", "dummy-2-9", (ms + 8, ms + 17)),
+            ] {
+                let trace = id(trace);
+                made = made.with(One { trace: &trace, id: span, parent, service, kind: Kind::Server, at, ..One::default() });
+            }
         }
         made
     }
 
     fn after(presses: u64, trace: Option<u64>, service: Option<&str>) -> (usize, bool) {
-        let mut made = made(presses);
-        // Chapter 3's: slow, and nobody's press.
-        made.span(9_999, 0, Is::server("my-own", 0, 700));
         let answer = Answer { trace: trace.map(id), service: service.map(ToOwned::to_owned) };
-        done(check, &Evidence { traces: made.finish(), answer, ..Evidence::default() })
+        done(check, &Evidence { answer, ..made(presses).evidence() })
     }
 
     #[test]
@@ -158,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_trace_that_is_not_slow_not_there_or_no_press_is_wrong() {
-        for trace in [ORDINARY, 5_000, 9_999] {
+        for trace in [ORDINARY, 5_000, NO_PRESS] {
             assert_eq!(after(200, Some(trace), Some("dummy-0-9")), (1, false), "{trace}");
         }
     }

@@ -1,70 +1,72 @@
-//! Traces made by hand, for the tests of checks.
+//! Traces as a learner's programs leave them, for the tests of checks.
 
-use crate::diagnose::model::{Builder, Kind, NewSpan, Resource, Status, Traces};
-use crate::learn::{Step, evidence::Evidence};
+use crate::diagnose::model::{Builder, Kind, NewSpan, Resource};
+use crate::learn::{Evidence, State, Step};
 
+/// The resource of everybody who uses the Rust SDK.
+pub const RUST: &[(&str, &str)] = &[("telemetry.sdk.language", "rust"), ("telemetry.sdk.name", "opentelemetry")];
+
+/// Spans, in whatever order.
 #[derive(Default)]
-pub struct Made {
-    builder: Builder,
-    spans: u64,
-}
+pub struct Made(Builder);
 
-/// What a span is, beside where it stands.
-#[derive(Clone, Copy)]
-pub struct Is<'a> {
+/// A span. Ids are hexadecimal; no parent is an empty text.
+pub struct One<'a> {
+    pub trace: &'a str,
+    pub id: &'a str,
+    pub parent: &'a str,
     pub service: &'a str,
+    pub name: &'a str,
     pub kind: Kind,
-    /// Since the start of its trace.
-    pub start_ms: u64,
-    pub ms: u64,
+    /// From when to when, in milliseconds.
+    pub at: (u64, u64),
+    /// Of its resource.
+    pub resource: &'a [(&'a str, &'a str)],
     pub attributes: &'a [(&'a str, &'a str)],
 }
 
-impl Is<'_> {
-    pub fn server(service: &str, start_ms: u64, ms: u64) -> Is<'_> {
-        Is { service, kind: Kind::Server, start_ms, ms, attributes: &[] }
+impl Default for One<'_> {
+    fn default() -> Self {
+        let (trace, id, parent, service, name) = ("a", "1", "", "somebody", "something");
+        Self { trace, id, parent, service, name, kind: Kind::Internal, at: (0, 10), resource: RUST, attributes: &[] }
     }
 }
 
 impl Made {
-    /// Adds a span to the trace of this number; the answer is its id, for its children. A root's parent is 0.
-    pub fn span(&mut self, trace: u64, parent: u64, is: Is<'_>) -> u64 {
-        self.spans += 1;
-        let service = self.builder.text(is.service);
-        let resource = self.builder.resource(Resource { service, attributes: vec![] });
-        let attributes: Vec<_> = is.attributes.iter().filter_map(|(key, value)| self.builder.attribute(key, value)).collect();
-        let (trace_id, span_id, parent_id) = (id(trace), format!("{:016x}", self.spans), format!("{parent:016x}"));
-        self.builder.push(NewSpan {
-            trace_id: &trace_id,
-            span_id: &span_id,
-            parent_id: if parent == 0 { "" } else { &parent_id },
-            operation: "GET /",
+    #[must_use]
+    pub fn with(mut self, one: One<'_>) -> Self {
+        let builder = &mut self.0;
+        let service = builder.text(one.service);
+        let attributes = one.resource.iter().filter_map(|(key, value)| builder.attribute(key, value)).collect();
+        let resource = builder.resource(Resource { service, attributes });
+        let attributes: Vec<_> = one.attributes.iter().filter_map(|(key, value)| builder.attribute(key, value)).collect();
+        let ns = |ms: u64| ms * 1_000_000;
+        builder.push(NewSpan {
+            trace_id: one.trace,
+            span_id: one.id,
+            parent_id: one.parent,
+            operation: one.name,
             resource,
-            start: (trace * 60_000 + is.start_ms) * 1_000_000,
-            duration: i64::try_from(is.ms * 1_000_000).unwrap(),
-            kind: is.kind,
-            status: Status::Unset,
+            start: ns(one.at.0),
+            duration: i64::try_from(ns(one.at.1 - one.at.0)).unwrap(),
+            kind: one.kind,
             attributes: &attributes,
+            ..NewSpan::default()
         });
-        self.spans
+        self
     }
 
-    pub fn finish(self) -> Traces {
-        self.builder.finish()
+    pub fn evidence(self) -> Evidence {
+        Evidence { traces: self.0.finish(), ..Evidence::default() }
     }
 }
 
-/// Of the trace of this number.
-pub fn id(trace: u64) -> String {
-    format!("{trace:032x}")
-}
-
-/// How many steps are done; panics where an open one is not the last, or has no hint.
+/// How many steps are done, and whether that is all; panics where an open one is not the last, or has too few hints.
 pub fn done(check: fn(&Evidence) -> Vec<Step>, evidence: &Evidence) -> (usize, bool) {
     let steps = check(evidence);
     let done = steps.iter().take_while(|step| step.is_done()).count();
     assert!(done == steps.len() || done + 1 == steps.len(), "{steps:?}");
-    if let Some(Step { state: crate::learn::State::Open { hints, .. }, .. }) = steps.last() {
+    if let Some(Step { state: State::Open { hints, .. }, .. }) = steps.last() {
         assert!((2..=3).contains(&hints.len()), "{steps:?}");
     }
     (done, done == steps.len())
