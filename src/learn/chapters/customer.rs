@@ -189,10 +189,10 @@ mod tests {
 
     /// Presses in the names of three customers, `slow` of which waits in one service.
     fn presses(mut made: Made, count: u64, slow: &str) -> Made {
-        for trace in 0..count {
+        for trace in 1_000..1_000 + count {
             let customer = ["customer-1", "customer-2", "customer-3"][trace as usize % 3];
             let ms = if customer == slow { 400 } else { 4 };
-            let trace = format!("{:032x}", trace + 1);
+            let trace = format!("{trace:032x}");
             for (id, parent, service, at) in
                 [("1", "", "frontend", (0, ms + 8)), ("2", "1", "dummy-0-4", (1, ms + 7)), ("3", "2", "dummy-1-4", (2, ms + 2))]
             {
