@@ -13,6 +13,8 @@ mod hunt;
 mod layers_below;
 mod logs_and_mail;
 mod lost_context;
+#[cfg(test)]
+mod made;
 mod redis;
 mod waterfall;
 
@@ -24,7 +26,7 @@ pub const CHAPTERS: &[Chapter] = &[
         number: 1,
         folder: "01-first-trace",
         title: "Ship your first trace",
-        task: "send one span with curl, then a trace of two spans from a Rust program",
+        task: "send one span with curl, then a trace of a root and its child from a Rust program",
         needs: Stage::Backend,
         fast: true,
         check: first_trace::check,
@@ -42,7 +44,7 @@ pub const CHAPTERS: &[Chapter] = &[
         number: 3,
         folder: "03-context",
         title: "Carry the context",
-        task: "make the spans of two programs one trace",
+        task: "make the spans of two services one trace",
         needs: Stage::Backend,
         fast: true,
         check: context::check,
@@ -87,7 +89,7 @@ pub const CHAPTERS: &[Chapter] = &[
         number: 8,
         folder: "08-customer",
         title: "Which customer",
-        task: "have baggage reach a span, and find the customer whose requests are slow",
+        task: "have baggage reach a span, and find the customer whose requests are slow and the service that makes them so",
         needs: Stage::Sandbox,
         fast: true,
         check: customer::check,
@@ -123,7 +125,7 @@ pub const CHAPTERS: &[Chapter] = &[
         number: 12,
         folder: "12-logs-and-mail",
         title: "All logs of one trace, and a mail when it is slow",
-        task: "be mailed about a slow trace, and name the service whose log lines lie furthest apart in it",
+        task: "be mailed about a slow trace, and name the service in which its time went",
         needs: Stage::Sandbox,
         fast: false,
         check: logs_and_mail::check,
@@ -132,7 +134,7 @@ pub const CHAPTERS: &[Chapter] = &[
         number: 13,
         folder: "13-layers-below",
         title: "The layers below",
-        task: "find time that is in nobody's service: a queue in nginx",
+        task: "find time that is in nobody's service, and name the nginx that queues",
         needs: Stage::Edge,
         fast: false,
         check: layers_below::check,
