@@ -259,23 +259,21 @@ pub mod tests {
 
     #[test]
     fn a_guess_that_does_not_count_says_why() {
-        let evidence_of = |change: fn(&mut TeamScore)| {
+        let step_of = |change: fn(&mut TeamScore)| {
             let mut evidence = evidence(Traces::default(), Cause::Sleep, 0, Some(Verdict::Wrong));
             evidence.score.iter_mut().flat_map(|score| &mut score.teams).for_each(change);
             guessed(&evidence, Cause::Sleep, &[])
         };
-        let cases: [(fn(&mut TeamScore), &str); 4] = [
-            (|team| team.revealed = true, "revealed"),
-            (|team| team.verdict = Some(Verdict::Half), "half right"),
-            (|_| (), "wrong"),
-            (|team| team.team = "alpha".to_owned(), "team everybody has not guessed yet"),
-        ];
-        for (change, expected) in cases {
-            let step = evidence_of(change);
+        let says = |change, expected: &str| {
+            let step = step_of(change);
             let State::Open { saw, hints } = &step.state else { panic!("{step:?}") };
             assert!(saw.contains(expected) && !hints.is_empty(), "{step:?}");
-        }
-        assert!(evidence_of(|team| team.verdict = Some(Verdict::Right)).is_done());
+        };
+        says(|team| team.revealed = true, "revealed");
+        says(|team| team.verdict = Some(Verdict::Half), "half right");
+        says(|_| (), "wrong");
+        says(|team| team.team = "alpha".to_owned(), "team everybody has not guessed yet");
+        assert!(step_of(|team| team.verdict = Some(Verdict::Right)).is_done());
     }
 
     #[test]
