@@ -12,7 +12,10 @@ mod hidden_sleep;
 mod layers_below;
 mod logs_and_mail;
 mod lost_context;
+#[cfg(test)]
+mod presses;
 mod redis;
+mod stand_in;
 mod waterfall;
 
 use super::{Chapter, Stage};
