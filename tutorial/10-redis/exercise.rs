@@ -31,7 +31,7 @@ async fn write(request: &Arc<Request>) -> Result<(), Failure> {
     let mut connection = connection(url).await?;
     // TODO 1: one pipeline instead, in one span: redis::pipe() takes the same .cmd(…).arg(…), with .ignore() at the end of each.
     for key in 0..KEYS {
-        let span = redis_span("SET", 1);
+        let span = redis_span(url, "SET", 1);
         let mut command = redis::cmd("SET");
         command.arg(format!("{}:{key}", request.service)).arg(key).arg("EX").arg(EXPIRY);
         let written = command.exec_async(&mut connection).await;

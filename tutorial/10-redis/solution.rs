@@ -33,7 +33,7 @@ async fn write(request: &Arc<Request>) -> Result<(), Failure> {
     for key in 0..KEYS {
         pipeline.cmd("SET").arg(format!("{}:{key}", request.service)).arg(key).arg("EX").arg(EXPIRY).ignore();
     }
-    let span = redis_span("PIPELINE SET", KEYS);
+    let span = redis_span(url, "PIPELINE SET", KEYS);
     let written = pipeline.exec_async(&mut connection).await;
     span.span().end();
     Ok(written?)

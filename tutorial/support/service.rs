@@ -118,7 +118,7 @@ impl Request {
 
 /// Starts the client span of a call to `url`, as a child of the span that is current.
 pub fn client_span(url: &str) -> Context {
-    start("GET", [KeyValue::new("http.request.method", "GET"), KeyValue::new("url.full", url.to_owned())])
+    start("GET".to_owned(), [KeyValue::new("http.request.method", "GET"), KeyValue::new("url.full", url.to_owned())])
 }
 
 /// Calls `url`; the headers say whose call it is, as the current context has it.
@@ -140,16 +140,18 @@ pub fn finish_call(cx: &Context, result: &Result<Answer, Failure>) {
     cx.span().end();
 }
 
-/// Starts the client span of `commands` Redis commands that are sent together, as a child of the span that is current.
-pub fn redis_span(operation: &'static str, commands: i64) -> Context {
-    let span = start(operation, [KeyValue::new("db.system.name", "redis"), KeyValue::new("db.operation.name", operation)]);
+/// Starts the client span of `commands` commands that are sent to the Redis at `url` together, as a child of the span that is current.
+pub fn redis_span(url: &str, operation: &'static str, commands: i64) -> Context {
+    let address = url.split_once("://").map_or(url, |(_, address)| address).trim_end_matches('/');
+    let attributes = [KeyValue::new("db.system.name", "redis"), KeyValue::new("db.operation.name", operation)];
+    let span = start(format!("{operation} {address}"), attributes);
     if commands > 1 {
         span.span().set_attribute(KeyValue::new("db.operation.batch.size", commands));
     }
     span
 }
 
-fn start<const N: usize>(name: &'static str, attributes: [KeyValue; N]) -> Context {
+fn start<const N: usize>(name: String, attributes: [KeyValue; N]) -> Context {
     let (tracer, parent) = (global::tracer("tutorial"), Context::current());
     let span = tracer.span_builder(name).with_kind(SpanKind::Client).with_attributes(attributes);
     parent.with_span(span.start_with_context(&tracer, &parent))

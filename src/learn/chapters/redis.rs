@@ -61,7 +61,7 @@ pub fn check(evidence: &Evidence) -> Vec<Step> {
     steps.push(if least == 0 {
         let hints = [
             "the values still have to be written, and a span has to show it",
-            "redis_span(\"PIPELINE SET\", KEYS) begins one before the pipeline is sent, and .span().end() ends it after",
+            "redis_span(url, \"PIPELINE SET\", KEYS) begins one before the pipeline is sent, and .span().end() ends it after",
         ];
         Step::open(goal, "there are requests without a call to Redis", &hints)
     } else if most > 1 {
