@@ -13,6 +13,8 @@ mod layers_below;
 mod logs_and_mail;
 mod lost_context;
 #[cfg(test)]
+mod made;
+#[cfg(test)]
 mod presses;
 mod redis;
 mod stand_in;
@@ -26,7 +28,7 @@ pub const CHAPTERS: &[Chapter] = &[
         number: 1,
         folder: "01-first-trace",
         title: "Ship your first trace",
-        task: "send one span with curl, then a trace of two spans from a Rust program",
+        task: "send one span with curl, then a trace of a root and its child from a Rust program",
         needs: Stage::Backend,
         fast: true,
         check: first_trace::check,
@@ -44,7 +46,7 @@ pub const CHAPTERS: &[Chapter] = &[
         number: 3,
         folder: "03-context",
         title: "Carry the context",
-        task: "make the spans of two programs one trace",
+        task: "make the spans of two services one trace",
         needs: Stage::Backend,
         fast: true,
         check: context::check,
