@@ -170,22 +170,15 @@ impl Game {
     /// # Errors
     /// No game day runs, and those of [`Game::new_mystery`].
     pub async fn next_round(&self) -> Result<Status, GameError> {
-        match self.look(|state| state.running_day().cloned()).await {
-            None => Err(GameError::NoGameDay),
-            Some(day) if matches!(day.phase, Phase::Pause { .. }) => self.begin_next(&day).await,
-            Some(day) => {
-                let round = day.played.len();
-                self.turn(move |state, now| {
-                    let outcomes = state.outcomes();
-                    // By the clock it may have ended by now, which is as well.
-                    match &mut state.game_day {
-                        Some(day) if day.played.len() == round => day.end_round(now, outcomes),
-                        _ => return Err(GameError::Overtaken),
-                    }
-                    Ok(())
-                })
-                .await
-            }
+        let Some(day) = self.look(|state| state.running_day().cloned()).await else { return Err(GameError::NoGameDay) };
+        let gone_on = match day.phase {
+            Phase::Pause { .. } => self.begin_next(&day).await,
+            _ => self.end_running(&day).await,
+        };
+        match gone_on {
+            // By itself, which is as well.
+            Err(GameError::Overtaken) => Ok(self.game_day().await),
+            gone_on => gone_on,
         }
     }
 
@@ -260,6 +253,20 @@ impl Game {
                 RETRY
             }
         }
+    }
+
+    /// Ends the round that is running of this day.
+    async fn end_running(&self, day: &Day) -> Result<Status, GameError> {
+        let (started_ms, round) = (day.started_ms, day.played.len());
+        let ended = self.turn(move |state, now| {
+            let outcomes = state.outcomes();
+            match &mut state.game_day {
+                Some(day) if day.started_ms == started_ms && day.played.len() == round => day.end_round(now, outcomes),
+                _ => return Err(GameError::Overtaken),
+            }
+            Ok(())
+        });
+        ended.await
     }
 
     /// Begins the round after those that were played of this day.
@@ -402,5 +409,282 @@ fn results(state: &State, now_ms: u64) -> Results {
         rounds: rounds.collect(),
         board: board(day, &running),
         problem: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+    use crate::frontend::{GameSettings, MAX_SEED};
+    use crate::mystery::{Guess, Verdict};
+    use crate::topology::{Route, ServiceName, Topology};
+
+    fn settings() -> GameSettings {
+        GameSettings {
+            topology: Topology::new(3, 30, Route::Straight).unwrap(),
+            mystery: Pick::Random,
+            seed: None,
+            delay_scale: 1.0,
+            state: None,
+            redis: Redis::none(),
+            replaced: BTreeSet::new(),
+        }
+    }
+
+    fn round(cause: impl Into<Pick>) -> Planned {
+        Planned { cause: cause.into(), seed: Some(7), minutes: 10.0, tell_cause: false }
+    }
+
+    fn schedule(rounds: &[Planned]) -> Schedule {
+        Schedule { rounds: rounds.to_vec(), pause_seconds: 600.0 }
+    }
+
+    fn sleeps() -> Schedule {
+        schedule(&[round(Cause::Sleep), round(Cause::Sleep), round(Cause::None)])
+    }
+
+    async fn guess(game: &Game, team: &str, service: ServiceName) -> crate::frontend::Graded {
+        let guess = Guess { cause: Some(Cause::Sleep), service: Some(service), ..Guess::default() };
+        game.guess(Some(team.to_owned()), guess).await.unwrap()
+    }
+
+    fn culprit(game: &Game) -> ServiceName {
+        game.rounds().borrow().mystery.culprit.unwrap()
+    }
+
+    fn other(service: ServiceName) -> ServiceName {
+        ServiceName { number: (service.number + 1) % 30, ..service }
+    }
+
+    #[tokio::test]
+    async fn a_round_tells_nothing_of_its_answer_and_a_round_that_is_over_all_of_it_but_the_seed() {
+        let game = Game::open(&settings()).await.unwrap();
+        let begun = game.start_game_day(sleeps()).await.unwrap();
+        assert_eq!((begun.state, begun.round, begun.of), (Stand::Round, Some(1), Some(3)));
+        assert_eq!((begun.board.len(), &begun.last, game.score().await.cause), (0, &None, None));
+        assert!(!serde_json::to_string(&begun).unwrap().contains("sleep"), "{begun:?}");
+
+        let culprit = culprit(&game);
+        guess(&game, "elks", other(culprit)).await;
+        guess(&game, "owls", culprit).await;
+        let paused = game.next_round().await.unwrap();
+        let told = paused.last.clone().unwrap();
+        assert_eq!((paused.state, told.round, told.answer.service), (Stand::Pause, 1, Some(culprit)));
+        assert!(told.explanation.starts_with(&culprit.to_string()));
+        assert!(!serde_json::to_string(&paused).unwrap().contains("seed"));
+        assert_eq!(
+            paused.board.iter().map(|row| (row.team.as_str(), row.points)).collect::<Vec<_>>(),
+            [("owls", 100), ("elks", 0)]
+        );
+
+        let second = game.next_round().await.unwrap();
+        assert_eq!((second.state, second.round, second.last.map(|told| told.round)), (Stand::Round, Some(2), Some(1)));
+    }
+
+    #[tokio::test]
+    async fn guesses_after_the_end_count_no_more() {
+        let game = Game::open(&settings()).await.unwrap();
+        game.start_game_day(sleeps()).await.unwrap();
+        let culprit = culprit(&game);
+        guess(&game, "owls", other(culprit)).await;
+        let before = game.next_round().await.unwrap().board;
+        let late = guess(&game, "owls", culprit).await;
+        assert_eq!((late.verdict, late.guesses), (Verdict::Right, 1));
+        assert!(late.message.ends_with("The round's time is up, so that guesses count no more."), "{}", late.message);
+        guess(&game, "late", culprit).await;
+        assert_eq!(game.game_day().await.board, before);
+        game.stop_game_day().await.unwrap();
+        assert_eq!((guess(&game, "owls", culprit).await.guesses, game.game_day().await.board), (1, before));
+        // After the day the game is what it was.
+        game.new_mystery(Some(Cause::Sleep.into()), None).await.unwrap();
+        let culprit = self::culprit(&game);
+        assert_eq!(guess(&game, "owls", culprit).await.guesses, 1);
+        assert_eq!(game.score().await.cause, Some(Cause::Sleep));
+    }
+
+    #[tokio::test]
+    async fn a_game_day_has_no_hints_no_other_mysteries_and_none_beside_it() {
+        let game = Game::open(&settings()).await.unwrap();
+        assert!(matches!(game.next_round().await, Err(GameError::NoGameDay)));
+        assert!(matches!(game.stop_game_day().await, Err(GameError::NoGameDay)));
+        assert_eq!(game.game_day().await.state, Stand::None);
+        game.start_game_day(sleeps()).await.unwrap();
+        for stand in [Stand::Round, Stand::Pause] {
+            assert_eq!(game.game_day().await.state, stand);
+            assert!(matches!(game.hint(None).await, Err(GameError::HintInGameDay)));
+            assert!(matches!(game.new_mystery(None, None).await, Err(GameError::MysteryInGameDay)));
+            assert!(matches!(game.start_game_day(sleeps()).await, Err(GameError::GameDayRuns)));
+            assert_eq!(game.score().await.mystery, 2);
+            game.next_round().await.unwrap();
+        }
+        game.stop_game_day().await.unwrap();
+        assert_eq!(game.hint(None).await.unwrap().hint, 1);
+        game.start_game_day(sleeps()).await.unwrap();
+        assert_eq!(game.game_day().await.round, Some(1), "another day after the first");
+    }
+
+    #[tokio::test]
+    async fn a_cause_is_told_where_the_teacher_wants_it_told_and_it_is_not_random() {
+        let game = Game::open(&settings()).await.unwrap();
+        let told = |planned: Planned| Planned { tell_cause: true, ..planned };
+        game.start_game_day(schedule(&[told(round(Cause::Sleep)), told(round(Pick::Random)), round(Cause::None)])).await.unwrap();
+        let mut causes = vec![game.score().await.cause];
+        for _ in 0..2 {
+            game.next_round().await.unwrap();
+            game.next_round().await.unwrap();
+            causes.push(game.score().await.cause);
+        }
+        assert_eq!(causes, [Some(Cause::Sleep), None, None]);
+    }
+
+    #[tokio::test]
+    async fn a_round_that_cannot_be_had_is_named_and_nothing_begins() {
+        let game = Game::open(&settings()).await.unwrap();
+        for (planned, says) in [
+            (round(Cause::Redis), "round 2: a mystery of cause redis needs"),
+            (round(Cause::Upstream), "round 2: a mystery of cause upstream needs"),
+            (Planned { minutes: 0.0, ..round(Cause::Sleep) }, "round 2: minutes is 0"),
+            (Planned { seed: Some(MAX_SEED + 1), ..round(Cause::Sleep) }, "round 2: seed is 9007199254740992"),
+        ] {
+            let error = game.start_game_day(schedule(&[round(Cause::Sleep), planned])).await.unwrap_err().to_string();
+            assert!(error.starts_with(says), "{error}");
+        }
+        assert_eq!((game.game_day().await.state, game.score().await.mystery), (Stand::None, 1));
+        let nowhere = GameSettings { redis: Redis::at("redis://127.0.0.1:1".parse().unwrap()), ..settings() };
+        let game = Game::open(&nowhere).await.unwrap();
+        let error = game.start_game_day(schedule(&[round(Cause::Sleep), round(Cause::Redis)])).await.unwrap_err().to_string();
+        assert!(error.starts_with("round 2 needs a Redis: "), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_redis_that_a_later_round_needs_is_there_from_the_first_on() {
+        let redis = Redis::found();
+        if !redis.is_there() {
+            eprintln!("skipped: this test needs a redis-server (Debian: apt-get install redis-server)");
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let settings = GameSettings { mystery: Cause::Sleep.into(), redis: redis.clone(), ..kept(directory.path()) };
+        let game = Game::open(&settings).await.unwrap();
+        assert_eq!(game.rounds().borrow().redis, None);
+        game.start_game_day(schedule(&[round(Cause::Sleep), round(Cause::Redis)])).await.unwrap();
+        assert!(game.rounds().borrow().redis.is_some());
+        drop(game);
+        redis.stop().await;
+        let game = Game::open(&settings).await.unwrap();
+        assert!(game.rounds().borrow().redis.is_some(), "nor does it tell the cause after a restart");
+        redis.stop().await;
+    }
+
+    async fn until(game: &Game, is: impl Fn(&Status) -> bool) -> Status {
+        let looking = async {
+            loop {
+                let status = game.game_day().await;
+                if is(&status) {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), looking).await.expect("the game day does not go on")
+    }
+
+    #[tokio::test]
+    async fn rounds_end_and_begin_by_themselves_until_the_day_is_over() {
+        let game = Game::open(&settings()).await.unwrap();
+        let clock = tokio::spawn({
+            let game = game.clone();
+            async move { game.keep_time().await }
+        });
+        let short = Planned { minutes: 0.002, ..round(Cause::Sleep) };
+        game.start_game_day(Schedule { rounds: vec![short; 3], pause_seconds: 0.05 }).await.unwrap();
+        until(&game, |status| status.state == Stand::Over).await;
+        assert_eq!(game.score().await.mystery, 4);
+        let rounds = game.game_day_results().await.rounds;
+        let ends: Vec<u64> = rounds.iter().map(|round| round.ended_ms.unwrap()).collect();
+        let starts: Vec<u64> = rounds.iter().map(|round| round.started_ms.unwrap()).collect();
+        // Whoever looks at the clock late: a round is as long as it was planned, and a pause at least.
+        assert!(starts.iter().zip(&ends).all(|(start, end)| end - start == 120), "{starts:?} {ends:?}");
+        assert!(ends.iter().zip(&starts[1..]).all(|(end, start)| start - end >= 50), "{starts:?} {ends:?}");
+        clock.abort();
+    }
+
+    fn kept(directory: &Path) -> GameSettings {
+        GameSettings { state: Some(directory.to_owned()), ..settings() }
+    }
+
+    #[tokio::test]
+    async fn a_restart_goes_on_with_the_round_and_its_board_whatever_the_flags_are_now() {
+        let directory = tempfile::tempdir().unwrap();
+        let game = Game::open(&kept(directory.path())).await.unwrap();
+        game.start_game_day(sleeps()).await.unwrap();
+        let culprit = culprit(&game);
+        guess(&game, "owls", culprit).await;
+        let (before, results) = (game.game_day().await, game.game_day_results().await);
+        drop(game);
+
+        let game = Game::open(&GameSettings { mystery: Cause::Failure.into(), ..kept(directory.path()) }).await.unwrap();
+        let after = game.game_day().await;
+        assert_eq!((self::culprit(&game), &after.board, after.round), (culprit, &before.board, before.round));
+        assert!(after.seconds_left < before.seconds_left);
+        assert_eq!(game.score().await.cause, None, "it is still a secret");
+        let kept_results = game.game_day_results().await;
+        assert_eq!(kept_results.rounds, results.rounds);
+        game.stop_game_day().await.unwrap();
+        drop(game);
+
+        // Once it is over, flags count again, and the results are still there.
+        let game = Game::open(&GameSettings { mystery: Cause::None.into(), ..kept(directory.path()) }).await.unwrap();
+        assert_eq!((game.score().await.cause, game.game_day().await.board), (Some(Cause::None), before.board));
+    }
+
+    #[tokio::test]
+    async fn a_round_whose_time_ran_out_while_nothing_ran_is_over_and_the_next_begins() {
+        let directory = tempfile::tempdir().unwrap();
+        let game = Game::open(&kept(directory.path())).await.unwrap();
+        let short = Planned { minutes: 0.001, ..round(Cause::Sleep) };
+        game.start_game_day(Schedule { rounds: vec![short, round(Cause::Sleep)], pause_seconds: 0.0 }).await.unwrap();
+        let culprit = culprit(&game);
+        guess(&game, "owls", other(culprit)).await;
+        drop(game);
+
+        let game = Game::open(&kept(directory.path())).await.unwrap();
+        until(&game, |status| status.seconds_left == Some(0.0)).await;
+        // Nobody has looked at the clock yet.
+        assert_eq!(guess(&game, "owls", culprit).await.guesses, 1);
+        let clock = tokio::spawn({
+            let game = game.clone();
+            async move { game.keep_time().await }
+        });
+        let second = until(&game, |status| status.round == Some(2)).await;
+        assert!(second.seconds_left > Some(590.0), "{second:?}");
+        assert_eq!((second.board[0].points, second.board[0].rounds.len()), (0, 1));
+        let first = &game.game_day_results().await.rounds[0];
+        assert_eq!(first.ended_ms.unwrap() - first.started_ms.unwrap(), 60);
+        clock.abort();
+    }
+
+    #[tokio::test]
+    async fn the_results_hold_schedule_seeds_answers_and_what_every_team_did() {
+        let game = Game::open(&settings()).await.unwrap();
+        assert_eq!(game.game_day_results().await.state, Stand::None);
+        let drawn = Planned { seed: None, ..round(Pick::Random) };
+        game.start_game_day(schedule(&[round(Cause::Sleep), drawn.clone(), drawn])).await.unwrap();
+        let culprit = culprit(&game);
+        guess(&game, "owls", culprit).await;
+        game.next_round().await.unwrap();
+        game.next_round().await.unwrap();
+        let results = game.game_day_results().await;
+        let rounds: Vec<_> =
+            results.rounds.iter().map(|round| (round.seed.is_some(), round.answer.is_some(), round.teams.len())).collect();
+        assert_eq!(rounds, [(true, true, 1), (true, true, 0), (false, false, 0)]);
+        let first = &results.rounds[0];
+        assert_eq!((first.seed, first.answer.as_ref().unwrap().service), (Some(7), Some(culprit)));
+        assert_eq!((first.teams[0].team.as_str(), first.teams[0].points, first.teams[0].outcome.guesses), ("owls", 100, 1));
+        let text = serde_json::to_string(&results).unwrap();
+        assert_eq!(serde_json::from_str::<Results>(&text).unwrap(), results);
     }
 }
