@@ -35,6 +35,9 @@ pub async fn run(file: Option<&Path>, command: GameDayCommand) -> anyhow::Result
                 return say(&answer.to_string());
             }
             let status = status(answer)?;
+            if status.state == Stand::None {
+                return say(&clock(&status));
+            }
             say(&lines(&[clock(&status), told(&status), board(&status.board)]))
         }
         GameDayCommand::Next(flags) => {
