@@ -9,6 +9,7 @@ mod first_trace;
 mod fix;
 mod game_day;
 mod hidden_sleep;
+mod hunt;
 mod layers_below;
 mod logs_and_mail;
 mod lost_context;
@@ -88,7 +89,7 @@ pub const CHAPTERS: &[Chapter] = &[
         number: 8,
         folder: "08-customer",
         title: "Which customer",
-        task: "have baggage reach a span, and find the customer whose requests are slow",
+        task: "have baggage reach a span, and find the customer whose requests are slow and the service that makes them so",
         needs: Stage::Sandbox,
         fast: true,
         check: customer::check,
@@ -124,7 +125,7 @@ pub const CHAPTERS: &[Chapter] = &[
         number: 12,
         folder: "12-logs-and-mail",
         title: "All logs of one trace, and a mail when it is slow",
-        task: "be mailed about a slow trace, and name the service whose log lines lie furthest apart in it",
+        task: "be mailed about a slow trace, and name the service in which its time went",
         needs: Stage::Sandbox,
         fast: false,
         check: logs_and_mail::check,
@@ -133,7 +134,7 @@ pub const CHAPTERS: &[Chapter] = &[
         number: 13,
         folder: "13-layers-below",
         title: "The layers below",
-        task: "find time that is in nobody's service: a queue in nginx",
+        task: "find time that is in nobody's service, and name the nginx that queues",
         needs: Stage::Edge,
         fast: false,
         check: layers_below::check,
