@@ -34,6 +34,7 @@ use crate::watch;
 pub const FILE: &str = "tracelab.toml";
 const PREFIX: &str = "TRACELAB_";
 const INSTRUMENTATION: &str = "instrumentation";
+const WATCH: &str = "watch";
 /// Variables with our prefix that are no keys: `TRACELAB_REQUIRE` tells tests what must not be skipped, the others belong to the
 /// files of the compose stage, and may be set where a client of ours runs too.
 const READ_ELSEWHERE: [&str; 8] =
@@ -432,16 +433,32 @@ fn data(figment: &Figment) -> anyhow::Result<Dict> {
     Ok(figment.data()?.remove(&Profile::Default).unwrap_or_default())
 }
 
-/// serde knows that a key is unknown but not where it stands; figment's values know.
+/// serde knows that a key is unknown but neither where it stands nor where it should.
 fn refuse_unknown(layer: &Figment, known: &Dict) -> anyhow::Result<()> {
-    for (key, value) in data(layer)? {
-        if known.contains_key(&key) {
-            continue;
-        }
-        let source = layer.get_metadata(value.tag()).map(describe).unwrap_or_default();
-        let nearest = known.keys().max_by(|a, b| similar(a, &key).total_cmp(&similar(b, &key)));
-        let hint = nearest.filter(|name| similar(name, &key) > 0.6).map(|name| format!("; did you mean {name}?"));
-        bail!("unknown key {key:?} in {source}{}", hint.unwrap_or_default());
+    let given = data(layer)?;
+    let table = |of: &Dict| of.get(WATCH).and_then(Value::as_dict).cloned().unwrap_or_default();
+    let (watch, of_watch) = (table(&given), table(known));
+    let rules = watch.get("rules").and_then(Value::as_array).unwrap_or_default().iter().filter_map(Value::as_dict);
+    let of_rule = Value::serialize(watch::NamedRule::default())?.into_dict().unwrap_or_default();
+    let tables = [("", &given, known), ("under [watch] ", &watch, &of_watch)];
+    let tables = tables.into_iter().chain(rules.map(|rule| ("under [[watch.rules]] ", rule, &of_rule)));
+    for (place, given, known_here) in tables {
+        let Some((key, value)) = given.iter().find(|(key, _)| !known_here.contains_key(*key)) else { continue };
+        let metadata = layer.get_metadata(value.tag());
+        let is_in_a_file = metadata.is_some_and(|metadata| matches!(metadata.source, Some(Source::File(_))));
+        let variable = key.to_ascii_uppercase();
+        let nearest = || known_here.keys().max_by(|a, b| similar(a, key).total_cmp(&similar(b, key)));
+        let hint = match (of_watch.contains_key(key), known.contains_key(key), is_in_a_file) {
+            (true, _, true) => "; it belongs under [watch]".to_owned(),
+            (true, _, false) => format!("; did you mean {PREFIX}WATCH__{variable}?"),
+            // Lines below the head of a table are the table's.
+            (_, true, true) => "; it belongs at the top, above the first [table]".to_owned(),
+            (_, true, false) => format!("; did you mean {PREFIX}{variable}?"),
+            _ => {
+                nearest().filter(|name| similar(name, key) > 0.6).map_or_else(String::new, |name| format!("; did you mean {name}?"))
+            }
+        };
+        bail!("unknown key {key:?} {place}in {}{hint}", metadata.map(describe).unwrap_or_default());
     }
     Ok(())
 }
@@ -731,6 +748,40 @@ mod tests {
             assert!(error.contains("unknown key \"widht\"") && error.contains("tracelab.toml"), "{error}");
             Ok(())
         });
+    }
+
+    #[test]
+    fn a_key_in_the_wrong_table_is_told_the_right_one() {
+        for (file, says) in [
+            (
+                "[watch]\nsmtp = 'smtp://here'",
+                "key \"smtp\" under [watch] in tracelab.toml; it belongs at the top, above the first [table]",
+            ),
+            ("interval = '1s'", "key \"interval\" in tracelab.toml; it belongs under [watch]"),
+            (
+                "[[watch.rules]]\nname = 'a'\nfailed = true\nmail_to = 'you@example.com'",
+                "key \"mail_to\" under [[watch.rules]] in tracelab.toml; it belongs at the top",
+            ),
+            ("[[watch.rules]]\nname = 'a'\nperiod = '1h'", "under [[watch.rules]] in tracelab.toml; it belongs under [watch]"),
+            ("[watch]\nslower_then = '1s'", "under [watch] in tracelab.toml; did you mean slower_than?"),
+            ("[[watch.rules]]\nname = 'a'\nfailled = true", "in tracelab.toml; did you mean failed?"),
+        ] {
+            Jail::expect_with(|jail| {
+                jail.create_file(FILE, file)?;
+                let error =
+                    load(Flags::default()).expect_err(file).to_string().replace(&format!("{}/", jail.directory().display()), "");
+                assert!(error.contains(says), "{error}");
+                Ok(())
+            });
+        }
+        for (variable, says) in [("TRACELAB_INTERVAL", "TRACELAB_WATCH__INTERVAL?"), ("TRACELAB_WATCH__SMTP", "TRACELAB_SMTP?")] {
+            Jail::expect_with(|jail| {
+                jail.set_env(variable, "1s");
+                let error = load(Flags::default()).expect_err(variable).to_string();
+                assert!(error.ends_with(&format!("in the variable {variable}; did you mean {says}")), "{error}");
+                Ok(())
+            });
+        }
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! `tracelab doctor` as somebody runs it who sees no traces: every fault is made for real, and its line is expected with the way out.
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
+#[path = "support/fake.rs"]
+mod fake;
 #[path = "support/sandbox.rs"]
 mod sandbox;
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex};
 
-use http::{Method, StatusCode};
+use fake::{Fake, Reply};
+use http::{HeaderMap, Method, StatusCode};
 use sandbox::{Role, Sandbox, tracelab};
 use serde_json::{Value, json};
+use tokio::io::AsyncBufReadExt as _;
 use tokio::net::{TcpListener, UdpSocket};
 use tracelab::mystery::Cause;
 use tracelab::topology::{Route, ServiceName, Topology};
@@ -103,6 +107,8 @@ async fn where_all_is_well_every_line_says_so() {
         report.says("version", "ok", "trace backend of tracelab", "");
         report.says("probe", "ok", "is found at", "");
         report.says("trace", "ok", "Jaeger has it", "");
+        report.says("unsampled", "ok", "flags 00 left no trace", "");
+        report.says("baggage", "ok", "is on spans of frontend, dummy-0-0, dummy-1-0, dummy-2-0", "");
     }
     let flags = ["--frontend", &sandbox.frontend, "--jaeger", &sandbox.jaeger, "--otlp", &http, "--no-call", "--no-probe"];
     let report = doctor(&flags, &[]).await;
@@ -125,6 +131,40 @@ async fn people_read_a_sign_a_line_and_below_it_what_to_do() {
     assert!(text.contains("✓ query ") && text.contains("– probe ") && text.contains("\nbegin with otlp: start a Jaeger"), "{text}");
     assert!(!text.contains('\u{1b}'), "nobody looks at colours here: {text}");
     assert!(sandbox::stderr(&output).lines().count() == 1, "{}", sandbox::stderr(&output));
+}
+
+#[tokio::test]
+async fn what_is_known_is_told_while_the_rest_is_looked_for() {
+    let sandbox = Sandbox::up(&QUIET);
+    // Nothing is said of a trace until the lines before that are read.
+    let (read, reading) = tokio::sync::watch::channel(false);
+    let (client, jaeger) = (tracelab::outbound::client().unwrap(), sandbox.jaeger.clone());
+    let slow = Fake::start(move |path| {
+        let (client, url, mut reading) = (client.clone(), format!("{jaeger}{path}"), reading.clone());
+        async move {
+            if path.contains("/traces/") {
+                reading.wait_for(|read| *read).await.unwrap();
+            }
+            let answer = client.get(url).send().await.unwrap();
+            Reply::Answer(answer.status().as_u16(), answer.bytes().await.unwrap().to_vec())
+        }
+    })
+    .await;
+    let otlp = sandbox.role.url("otlp_http");
+    let (mut command, _directory) =
+        tracelab(&["doctor", "--no-probe", "--frontend", &sandbox.frontend, "--jaeger", &slow.url, "--otlp", &otlp]);
+    command.stdout(std::process::Stdio::piped());
+    let mut doctor = tokio::process::Command::from(command).spawn().unwrap();
+    let mut lines = tokio::io::BufReader::new(doctor.stdout.take().unwrap()).lines();
+    let mut text = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if line.starts_with("✓ sampling") {
+            read.send_replace(true);
+        }
+        text += &format!("{line}\n");
+    }
+    assert!(doctor.wait().await.unwrap().success(), "{text}");
+    assert!(text.contains("✓ trace ") && text.contains("✓ hops "), "{text}");
 }
 
 #[tokio::test]
@@ -471,10 +511,34 @@ async fn a_service_that_drops_the_context_is_named_with_its_callee() {
 }
 
 #[tokio::test]
+async fn a_service_that_drops_the_context_of_many_calls_is_one_fault() {
+    let topology = Topology::new(2, 8, Route::All).unwrap();
+    let first = ServiceName { layer: 0, number: 0 };
+    let (seed, _) = sandbox::find(Cause::LostContext, topology, |mystery| mystery.answer().service == Some(first));
+    let shape = ["--layers", "2", "--width", "8", "--route", "all", "--delay-scale", "0"];
+    let sandbox = Sandbox::up(&[&shape[..], &["--mystery", "lost-context", "--seed", &seed.to_string()]].concat());
+    let report = call(&sandbox).await;
+    report.fails("hops", "between dummy-0-0 and dummy-1-0, dummy-1-1, ", "dummy-0-0 has to inject the context");
+    report.fails(
+        "hops",
+        "2 services called by dummy-0-0 is in the trace, and what else they left was not looked at: dummy-1-6",
+        "",
+    );
+    assert_eq!(report.checks.iter().filter(|line| line["check"] == "hops").count(), 2, "{}", report.text);
+}
+
+#[tokio::test]
 async fn where_no_context_travels_at_all_it_is_nobodys_fault_alone() {
     let (_sandbox, report) = called(&["--mystery", "none", "--propagators", "none"], &[]).await;
     report.fails("context", "instead of going on with the one that it was sent", "OTEL_PROPAGATORS=tracecontext,baggage");
     report.fails("hops", "every service begins a trace of its own", "same propagators");
+}
+
+#[tokio::test]
+async fn baggage_that_nobody_passes_on_is_missed() {
+    let (_sandbox, report) = called(&["--mystery", "none", "--propagators", "tracecontext"], &[]).await;
+    report.says("hops", "ok", "all hops are in one trace", "");
+    report.says("baggage", "warning", "baggage gets nowhere", "OTEL_PROPAGATORS=tracecontext,baggage");
 }
 
 #[tokio::test]
@@ -499,4 +563,95 @@ async fn whoever_is_no_frontend_of_ours_is_named() {
     let stranger = serve(|_, _| page()).await;
     let report = doctor(&["--frontend", &stranger, "--jaeger", &jaeger, "--otlp", &otlp, "--no-probe"], &[]).await;
     report.fails("frontend", "is no frontend of tracelab", "name the page that `tracelab up`");
+}
+
+#[tokio::test]
+async fn who_records_what_is_not_to_be_recorded_is_told() {
+    let (_sandbox, report) = called(&["--mystery", "none"], &[("OTEL_TRACES_SAMPLER", "always_on")]).await;
+    report.says(
+        "unsampled",
+        "warning",
+        "not to be recorded was recorded all the same",
+        "OTEL_TRACES_SAMPLER=parentbased_always_on",
+    );
+
+    // A program that leaves the flags unread.
+    let backend = backend();
+    let (jaeger, otlp) = (backend.url("jaeger"), backend.url("otlp_http"));
+    let program = recording("dummy-1-0", &otlp).await;
+    let flags = ["--mystery", "none", "--jaeger", &jaeger, "--otlp", &otlp, "--replace", &format!("dummy-1-0={program}")];
+    let (_sandbox, report) = called(&flags, &[]).await;
+    report.says("unsampled", "warning", "recorded all the same by dummy-1-0: such traces are only parts", "start dummy-1-0 with");
+}
+
+/// A program that sends a span of this service's for every request, whatever it is told.
+async fn recording(service: &'static str, otlp: &str) -> String {
+    let (client, target) = (tracelab::outbound::client().unwrap(), format!("{otlp}/v1/traces"));
+    let routes = warp::header::headers_cloned().then(move |headers: HeaderMap| {
+        let (client, target) = (client.clone(), target.clone());
+        async move {
+            if let Some(parent) = headers.get("traceparent") {
+                let parts: Vec<_> = parent.to_str().unwrap().split('-').collect();
+                let now = jiff::Timestamp::now().as_nanosecond().to_string();
+                let resource = json!({"attributes": [{"key": "service.name", "value": {"stringValue": service}}]});
+                let span = json!({
+                    "traceId": parts[1], "spanId": "1dea1dea1dea1dea", "parentSpanId": parts[2], "name": "GET", "kind": 2,
+                    "startTimeUnixNano": now, "endTimeUnixNano": now,
+                });
+                let spans = json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]});
+                assert!(client.post(target).json(&spans).send().await.unwrap().status().is_success());
+            }
+            "hello"
+        }
+    });
+    let listener = tracelab::server::bind(([127, 0, 0, 1], 0).into(), "--port").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(tracelab::server::serve(listener, routes, tracelab::server::Stop::new()));
+    url
+}
+
+#[tokio::test]
+async fn a_trace_that_was_there_and_is_gone_again_is_told_from_one_that_never_came() {
+    for (instrumentation, spans) in [("dummy-1-0=full", 7), ("dummy-1-0=none", 1)] {
+        let sandbox = Sandbox::up(&[&QUIET[..], &["--width", "2", "--instrumentation", instrumentation]].concat());
+        let jaeger = forgetful(&sandbox.jaeger, spans, no_such_trace).await;
+        let report = called_beside(&sandbox, &jaeger).await;
+        report.fails("trace-kept", "was there and is gone again: Jaeger keeps traces for seconds only", "--store-mb");
+    }
+    let sandbox = Sandbox::up(&[&QUIET[..], &["--width", "2"]].concat());
+    let jaeger = forgetful(&sandbox.jaeger, 7, || Reply::Nothing).await;
+    called_beside(&sandbox, &jaeger).await.fails("trace-kept", "does not answer any more", "look at its log");
+}
+
+/// As API v3 has it.
+fn no_such_trace() -> Reply {
+    Reply::Answer(404, br#"{"error":{"grpcCode":5,"httpCode":404,"message":"trace not found","httpStatus":"Not Found"}}"#.to_vec())
+}
+
+/// A call through this sandbox that is looked for in another Jaeger.
+async fn called_beside(sandbox: &Sandbox, jaeger: &Fake) -> Report {
+    let otlp = sandbox.role.url("otlp_http");
+    doctor(&["--frontend", &sandbox.frontend, "--jaeger", &jaeger.url, "--otlp", &otlp, "--no-probe"], &[]).await
+}
+
+/// Hands out what `jaeger` has, but a trace with so many spans only once: asked again it says something else.
+async fn forgetful(jaeger: &str, spans: usize, again: fn() -> Reply) -> Fake {
+    let (client, jaeger, given) = (tracelab::outbound::client().unwrap(), jaeger.to_owned(), Arc::new(Mutex::new(HashSet::new())));
+    Fake::start(move |path| {
+        let (client, url, given) = (client.clone(), format!("{jaeger}{path}"), given.clone());
+        async move {
+            let id =
+                path.split_once("/traces/").map(|(_, rest)| rest.split('?').next().unwrap().trim_start_matches('0').to_owned());
+            if id.as_ref().is_some_and(|id| given.lock().unwrap().contains(id)) {
+                return again();
+            }
+            let answer = client.get(url).send().await.unwrap();
+            let (status, body) = (answer.status().as_u16(), answer.text().await.unwrap());
+            if body.matches("\"spanId\"").count() >= spans {
+                given.lock().unwrap().extend(id);
+            }
+            Reply::Answer(status, body.into_bytes())
+        }
+    })
+    .await
 }

@@ -18,6 +18,8 @@ struct Docker<'a> {
     compose: &'a str,
     info: &'a str,
     ps: &'a str,
+    /// Containers that publish a port.
+    publish: &'a str,
 }
 
 /// Where all is well.
@@ -26,12 +28,13 @@ const WELL: Docker<'_> = Docker {
     compose: "echo 2.40.3",
     info: "echo 8326746112",
     ps: r"printf 'frontend\tUp 3 minutes (healthy)\njaeger\tUp 3 minutes (healthy)\n'",
+    publish: ":",
 };
 
 impl Docker<'_> {
     /// What doctor says with this `docker` as the only program on its PATH.
     fn examined(&self, variables: &[(&str, &str)]) -> Report {
-        let Self { version, compose, info, ps } = self;
+        let Self { version, compose, info, ps, publish } = self;
         // Whoever asks otherwise than the real one understands is told so.
         let script = format!(
             r#"#!/bin/sh
@@ -40,6 +43,7 @@ case "$*" in
 "compose version --short") {compose} ;;
 "info --format {{{{.MemTotal}}}}") {info} ;;
 "ps --all --filter label=com.docker.compose.project=tracelab --format "*Status*) {ps} ;;
+"ps --filter publish="*" --format {{{{.Names}}}}") {publish} ;;
 *) echo "unknown: $*" >&2; exit 125 ;;
 esac
 "#
@@ -164,8 +168,19 @@ fn where_no_container_is_a_port_that_is_taken_is_told() {
     assert!(containers["do"].as_str().unwrap().contains("docker compose -f compose/compose.yaml up"), "{containers}");
     let [ports] = report.of("ports")[..] else { panic!("{:#?}", report.0) };
     assert_eq!(ports["result"], "warning");
-    assert_eq!(ports["saw"], format!("port {page_port} is taken, and the stage wants it"));
+    let by = match cfg!(target_os = "linux") {
+        // The system cuts names.
+        true => format!(" by doctor_compose- (process {})", std::process::id()),
+        false => String::new(),
+    };
+    assert_eq!(ports["saw"], format!("port {page_port} is taken{by}, and the stage wants it"));
     assert!(ports["do"].as_str().unwrap().contains("start the stage with TRACELAB_PORT=PORT"), "{ports}");
+
+    let publish = format!(r#"case "$3" in publish={page_port}) echo shop-web-1 ;; esac"#);
+    let report = Docker { publish: &publish, ..none }.examined(&[("TRACELAB_PORT", &page_port), ("TRACELAB_JAEGER_PORT", "0")]);
+    let [ports] = report.of("ports")[..] else { panic!("{:#?}", report.0) };
+    assert_eq!(ports["saw"], format!("port {page_port} is taken by the container shop-web-1, and the stage wants it"));
+    assert!(ports["do"].as_str().unwrap().starts_with("docker stop shop-web-1, or"), "{ports}");
 
     let report = none.examined(&[("TRACELAB_PORT", &page_port), ("TRACELAB_JAEGER_PORT", &jaeger_port)]);
     let [_, ports] = report.of("ports")[..] else { panic!("{:#?}", report.0) };

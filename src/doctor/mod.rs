@@ -2,7 +2,7 @@
 //!
 //! `environment` reads variables; `otlp`, `query` and `frontend` ask who listens where and what is spoken there; `clock` compares
 //! clocks; `probe` sends a span and looks for it; `call` presses a button and looks at the trace;
-//! `stage` asks Docker. What is independent runs side by side, and every wait has an end. How a finding
+//! `stage` asks Docker, and `holder` who has a port. What is independent runs side by side, and every wait has an end. How a finding
 //! reads is `finding`'s; what the exit code is, the command's.
 
 mod ask;
@@ -13,6 +13,7 @@ mod environment;
 mod exporter;
 mod finding;
 mod frontend;
+mod holder;
 mod otlp;
 mod probe;
 mod query;
@@ -20,6 +21,7 @@ mod stage;
 
 use futures_util::future::OptionFuture;
 use futures_util::join;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 pub use environment::Environment;
 pub use finding::{Finding, Verdict};
@@ -58,6 +60,9 @@ pub struct Diagnosis {
     pub arrived: bool,
 }
 
+/// Where a check says what it found, a line at a time; it has ended when this is dropped.
+type Says = UnboundedSender<Finding>;
+
 /// Makes all checks, and hands every finding to `tell` as soon as those before it are there.
 ///
 /// # Errors
@@ -66,10 +71,10 @@ pub async fn examine(plan: &Plan, mut tell: impl FnMut(&Finding)) -> anyhow::Res
     let config = &plan.config;
     let client = outbound::client()?;
     let jaeger = config.jaeger_url();
-    let mut diagnosis = Diagnosis { findings: Vec::new(), reached: false, arrived: false };
-    let mut note = |findings: Vec<Finding>, diagnosis: &mut Diagnosis| {
-        findings.iter().for_each(&mut tell);
-        diagnosis.findings.extend(findings);
+    let mut findings = Vec::new();
+    let mut note = |finding: Finding| {
+        tell(&finding);
+        findings.push(finding);
     };
 
     let mut variables = environment::check(&plan.environment);
@@ -78,7 +83,7 @@ pub async fn examine(plan: &Plan, mut tell: impl FnMut(&Finding)) -> anyhow::Res
     {
         variables.push(environment::refused(reason));
     }
-    note(variables, &mut diagnosis);
+    variables.into_iter().for_each(&mut note);
 
     let (delivery, endpoint) = match exporter::check(config) {
         Some(finding) => (Some(finding), None),
@@ -88,55 +93,78 @@ pub async fn examine(plan: &Plan, mut tell: impl FnMut(&Finding)) -> anyhow::Res
             Err(error) => (Some(otlp::unusable(&error)), None),
         },
     };
-    // Each is told when those before it were: the order of lines is the order of a span's way.
-    let sent = OptionFuture::from(endpoint.as_ref().map(otlp::examine));
-    let stage = OptionFuture::from(plan.compose.then(|| stage::examine(&plan.environment)));
+    let [(stage_says, stage_said), (sent_says, sent_said), (query_says, query_said)] = [(); 3].map(|()| unbounded_channel());
+    let stage = async {
+        let found = OptionFuture::from(plan.compose.then(|| stage::examine(&plan.environment))).await;
+        say(stage_says, found.unwrap_or_default());
+    };
+    let sent = async {
+        let mut sent = OptionFuture::from(endpoint.as_ref().map(otlp::examine)).await;
+        let found = sent.as_mut().map(|sent| std::mem::take(&mut sent.findings));
+        say(sent_says, delivery.into_iter().chain(found.unwrap_or_default()));
+        sent
+    };
+    let query = async {
+        let mut query = query::examine(&client, &jaeger).await;
+        say(query_says, std::mem::take(&mut query.findings));
+        query
+    };
     let frontend = frontend::examine(&client, &config.frontend, plan.frontend_named);
-    let (mut sent, query, frontend, stage) = join!(sent, query::examine(&client, &jaeger), frontend, stage);
-    note(stage.unwrap_or_default(), &mut diagnosis);
-    note(delivery.into_iter().collect(), &mut diagnosis);
-    if let Some(sent) = &mut sent {
-        note(std::mem::take(&mut sent.findings), &mut diagnosis);
-    }
-    note(query.findings, &mut diagnosis);
+    let told = in_order([stage_said, sent_said, query_said], &mut note);
+    let ((), sent, query, frontend, ()) = join!(stage, sent, query, frontend, told);
     let calls = plan.call && frontend.is_ours && query.api.is_some();
     // The call begins with a line about the frontend that says more.
-    note((!calls).then_some(frontend.finding).into_iter().collect(), &mut diagnosis);
-    diagnosis.reached = sent.as_ref().is_some_and(|sent| sent.reached) || query.reached || frontend.reached;
+    (!calls).then_some(frontend.finding).into_iter().for_each(&mut note);
+    let reached = sent.as_ref().is_some_and(|sent| sent.reached) || query.reached || frontend.reached;
 
     let stamps =
         [("OTLP endpoint", sent.as_ref().and_then(|sent| sent.stamp)), ("Jaeger", query.stamp), ("frontend", frontend.stamp)];
-    note(clock::check(&stamps), &mut diagnosis);
+    clock::check(&stamps).into_iter().for_each(&mut note);
 
+    let [(probe_says, probe_said), (call_says, call_said)] = [(); 2].map(|()| unbounded_channel());
     let probe = async {
-        match (&endpoint, &sent, query.api) {
+        let found = match (&endpoint, &sent, query.api) {
             _ if !plan.probe => Finding::skipped(probe::CHECK, "not wanted (--no-probe)"),
             (_, _, Some(api)) if config.exporter == Exporter::JaegerAgent => probe::by_agent(config, &client, &jaeger, api).await,
             (Some(endpoint), Some(sent), Some(api)) if sent.accepts => probe::examine(endpoint, &client, &jaeger, api).await,
             (Some(_), Some(sent), _) if sent.accepts => Finding::skipped(probe::CHECK, "no query API that could be asked for it"),
             _ => Finding::skipped(probe::CHECK, "nobody takes a span from here"),
-        }
+        };
+        let arrived = found.result == Verdict::Ok;
+        say(probe_says, [found]);
+        arrived
     };
     let call = async {
         let environment = &plan.environment;
         let call = Call { http: &client, frontend: &config.frontend, jaeger: &jaeger, environment, patience: call::PATIENCE };
-        match calls {
-            true => call::check(&call).await,
-            false => vec![Finding::skipped(
-                call::CALL,
-                match (plan.call, frontend.is_ours) {
-                    (false, _) => "not wanted (--no-call)",
-                    (_, false) => "no frontend whose buttons could be pressed",
-                    (_, true) => "no query API that could be asked for its trace",
-                },
-            )],
+        if calls {
+            return call::check(&call, call_says).await;
         }
+        let because = match (plan.call, frontend.is_ours) {
+            (false, _) => "not wanted (--no-call)",
+            (_, false) => "no frontend whose buttons could be pressed",
+            (_, true) => "no query API that could be asked for its trace",
+        };
+        say(call_says, [Finding::skipped(call::CALL, because)]);
     };
-    let (probe, call) = join!(probe, call);
-    diagnosis.arrived = probe.result == Verdict::Ok;
-    note(vec![probe], &mut diagnosis);
-    note(call, &mut diagnosis);
-    Ok(diagnosis)
+    let (arrived, (), ()) = join!(probe, call, in_order([probe_said, call_said], &mut note));
+    Ok(Diagnosis { findings, reached, arrived })
+}
+
+/// All that a check found.
+fn say(says: Says, found: impl IntoIterator<Item = Finding>) {
+    // Whoever reads it does so to the end.
+    found.into_iter().for_each(|finding| drop(says.send(finding)));
+}
+
+/// Tells what checks that run side by side say: each line as soon as the checks before its own have ended, since the order of lines is
+/// that of a span's way.
+async fn in_order(said: impl IntoIterator<Item = UnboundedReceiver<Finding>>, mut note: impl FnMut(Finding)) {
+    for mut said in said {
+        while let Some(finding) = said.recv().await {
+            note(finding);
+        }
+    }
 }
 
 impl Diagnosis {

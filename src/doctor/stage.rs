@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+use super::holder::{self, Holder};
 use super::{Environment, Finding};
 use crate::diagnose::figures::{counted, some};
 
@@ -51,7 +52,7 @@ pub(super) async fn examine(environment: &Environment) -> Vec<Finding> {
                 "there is no container of the project tracelab",
                 "start the stage: docker compose -f compose/compose.yaml up -d",
             ));
-            findings.extend(ports(environment));
+            findings.extend(ports(environment).await);
         }
         Ok(list) => findings.extend(judge(&list)),
         // The engine has answered before: that it should be started is no advice.
@@ -65,7 +66,7 @@ pub(super) async fn examine(environment: &Environment) -> Vec<Finding> {
 }
 
 /// What it prints, or why it prints nothing.
-async fn docker(arguments: &[&str]) -> Result<String, Finding> {
+pub(super) async fn docker(arguments: &[&str]) -> Result<String, Finding> {
     let mut command = Command::new("docker");
     command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
     let fail = |saw: String, way_out: &str| Err(Finding::failure(DOCKER, saw, way_out));
@@ -164,7 +165,7 @@ fn judge(list: &str) -> Vec<Finding> {
 }
 
 /// Where the stage is not up, nobody else should have what it will publish.
-fn ports(environment: &Environment) -> Vec<Finding> {
+async fn ports(environment: &Environment) -> Vec<Finding> {
     // What is no port Compose refuses, and `config` before it.
     let wanted = PUBLISHED.iter().filter_map(|&(usual, variable)| {
         let port: u16 = environment.get(variable).map_or(Ok(usual), str::parse).ok()?;
@@ -177,11 +178,18 @@ fn ports(environment: &Environment) -> Vec<Finding> {
         let free: Vec<_> = free.iter().map(|(port, _)| port.to_string()).collect();
         return vec![Finding::ok(PORTS, format!("free for the stage: {}", free.join(" and ")))];
     }
-    let line = |(port, variable)| {
-        let way_out = format!("stop what listens there (`tracelab up`?), or start the stage with {variable}=PORT");
-        Finding::warning(PORTS, format!("port {port} is taken, and the stage wants it"), way_out)
+    let line = async |(port, variable)| taken_by(port, variable, holder::of(port).await);
+    futures_util::future::join_all(taken.into_iter().map(line)).await
+}
+
+fn taken_by(port: u16, variable: &str, holder: Option<Holder>) -> Finding {
+    let (by, stop) = match holder {
+        Some(Holder::Container(name)) => (format!(" by the container {name}"), format!("docker stop {name}")),
+        Some(Holder::Process { name, id }) => (format!(" by {name} (process {id})"), "stop that".to_owned()),
+        None => (String::new(), "stop what listens there (`tracelab up`?)".to_owned()),
     };
-    taken.into_iter().map(line).collect()
+    let way_out = format!("{stop}, or start the stage with {variable}=PORT");
+    Finding::warning(PORTS, format!("port {port} is taken{by}, and the stage wants it"), way_out)
 }
 
 #[cfg(test)]
@@ -218,6 +226,14 @@ mod tests {
             let found = judge(&format!("frontend\tUp 3 minutes (healthy)\njaeger\t{status}"));
             assert!(matches!(&found[..], [found] if found.result == result && found.saw.contains(says)), "{found:?}");
         }
+    }
+
+    #[test]
+    fn who_has_a_port_is_named_where_that_is_known() {
+        let saw = |holder| taken_by(8080, "TRACELAB_PORT", holder).saw;
+        assert_eq!(saw(None), "port 8080 is taken, and the stage wants it");
+        let process = Holder::Process { name: "caddy".to_owned(), id: 17 };
+        assert_eq!(saw(Some(process)), "port 8080 is taken by caddy (process 17), and the stage wants it");
     }
 
     #[test]

@@ -511,6 +511,10 @@ mod tests {
         }
     }
 
+    fn bytes(count: usize) -> Vec<KeyValue> {
+        vec![KeyValue::new("text", "x".repeat(count))]
+    }
+
     fn encoder() -> Encoder {
         let place = [KeyValue::new("tracelab.layer", 1), KeyValue::new("host.name", "here")];
         Encoder::new(&Resource::builder_empty().with_service_name("dummy-1-17").with_attributes(place).build()).unwrap()
@@ -583,22 +587,40 @@ mod tests {
     #[tokio::test]
     async fn what_is_too_much_for_a_datagram_goes_by_several_and_a_span_that_fits_none_is_lost_alone() {
         let (socket, agent) = listen().await;
-        let bytes = |count: usize| vec![KeyValue::new("text", "x".repeat(count))];
-        let mut spans: Vec<_> = (0..150).map(|_| span("ordinary", bytes(3_000))).collect();
-        spans.insert(70, span("enormous", bytes(LARGEST_DATAGRAM)));
-        let encoder = encoder();
-        let export = tokio::spawn(async move { agent.export(&encoder, &spans).await });
+        let ordinary = LARGEST_DATAGRAM / SPANS;
+        let mut spans: Vec<_> = (0..SPANS + 5).map(|_| span("ordinary", bytes(ordinary))).collect();
+        spans.push(span("enormous", bytes(LARGEST_DATAGRAM)));
+        // All of it fits into the socket's buffer, so that nothing is dropped though nobody reads meanwhile.
+        let failed = agent.export(&encoder(), &spans).await;
+        let reason = failed.reason.unwrap();
+        assert!(reason.contains("dummy-1-17") && reason.contains("enormous") && reason.contains("65000"), "{reason}");
+        assert_eq!(failed.items, 1);
         let mut received = 0;
-        while received < 150 {
+        while received < SPANS + 5 {
             let (length, batch) = receive(&socket).await;
             assert!(length <= LARGEST_DATAGRAM, "{length}");
             assert_eq!(batch.service, "dummy-1-17");
+            assert!(batch.spans.iter().all(|span| span.name == "ordinary"));
             received += batch.spans.len();
         }
-        let failed = export.await.unwrap();
-        assert_eq!((received, failed.items), (150, 1));
-        let reason = failed.reason.unwrap();
-        assert!(reason.contains("dummy-1-17") && reason.contains("enormous") && reason.contains("65000"), "{reason}");
+        assert_eq!(received, SPANS + 5);
+    }
+
+    #[tokio::test]
+    async fn an_agent_is_given_time_to_read_after_every_burst() {
+        let (_socket, agent) = listen().await;
+        let encoder = encoder();
+        let spans: Vec<_> = (0..10 * BURST / 3_000).map(|_| span("ordinary", bytes(3_000))).collect();
+        let mut export = Box::pin(agent.export(&encoder, &spans));
+        // How long it waits is nothing that a busy machine would keep to; how often it does is.
+        let mut waits = 0;
+        std::future::poll_fn(|cx| {
+            let polled = export.as_mut().poll(cx);
+            waits += usize::from(polled.is_pending());
+            polled.map(drop)
+        })
+        .await;
+        assert!(waits >= 5, "{waits} for ten bursts");
     }
 
     #[tokio::test]

@@ -13,14 +13,16 @@ pub mod rule;
 pub mod settings;
 pub mod smtp;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use lettre::message::Mailbox;
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::config::{Config, without_secrets};
 use crate::diagnose::model::{Builder, Traces};
@@ -33,8 +35,8 @@ use mail::{Mail, Setting, Suspicion};
 use observation::{Finding, Observation, nanoseconds};
 use post::{Copy, Outcome, Post};
 use rule::Rule;
-pub use settings::Settings;
 use settings::Time;
+pub use settings::{NamedRule, Settings};
 use smtp::{Server, Trouble};
 
 /// Of one look, the newest first.
@@ -47,6 +49,8 @@ const MANY_SEARCHES: u64 = 16;
 const AHEAD: Duration = Duration::from_secs(60);
 /// After a Jaeger was away, or this machine asleep, a look makes up for so much.
 const MOST_MADE_UP: Duration = Duration::from_secs(6 * 3600);
+/// A Jaeger that says nothing for so long is waited for longer, but not without a word.
+const SILENCE: Duration = Duration::from_secs(10);
 /// What is queued at the end is tried for so long.
 const LAST_TRY: Duration = Duration::from_secs(5);
 /// The same where nothing follows that could try it again.
@@ -65,6 +69,7 @@ pub struct Watch {
     addresses: Addresses,
     /// None where mails are printed.
     server: Option<Server>,
+    silence: Duration,
     tell: Tell,
 }
 
@@ -82,6 +87,8 @@ struct Earlier {
     unknown: BTreeSet<String>,
     /// There were more traces than are read, which was said.
     limited: bool,
+    /// The Jaeger says nothing or takes its time, which was said.
+    silent: bool,
     /// Where asking for all traces takes many searches: the services that all of them began in, and when that was asked.
     roots: Option<(Vec<String>, Timestamp)>,
 }
@@ -131,6 +138,7 @@ impl Watch {
             retry: config.watch.retry.0,
             addresses,
             server: server.filter(|_| !dry_run),
+            silence: SILENCE,
             tell,
         })
     }
@@ -256,6 +264,7 @@ impl Watch {
                 Ok(looked) => {
                     seen_until = Some(now);
                     if std::mem::take(&mut is_away) {
+                        earlier.silent = false;
                         (self.tell)(&format!("the Jaeger at {} answers again", self.setting.jaeger));
                     }
                     for (finding, suspicion) in &looked.findings {
@@ -330,13 +339,15 @@ impl Watch {
         back: Duration,
         services: &[String],
         limit: usize,
-        earlier: Option<&mut Earlier>,
+        mut earlier: Option<&mut Earlier>,
     ) -> Result<Traces, JaegerError> {
         let now = epoch(now);
         let mut builder = Builder::until(now);
         let (start, end) = (now.saturating_sub(nanoseconds(back)), now.saturating_add(nanoseconds(AHEAD)));
         let wanted = Wanted { start, end, services: services.to_vec(), limit };
-        let collected = self.client.collect(&wanted, &mut builder, |_| {}).await?;
+        let heard = Cell::new(Instant::now());
+        let reading = self.client.collect(&wanted, &mut builder, |_| heard.set(Instant::now()));
+        let collected = self.wait(reading, &heard, earlier.as_deref_mut()).await?;
         let traces = builder.finish();
         if let Some(earlier) = earlier {
             if services.is_empty() {
@@ -355,6 +366,25 @@ impl Watch {
             }
         }
         Ok(traces)
+    }
+
+    /// Waits for a Jaeger that was last `heard`, and says so where it is silent.
+    async fn wait<T>(&self, reading: impl Future<Output = T>, heard: &Cell<Instant>, mut earlier: Option<&mut Earlier>) -> T {
+        let mut reading = pin!(reading);
+        loop {
+            match timeout_at(heard.get() + self.silence, reading.as_mut()).await {
+                Ok(read) => return read,
+                // Meanwhile it said something.
+                Err(_) if heard.get().elapsed() < self.silence => {}
+                Err(_) => {
+                    heard.set(Instant::now());
+                    if earlier.as_mut().is_some_and(|earlier| !std::mem::replace(&mut earlier.silent, true)) {
+                        let (jaeger, silence) = (&self.setting.jaeger, Time(self.silence));
+                        (self.tell)(&format!("warning: the Jaeger at {jaeger} has said nothing for {silence}; it is waited for"));
+                    }
+                }
+            }
+        }
     }
 
     fn send(&self, post: &Post, mail: &Mail, now: Timestamp) -> anyhow::Result<()> {
@@ -416,4 +446,70 @@ fn roots(traces: &Traces) -> Vec<String> {
 /// Nanoseconds since 1970.
 fn epoch(time: Timestamp) -> u64 {
     u64::try_from(time.as_nanosecond()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+    /// How often it was said that this Jaeger is waited for.
+    fn said(jaeger: &str) -> usize {
+        let text = format!("warning: the Jaeger at {jaeger} has said nothing for 10s; it is waited for");
+        SAID.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|said| **said == text).count()
+    }
+
+    fn watching(jaeger: &str) -> Watch {
+        let config =
+            Config { jaeger: jaeger.parse().ok(), watch: Settings { failed: true, ..Settings::default() }, ..Config::default() };
+        Watch::new(&config, true, |text| SAID.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned())).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_jaeger_that_says_nothing_is_said_to_be_silent_once() {
+        let (watch, mut earlier) = (watching("http://silent.invalid"), Earlier::default());
+        for _ in 0..2 {
+            let heard = Cell::new(Instant::now());
+            let nothing = watch.wait(std::future::pending::<()>(), &heard, Some(&mut earlier));
+            assert!(tokio::time::timeout(Duration::from_secs(60), nothing).await.is_err());
+            assert_eq!(said("http://silent.invalid"), 1);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_jaeger_that_has_much_to_say_is_not_silent() {
+        let (watch, mut earlier) = (watching("http://slow.invalid"), Earlier::default());
+        let heard = Cell::new(Instant::now());
+        let slow = async {
+            for _ in 0..10 {
+                sleep(Duration::from_secs(9)).await;
+                heard.set(Instant::now());
+            }
+        };
+        watch.wait(slow, &heard, Some(&mut earlier)).await;
+        assert_eq!(said("http://slow.invalid"), 0);
+    }
+
+    #[tokio::test]
+    async fn a_look_at_a_jaeger_that_accepts_and_never_answers_says_so() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let jaeger = format!("http://{}", listener.local_addr().unwrap());
+        let watch = Watch { silence: Duration::from_millis(1), ..watching(&jaeger) };
+        let (mut observation, mut earlier) = (watch.observation(), Earlier::default());
+        tokio::select! {
+            looked = watch.look(&mut observation, Timestamp::now(), Duration::from_secs(60), &mut earlier) => panic!("{looked:?}"),
+            () = async {
+                let is_said = || SAID.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|said| said.contains(&jaeger));
+                while !is_said() {
+                    sleep(Duration::from_millis(1)).await;
+                }
+            } => {}
+        }
+        assert!(earlier.silent);
+    }
 }

@@ -47,7 +47,7 @@ pub struct Settings {
 }
 
 /// One of `[[watch.rules]]`; what is absent is as in [`Settings`], but for service and share.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedRule {
     pub name: String,

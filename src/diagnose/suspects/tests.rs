@@ -1,5 +1,6 @@
 //! The whole diagnosis, on traces of simulated mysteries; `benches/accuracy` does the same with many more of them.
 
+mod machine;
 mod nginx;
 
 use rand::{RngExt as _, SeedableRng as _};

@@ -13,9 +13,9 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use url::Url;
 
-use super::Finding;
 use super::ask::{self, Answer, ask, why};
 use super::environment::Environment;
+use super::{Finding, Says};
 use crate::diagnose::figures;
 use crate::diagnose::model::{Builder, Parent, Traces};
 use crate::jaeger::{Api, Client, JaegerError, Settings, Wanted};
@@ -38,8 +38,6 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Some calls fail because a mystery wants them to; the next one may not.
 const PRESSES: u32 = 3;
 const BUTTON: u16 = 0;
-/// Copied to spans by our services, so that a reader knows whose call it was.
-const BAGGAGE: &str = "client=tracelab-doctor";
 /// Of so many services that are missing it is asked what else they left.
 const LOOKED_FOR: usize = 6;
 /// Traces of a service that are looked through for that.
@@ -117,43 +115,40 @@ impl Made {
     }
 }
 
-/// Calls, and says what became of it; a finding a line of the report.
-pub async fn check(call: &Call<'_>) -> Vec<Finding> {
+/// Calls, and says what became of it as soon as it is known.
+pub(super) async fn check(call: &Call<'_>, says: Says) {
+    // Whoever reads it does so to the end.
+    let say = |finding: Finding| drop(says.send(finding));
     let topology = match frontend(call).await {
         Ok(topology) => topology,
-        Err(finding) => return vec![finding],
+        Err(finding) => return say(finding),
     };
     let shape = format!("{} × {} services", topology.layers, topology.width);
-    let mut findings = vec![Finding::ok(FRONTEND, format!("{} is ready, and has {shape} behind it", call.frontend))];
+    say(Finding::ok(FRONTEND, format!("{} is ready, and has {shape} behind it", call.frontend)));
     let made = match press_until_answered(call).await {
         Ok(made) => made,
-        Err(finding) => {
-            findings.push(finding);
-            return findings;
-        }
+        Err(finding) => return say(finding),
     };
-    findings.push(answered(&made, &topology));
-    findings.extend(context(&made));
+    say(answered(&made, &topology));
+    context(&made).into_iter().for_each(say);
     // Both have left their spans by the time the first one's were found.
     let unsampled = press(call, Some(Header { sampled: false, ..header() })).await.ok();
     let undecided = press(call, None).await.ok();
-    findings.push(sampling(&made, undecided.as_ref(), call.environment));
+    say(sampling(&made, undecided.as_ref(), call.environment));
     if !made.sampled() {
         let because = "it is not looked for: the frontend did not record it, and said so to all the others";
-        findings.push(Finding::skipped(TRACE, because));
-        return findings;
+        return say(Finding::skipped(TRACE, because));
     }
     let jaeger = Jaeger::new(call);
     let (about, waited) = look_for(call, &jaeger, &made, &topology).await;
-    findings.extend(about);
+    about.into_iter().for_each(say);
     if let Some(unsampled) = unsampled {
         let still = waited.unwrap_or(call.patience / 2).max(LEAST_WAIT);
-        findings.extend(respects(call, &jaeger, &unsampled, still).await);
+        respects(call, &jaeger, &unsampled, still).await.into_iter().for_each(say);
     }
     if let (Some(waited), Some(trace)) = (waited, made.trace()) {
-        findings.extend(kept(&jaeger, trace, waited).await);
+        kept(&jaeger, trace, waited).await.into_iter().for_each(say);
     }
-    findings
 }
 
 fn endpoint(base: &Url, path: &str) -> Url {
@@ -223,7 +218,7 @@ impl Header {
 
 async fn press(call: &Call<'_>, sent: Option<Header>) -> Result<Made, Finding> {
     let url = endpoint(call.frontend, &format!("api/buttons/{BUTTON}"));
-    let mut request = call.http.post(url).header("baggage", BAGGAGE);
+    let mut request = call.http.post(url).header("baggage", format!("{}={}", hops::CLIENT.0, hops::CLIENT.1));
     if let Some(sent) = sent {
         request = request.header("traceparent", sent.text());
     }
@@ -390,7 +385,7 @@ impl Jaeger {
         }
     }
 
-    /// What these services left from `since` on.
+    /// What the first of these services left from `since` on, as far as that could be found out.
     async fn elsewhere(&self, services: &[&str], since: Timestamp) -> BTreeMap<String, Elsewhere> {
         let nanoseconds = |time: Timestamp| u64::try_from(time.as_nanosecond()).unwrap_or_default();
         let margin = WINDOW_MARGIN.as_nanos() as u64;
@@ -429,7 +424,7 @@ async fn look_for(call: &Call<'_>, jaeger: &Jaeger, made: &Made, topology: &Topo
     }
     let Watched { traces, first, whole, .. } = watched;
     let way = way(&traces);
-    let elsewhere = jaeger.elsewhere(&way.missing(&traces), made.began).await;
+    let elsewhere = jaeger.elsewhere(&way.telling(&traces), made.began).await;
     let Some(first) = first else {
         let mut findings = vec![absent(call, jaeger, trace, topology).await];
         if elsewhere.values().any(|left| left.begins) {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::Context;
-use opentelemetry::baggage::{Baggage, BaggageExt as _};
+use opentelemetry::baggage::{Baggage, BaggageExt as _, KeyValueMetadata};
 use opentelemetry::propagation::{TextMapCompositePropagator, TextMapPropagator};
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
@@ -53,13 +53,18 @@ impl Propagation {
     /// What the headers of a request say, as far as a service of this level minds. `edge` is who takes requests from outside.
     pub fn extract(&self, level: Level, edge: bool, headers: &HeaderMap) -> Context {
         let own: &[_] = if edge { &[CUSTOMER_HEADER] } else { &OWN_HEADERS };
-        let cx = self.propagator.extract_with_context(&Context::new(), &HeaderExtractor(headers));
+        let came = self.propagator.extract_with_context(&Context::new(), &HeaderExtractor(headers));
+        // Nor does it by baggage.
+        let meddles = edge && came.baggage().get(VARIANT).is_some();
+        let cx = if meddles { came.with_baggage(without_variant(came.baggage())) } else { came };
         match level {
             Level::Full => with_own(cx, own, headers),
             Level::Propagate => {
+                let is_passed_on = |name| is_passed_on(name) && !(meddles && is_baggage(name));
                 let passed = headers.iter().filter(|(name, _)| is_passed_on(name.as_str()));
                 let passed = passed.map(|(name, value)| (name.clone(), value.clone())).collect();
-                let passed = Passed { headers: passed, cx: cx.clone() };
+                // Baggage that does not go on as it came is written anew.
+                let passed = Passed { headers: passed, cx: if meddles { Context::new() } else { cx.clone() } };
                 with_own(cx, own, headers).with_value(passed)
             }
             // Its span is nobody's parent, and its log lines know no trace.
@@ -126,6 +131,15 @@ fn same(a: &Baggage, b: &Baggage) -> bool {
 fn is_passed_on(name: &str) -> bool {
     const NAMES: [&str; 6] = ["traceparent", "tracestate", "baggage", "b3", "jaeger-baggage", "x-request-id"];
     NAMES.contains(&name) || ["x-b3-", "uber-", "uberctx-"].iter().any(|start| name.starts_with(start))
+}
+
+fn without_variant(baggage: &Baggage) -> impl Iterator<Item = KeyValueMetadata> {
+    let others = baggage.iter().filter(|(key, _)| key.as_str() != VARIANT);
+    others.map(|(key, (value, about))| KeyValueMetadata::new(key.clone(), value.clone(), about.clone()))
+}
+
+fn is_baggage(name: &str) -> bool {
+    matches!(name, "baggage" | "jaeger-baggage") || name.starts_with("uberctx-")
 }
 
 impl fmt::Debug for Propagation {
@@ -345,6 +359,28 @@ mod tests {
             };
             assert_eq!(read(true), [Some("customer-3".to_owned()), None]);
             assert_eq!(read(false), [Some("customer-3".to_owned()), Some("b".to_owned())]);
+        }
+    }
+
+    #[test]
+    fn nobody_outside_says_so_by_baggage_either_and_what_else_it_says_goes_on() {
+        let w3c = [("baggage", "tier=gold,v%61riant=b;property,customer.id=customer-3")];
+        let uber = [("uberctx-tier", "gold"), ("uberctx-variant", "b"), ("uberctx-customer.id", "customer-3")];
+        let odd = [("jaeger-baggage", "tier=gold,variant=b,customer.id=customer-3")];
+        for (name, came) in [(Propagator::Baggage, &w3c[..]), (Propagator::Jaeger, &uber), (Propagator::Jaeger, &odd)] {
+            let propagation = Propagation::by(&[name]);
+            let said = |headers: &HeaderMap, edge| {
+                let cx = propagation.extract(Level::Full, edge, headers);
+                ["tier", CUSTOMER, VARIANT].map(|key| cx.baggage().get(key).map(ToString::to_string))
+            };
+            let all = ["gold", "customer-3", "b"].map(|value| Some(value.to_owned()));
+            assert_eq!(said(&map(came), false), all, "one service to another");
+            let [tier, customer, _] = all;
+            for (level, tier) in [(Level::Full, tier.clone()), (Level::Propagate, tier), (Level::None, None)] {
+                let mut out = HeaderMap::new();
+                propagation.inject(level, &propagation.extract(level, true, &map(came)), &mut out);
+                assert_eq!(said(&out, false), [tier, customer.clone(), None], "{level:?}: {out:?}");
+            }
         }
     }
 
