@@ -194,7 +194,7 @@ mod tests {
         let up = Command { line: 6, text: "tracelab up \\\n    --route random".to_owned(), shown: vec!["ready".to_owned()] };
         let echo = Command { line: 10, text: "echo 'a\nb'".to_owned(), shown: vec!["a".to_owned(), "b".to_owned()] };
         assert_eq!(first.commands, [up, echo]);
-        assert_eq!((second.line, second.solved, second.exit, &*second.commands[0].text), (21, true, 1, "false"));
+        assert_eq!((second.line, second.solved, second.exit, &*second.commands[0].text), (22, true, 1, "false"));
     }
 
     #[test]

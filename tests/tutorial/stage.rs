@@ -96,7 +96,7 @@ impl Stage {
         let words = shlex::split(&command.text).unwrap_or_default();
         match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["cd", folder] => return self.enter(folder),
-            ["export", assignment] if assignment.contains('=') => return self.export(command, block),
+            ["export", assignment, ..] if assignment.contains('=') => return self.export(command, block),
             _ => {}
         }
         let line = self.prepared(&command.text)?;
