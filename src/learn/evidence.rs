@@ -97,6 +97,20 @@ impl<'a> Trace<'a> {
         self.spans().filter(|span| span.raw().parent == Parent::Root)
     }
 
+    /// What each service spent in it itself, in milliseconds, the longest first: the self times of all its spans added up. A client
+    /// span's, the way to the callee and back, counts for the caller.
+    pub fn self_ms_by_service(self) -> Vec<(&'a str, f64)> {
+        let mut services: Vec<(&str, f64)> = Vec::new();
+        for span in self.spans() {
+            match services.iter_mut().find(|(service, _)| *service == span.service()) {
+                Some((_, sum)) => *sum += span.self_ms(),
+                None => services.push((span.service(), span.self_ms())),
+            }
+        }
+        services.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+        services
+    }
+
     /// From the first start to the last end, in milliseconds.
     pub fn duration_ms(self) -> f64 {
         let spans = self.traces.of(self.number);

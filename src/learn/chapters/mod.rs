@@ -12,6 +12,8 @@ mod hidden_sleep;
 mod layers_below;
 mod logs_and_mail;
 mod lost_context;
+#[cfg(test)]
+mod made;
 mod redis;
 mod waterfall;
 
@@ -23,7 +25,7 @@ pub const CHAPTERS: &[Chapter] = &[
         number: 1,
         folder: "01-first-trace",
         title: "Ship your first trace",
-        task: "send one span with curl, then a trace of two spans from a Rust program",
+        task: "send one span with curl, then a trace of a root and its child from a Rust program",
         needs: Stage::Backend,
         fast: true,
         check: first_trace::check,
@@ -41,7 +43,7 @@ pub const CHAPTERS: &[Chapter] = &[
         number: 3,
         folder: "03-context",
         title: "Carry the context",
-        task: "make the spans of two programs one trace",
+        task: "make the spans of two services one trace",
         needs: Stage::Backend,
         fast: true,
         check: context::check,
