@@ -218,6 +218,8 @@ async fn steps(config: &Config, chapter: &Chapter, flags: &cli::LearnCheck) -> a
         let text = format!("chapter {} needs {} (`{}`): {error:#}", chapter.number, chapter.needs, chapter.needs.start());
         failure(Failure::Unreachable, text)
     };
+    // Before the score is: what it says of the mystery's age then reaches no less far back than it should.
+    let now = Timestamp::now();
     let (score, width) = if chapter.needs.has_frontend() {
         let score = client::get(config, "/api/score").await.map_err(needs)?;
         let topology = client::get(config, "/api/topology").await.map_err(needs)?;
@@ -226,7 +228,6 @@ async fn steps(config: &Config, chapter: &Chapter, flags: &cli::LearnCheck) -> a
     } else {
         (None, 0)
     };
-    let now = Timestamp::now();
     let start = now.checked_sub(flags.lookback).context("--lookback reaches further back than time is counted")?;
     let wanted = Wanted { start: ns(start), end: ns(now), services: Vec::new(), limit: MOST_TRACES };
     let settings = Settings { answer: ANSWER, ..Settings::default() };
@@ -234,7 +235,7 @@ async fn steps(config: &Config, chapter: &Chapter, flags: &cli::LearnCheck) -> a
     let mut builder = Builder::until(ns(now)).without_jaegers_own();
     jaeger.collect(&wanted, &mut builder, |_| {}).await.map_err(|error| needs(error.into()))?;
     let answer = Answer { trace: flags.trace.as_ref().map(|asked| asked.trace.to_string()), service: flags.service.clone() };
-    let evidence = Evidence { traces: builder.finish(), score, width, team: flags.team.clone(), answer };
+    let evidence = Evidence { traces: builder.finish(), score, now: ns(now), width, team: flags.team.clone(), answer };
     Ok((chapter.check)(&evidence))
 }
 

@@ -11,6 +11,8 @@ pub struct Evidence {
     pub traces: Traces,
     /// What `GET /api/score` answers; absent where no frontend does.
     pub score: Option<Score>,
+    /// When it was asked, in nanoseconds since the epoch.
+    pub now: u64,
     /// Services in a layer; 0 where no frontend answers.
     pub width: u16,
     /// In whose name guesses are made.
@@ -60,6 +62,12 @@ impl Evidence {
     /// The running mystery's cause; none where that is secret or no frontend answers.
     pub fn cause(&self) -> Option<Cause> {
         self.score.as_ref()?.cause
+    }
+
+    /// When the running mystery began, in nanoseconds since the epoch; 0, which is before every trace, where no frontend answers.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a score that makes no sense gives some moment")]
+    pub fn began(&self) -> u64 {
+        self.score.as_ref().map_or(0, |score| self.now.saturating_sub((score.seconds * 1e9) as u64))
     }
 
     pub fn team(&self) -> Option<&TeamScore> {

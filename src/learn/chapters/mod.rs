@@ -9,6 +9,7 @@ mod first_trace;
 mod fix;
 mod game_day;
 mod hidden_sleep;
+mod hunt;
 mod layers_below;
 mod logs_and_mail;
 mod lost_context;
