@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 use url::Url;
 
 use crate::config::Secret;
-use crate::frontend::{self, Pick};
+use crate::frontend::{self, Pick, Release};
 use crate::logs::Asked;
 use crate::mystery::Cause;
 use crate::telemetry::{Exporter, Level, Levels, Propagator, Protocol};
@@ -68,7 +68,7 @@ pub enum Command {
     Reveal(Reveal),
     /// Start a new mystery
     Mystery(Mystery),
-    /// Put another version of one service in place (in `up`)
+    /// Put another version of one service in place, or a program of your own (in `up`)
     Redeploy(Redeploy),
     /// The tutorial: what to do next, and whether it is done
     ///
@@ -616,10 +616,11 @@ pub struct Redeploy {
     /// The service, for example dummy-1-17
     #[serde(skip)]
     pub service: ServiceName,
-    /// v2 is the patched version, v1 the one that every service starts with
-    #[arg(value_parser = ["v1", "v2"])]
+    /// v2 is the patched version, v1 the one that every service starts with; a URL is that of a program of your own, which gets
+    /// the service's requests until v1 or a new mystery takes it out
+    #[arg(value_name = "v1|v2|URL")]
     #[serde(skip)]
-    pub version: String,
+    pub release: Release,
     #[command(flatten)]
     #[serde(flatten)]
     pub instructor: Instructor,

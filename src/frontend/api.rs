@@ -16,7 +16,7 @@ use super::error::{ApiError, recover};
 use super::fields::{Fields, fields};
 use super::game::DEFAULT_TEAM;
 use super::state::{self, MAX_SEED, Pick};
-use super::{Frontend, Redeploy, Version, page};
+use super::{Frontend, Redeploy, Release, Version, page, program};
 use crate::mystery::{Cause, Field, Guess};
 use crate::server::Stop;
 use crate::topology::ServiceName;
@@ -165,15 +165,21 @@ impl Frontend {
         Ok(warp::reply::json(&self.0.game.new_mystery(pick, seed).await?).into_response())
     }
 
-    /// `{service, version}` → the same, once that version is in place.
+    /// `{service, version}` or `{service, url}` → the same, once that version, or the program at that URL, is in place.
     fn redeploy(&self, headers: &HeaderMap, mut fields: Fields) -> Result<Response, ApiError> {
         self.0.gate(headers)?;
         self.0.instructor(headers)?;
         let service = take_parsed(&mut fields, "service", str::parse::<ServiceName>)?;
         let version = take_parsed(&mut fields, "version", str::parse::<Version>)?;
+        let url = take_parsed(&mut fields, "url", program)?;
         fields.finish()?;
-        let (Some(service), Some(version)) = (service, version) else {
-            return Err(ApiError::bad_request("redeploy takes a service and a version, v1 or v2"));
+        let (service, release) = match (service, version, url) {
+            (Some(service), Some(version), None) => (service, Release::Version(version)),
+            (Some(service), None, Some(url)) => (service, Release::Program(url)),
+            _ => {
+                let error = "redeploy takes a service and a version, v1 or v2, or the url of a program of your own";
+                return Err(ApiError::bad_request(error));
+            }
         };
         if !self.0.topology.contains(service) {
             return Err(ApiError::bad_request(format!("there is no service {service}; GET /api/topology lists them")));
@@ -184,9 +190,14 @@ impl Frontend {
                 Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, how))
             }
             Redeploy::Here(redeploy) => {
-                let internal = |error: anyhow::Error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"));
-                redeploy(service, version).map_err(internal)?;
-                Ok(warp::reply::json(&json!({ "service": service, "version": version.to_string() })).into_response())
+                let what = match &release {
+                    Release::Version(_) => "version",
+                    Release::Program(_) => "url",
+                };
+                let answer = json!({ "service": service, what: release.to_string() });
+                let conflict = |error: anyhow::Error| ApiError::new(StatusCode::CONFLICT, format!("{error:#}"));
+                redeploy(service, release).map_err(conflict)?;
+                Ok(warp::reply::json(&answer).into_response())
             }
         }
     }
