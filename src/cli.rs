@@ -70,6 +70,12 @@ pub enum Command {
     Mystery(Mystery),
     /// Put another version of one service in place, or a program of your own (in `up`)
     Redeploy(Redeploy),
+    /// Rounds for teams, one after the other by the clock, and a board (the page /instructor does the same)
+    ///
+    /// It takes a frontend that was started with --instructor-token. While a game day runs, its rounds are the mysteries and there
+    /// are no hints.
+    #[command(name = "game-day")]
+    GameDay(GameDay),
     /// The tutorial: what to do next, and whether it is done
     ///
     /// A chapter is done when the trace backend holds what its task asks for; `check` looks there. What is done is kept in one file
@@ -624,6 +630,86 @@ pub struct Redeploy {
     #[command(flatten)]
     #[serde(flatten)]
     pub instructor: Instructor,
+}
+
+#[derive(Debug, Args)]
+pub struct GameDay {
+    #[command(subcommand)]
+    pub command: GameDayCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum GameDayCommand {
+    /// Begin one with its first round
+    Start(GameDayStart),
+    /// The clock and the board, as everybody may see them
+    Status(GameDayStatus),
+    /// End the round that is running; in a pause, begin the next one
+    Next(GameDayTurn),
+    /// End it, with the round that is running and without those to come
+    Stop(GameDayTurn),
+    /// Schedule, seeds, answers, and what every team did; also of the round that is running
+    Results(GameDayResults),
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct GameDayStart {
+    /// How many rounds [default: one for each --cause, or 3]
+    #[arg(long, value_name = "N")]
+    #[serde(skip)]
+    pub rounds: Option<usize>,
+    /// How long a round lasts at most, in fractions too
+    #[arg(long, default_value_t = 10.0, allow_negative_numbers = true)]
+    #[serde(skip)]
+    pub minutes: f64,
+    /// What is wrong in the rounds, in turn (repeatable); the teams are not told [default: random]
+    #[arg(long, value_name = "CAUSE", value_parser = pick())]
+    #[serde(skip)]
+    pub cause: Vec<Pick>,
+    /// Seconds between two rounds [default: 30]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[serde(skip)]
+    pub pause: Option<f64>,
+    /// Tell the teams the cause, where it is not random
+    #[arg(long)]
+    #[serde(skip)]
+    pub tell_cause: bool,
+    /// A schedule instead: {rounds: [{cause, minutes, seed?, tell_cause?}], pause_seconds?}; - reads stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rounds", "minutes", "cause", "pause", "tell_cause"])]
+    #[serde(skip)]
+    pub schedule: Option<PathBuf>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub instructor: Instructor,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct GameDayStatus {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub client: FrontendClient,
+    /// Print {state, round, of, seconds_left, board, last}
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct GameDayTurn {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub instructor: Instructor,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct GameDayResults {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub instructor: Instructor,
+    /// Print {state, pause_seconds, rounds, board}
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

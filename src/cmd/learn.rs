@@ -14,7 +14,7 @@ use crate::diagnose::model::Builder;
 use crate::exit::{Failure, failure};
 use crate::jaeger::{Client, Settings, Wanted};
 use crate::learn::progress::{File, Progress};
-use crate::learn::{Answer, CHAPTERS, Chapter, Evidence, State, Step, chapter, current};
+use crate::learn::{Answer, CHAPTERS, Chapter, Evidence, Stage, State, Step, chapter, current};
 
 /// Nothing in a chapter takes more traces: ten thousand calls, and what came before and after them.
 const MOST_TRACES: usize = 30_000;
@@ -228,6 +228,13 @@ async fn steps(config: &Config, chapter: &Chapter, flags: &cli::LearnCheck) -> a
     } else {
         (None, 0)
     };
+    // Who gave no token is told so by the chapter; a wrong one is an error of its own.
+    let game_day = if chapter.needs == Stage::GameDay && config.instructor_token.is_some() {
+        let results = client::get(config, "/api/game-day/results").await?;
+        Some(serde_json::from_value(results).context("the frontend's results of the game day cannot be read")?)
+    } else {
+        None
+    };
     let start = now.checked_sub(flags.lookback).context("--lookback reaches further back than time is counted")?;
     let wanted = Wanted { start: ns(start), end: ns(now), services: Vec::new(), limit: MOST_TRACES };
     let settings = Settings { answer: ANSWER, ..Settings::default() };
@@ -235,7 +242,7 @@ async fn steps(config: &Config, chapter: &Chapter, flags: &cli::LearnCheck) -> a
     let mut builder = Builder::until(ns(now)).without_jaegers_own();
     jaeger.collect(&wanted, &mut builder, |_| {}).await.map_err(|error| needs(error.into()))?;
     let answer = Answer { trace: flags.trace.as_ref().map(|asked| asked.trace.to_string()), service: flags.service.clone() };
-    let evidence = Evidence { traces: builder.finish(), score, now: ns(now), width, team: flags.team.clone(), answer };
+    let evidence = Evidence { traces: builder.finish(), score, now: ns(now), width, team: flags.team.clone(), answer, game_day };
     Ok((chapter.check)(&evidence))
 }
 

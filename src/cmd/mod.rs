@@ -5,6 +5,7 @@ mod client;
 mod diagnose;
 mod doctor;
 mod frontend;
+mod game_day;
 mod guess;
 mod healthcheck;
 mod learn;
@@ -54,6 +55,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Reveal(flags) => small_runtime()?.block_on(reveal::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Mystery(flags) => small_runtime()?.block_on(mystery::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Redeploy(flags) => small_runtime()?.block_on(redeploy::run(Config::load_without_telemetry(file, &flags)?, flags)),
+        Command::GameDay(flags) => small_runtime()?.block_on(game_day::run(file, flags.command)),
         Command::Watch(flags) => {
             let (once, json, dry_run) = (flags.once, flags.json, flags.dry_run);
             server_runtime()?.block_on(watch::run(Config::load_without_telemetry(file, &flags)?, once, json, dry_run))

@@ -72,6 +72,23 @@ pub(super) fn routes(
         .and(post())
         .and(fields())
         .map(|frontend: Frontend, headers: HeaderMap, fields| finish(frontend.redeploy(&headers, fields)));
+    let day_start =
+        path!("api" / "game-day").and(post()).and(fields()).then(|frontend: Frontend, headers: HeaderMap, fields| async move {
+            finish(frontend.start_game_day(&headers, fields).await)
+        });
+    let day_next = path!("api" / "game-day" / "next")
+        .and(post())
+        .and(fields())
+        .then(|frontend: Frontend, headers: HeaderMap, fields| async move { finish(frontend.next_round(&headers, fields).await) });
+    let day_stop = path!("api" / "game-day" / "stop").and(post()).and(fields()).then(
+        |frontend: Frontend, headers: HeaderMap, fields| async move { finish(frontend.stop_game_day(&headers, fields).await) },
+    );
+    let day = path!("api" / "game-day")
+        .and(get())
+        .then(|frontend: Frontend, headers: HeaderMap| async move { finish(frontend.game_day(&headers).await) });
+    let day_results = path!("api" / "game-day" / "results")
+        .and(get())
+        .then(|frontend: Frontend, headers: HeaderMap| async move { finish(frontend.game_day_results(&headers).await) });
     let score = path!("api" / "score")
         .and(get())
         .then(|frontend: Frontend, headers: HeaderMap| async move { finish(frontend.score(&headers).await) });
@@ -94,6 +111,8 @@ pub(super) fn routes(
         .or(guess.or(hint).unify().or(reveal).unify().boxed())
         .unify()
         .or(mystery.or(redeploy).unify().boxed())
+        .unify()
+        .or(day_start.or(day_next).unify().or(day_stop).unify().or(day).unify().or(day_results).unify().boxed())
         .unify()
         .or(score.or(topology).unify().or(trace).unify().boxed())
         .unify()
@@ -251,7 +270,7 @@ impl super::Inner {
         self.known()?.check_change(headers)
     }
 
-    fn gate_reading(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+    pub(super) fn gate_reading(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         self.known()?.check_host(headers)
     }
 
@@ -259,7 +278,7 @@ impl super::Inner {
         self.gate.get().ok_or_else(|| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the frontend is only just starting"))
     }
 
-    fn instructor(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+    pub(super) fn instructor(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let Some(token) = &self.instructor_token else { return Ok(()) };
         let given = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
         match given.is_some_and(|given| bool::from(given.ct_eq(token.as_bytes()))) {
@@ -273,7 +292,7 @@ impl super::Inner {
 }
 
 /// Takes a text field that stands for something.
-fn take_parsed<T, E: std::fmt::Display>(
+pub(super) fn take_parsed<T, E: std::fmt::Display>(
     fields: &mut Fields,
     name: &'static str,
     parse: impl Fn(&str) -> Result<T, E>,

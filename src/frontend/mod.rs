@@ -9,6 +9,7 @@ mod error;
 mod explain;
 mod fields;
 mod game;
+pub mod game_day;
 mod hints;
 mod origin;
 mod page;
@@ -139,7 +140,7 @@ impl Frontend {
         }))
     }
 
-    /// Serves page and API until `stop`. A run that is under way then ends, and its client is told what was done.
+    /// Serves page and API until `stop`, and keeps the time of game days meanwhile. A run that is under way then ends, and its client is told what was done.
     ///
     /// # Errors
     /// The listener has no address.
@@ -147,8 +148,11 @@ impl Frontend {
         let bound = listener.local_addr().context("the public port has no address")?;
         self.0.gate.get_or_init(|| origin::Gate::new(bound, &self.0.allowed_hosts));
         let own = own_url(bound)?;
-        server::serve(listener, api::routes(&self, own, stop.clone()), stop).await;
-        Ok(())
+        let game = self.0.game.clone();
+        tokio::select! {
+            () = server::serve(listener, api::routes(&self, own, stop.clone()), stop) => Ok(()),
+            never = game.keep_time() => match never {},
+        }
     }
 }
 

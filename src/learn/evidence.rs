@@ -2,6 +2,7 @@
 //! about them. Reading it is `cmd::learn`'s; everything here is pure.
 
 use crate::diagnose::model::{Kind, Parent, Status, Traces};
+use crate::frontend::game_day::Results;
 use crate::frontend::{Score, TeamScore};
 use crate::mystery::{Cause, Verdict};
 
@@ -18,6 +19,8 @@ pub struct Evidence {
     /// In whose name guesses are made.
     pub team: String,
     pub answer: Answer,
+    /// What `GET /api/game-day/results` answers; absent where the chapter needs no game day, or nobody gave the token.
+    pub game_day: Option<Results>,
 }
 
 /// What a learner read off a trace, for chapters that ask for it.
