@@ -14,6 +14,8 @@ mod console;
 mod docker;
 #[path = "tutorial/expected.rs"]
 mod expected;
+#[path = "tutorial/follow.rs"]
+mod follow;
 #[path = "tutorial/needs.rs"]
 mod needs;
 #[path = "tutorial/placeholders.rs"]
@@ -82,5 +84,5 @@ fn follow(path: &str) {
     for (name, source) in examples() {
         programs::assert_built(&name, &source);
     }
-    stage::follow(&Page::read(&root().join(path)));
+    follow::follow(&Page::read(&root().join(path)));
 }

@@ -1,5 +1,7 @@
 //! A page of the book, read as Markdown: its console blocks with their directives, and what the other tests ask of it.
 
+#![allow(dead_code, reason = "the bench that includes this uses a part of it")]
+
 use std::path::{Path, PathBuf};
 
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};

@@ -3,6 +3,8 @@
 //! `tracelab` is the one under test. `cargo run` runs what `cargo test` has built already: the book is tested, not Cargo. What is done
 //! once before the first chapter (`git clone`, `cargo install`) does nothing, since it is done.
 
+#![allow(dead_code, reason = "the bench that includes this uses a part of it")]
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
