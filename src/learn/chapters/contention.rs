@@ -6,8 +6,10 @@ use crate::mystery::Cause;
 
 const START: &str = "tracelab up --mystery contention";
 /// A press is one of a busy time when so many others are on their way as it begins.
-const BUSY: usize = 20;
+const BUSY: usize = 10;
 const BUSY_CALLS: usize = 1_000;
+/// What the crowd slows so many times as much as half of the buttons is more than a busy machine.
+const STANDS_OUT: f64 = 2.0;
 
 pub fn check(evidence: &Evidence) -> Vec<Step> {
     let mut steps = vec![runs(evidence, Cause::Contention, START)];
@@ -48,7 +50,7 @@ fn by_company(mut presses: Vec<Press<'_>>) -> (Vec<Press<'_>>, Vec<Press<'_>>) {
 fn quiet(evidence: &Evidence, alone: &[Press<'_>]) -> Step {
     let goal = "every button was pressed while nobody else pressed";
     let pressed = (0..evidence.width).filter(|number| of(alone, &format!("dummy-0-{number}")).next().is_some()).count();
-    let saw = format!("{} such presses, of {pressed} of {} buttons", alone.len(), evidence.width);
+    let saw = format!("{} such presses, {pressed} of {} buttons among them", alone.len(), evidence.width);
     if evidence.width > 0 && pressed >= usize::from(evidence.width) {
         return Step::done(goal, saw);
     }
@@ -75,31 +77,41 @@ fn of<'p, 'a>(presses: &'p [Press<'a>], button: &str) -> impl Iterator<Item = &'
 }
 
 fn look(alone: &[Press<'_>], busy: &[Press<'_>]) -> Vec<String> {
-    let mut hints =
-        vec!["compare the two tables of `load`, button by button: which one did the crowd make slower than all others?".to_owned()];
+    let first =
+        "compare the two tables of `load`, button by button: which one did the crowd make slower than all others?".to_owned();
     let ms = |presses: &[Press<'_>], button: &str| median(of(presses, button).map(|press| press.ms()));
     let mut buttons: Vec<&str> = busy.iter().map(|press| press.button).collect();
     buttons.sort_unstable();
     buttons.dedup();
-    let grown = buttons.into_iter().max_by(|one, other| {
-        let times = |button| ms(busy, button) / ms(alone, button).max(1.0);
-        times(one).total_cmp(&times(other))
-    });
-    if let Some(button) = grown {
-        let number = button.trim_start_matches("dummy-0-");
-        hints.push(format!(
-            "button {number} took {:.0} ms alone and {:.0} ms in the crowd, half of its presses more than that",
+    let times = |button: &str| ms(busy, button) / ms(alone, button).max(1.0);
+    let ordinary = median(buttons.iter().map(|button| times(button)));
+    let Some((button, most)) = buttons.iter().map(|button| (button, times(button))).max_by(|one, other| one.1.total_cmp(&other.1))
+    else {
+        return vec![first];
+    };
+    if most < STANDS_OUT * ordinary {
+        return vec![
+            first,
+            "all of them became slower alike: your machine is the queue that you see; have it do less at a time, on few buttons".to_owned(),
+            "tracelab load 500 --buttons 0,1,2 --concurrency 20, and so on with the next three, until one is far behind the other two"
+                .to_owned(),
+        ];
+    }
+    let number = button.trim_start_matches("dummy-0-");
+    vec![
+        first,
+        format!(
+            "half of the presses of button {number} took more than {:.0} ms alone, and more than {:.0} ms in the crowd",
             ms(alone, button),
             ms(busy, button)
-        ));
-        hints.push(format!("open a slow trace of button {number} and one from when it was quiet: whose self time grew?"));
-    }
-    hints
+        ),
+        format!("open a slow trace of button {number} and one from when it was quiet: whose self time grew?"),
+    ]
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::hunt::tests::{evidence, open, passes};
+    use super::super::hunt::tests::{Pressed, Stage, evidence, open, passes};
     use super::*;
     use crate::diagnose::model::Traces;
     use crate::learn::State;
@@ -180,7 +192,19 @@ mod tests {
         let busy = check(&seen(load(3_000, 100), Cause::Contention, Some(Verdict::Right)));
         assert_eq!(open(&busy), "every button was pressed while nobody else pressed");
         let quiet = check(&seen(load(3_000, 1), Cause::Contention, Some(Verdict::Right)));
-        assert_eq!(open(&quiet), "at least 1000 presses while 20 others were on their way");
+        assert_eq!(open(&quiet), "at least 1000 presses while 10 others were on their way");
+    }
+
+    #[test]
+    fn where_the_machine_is_the_queue_the_hints_say_so() {
+        let press = |button: &'static str, ms| {
+            let mut stage = Stage::default();
+            stage.press(&Pressed { at_ms: 0, way: &[(button, ms)], fails: false });
+            evidence(stage.finish(), Cause::Contention, 0, None)
+        };
+        let [quiet, slow] = [5, 50].map(|ms| ["dummy-0-0", "dummy-0-1", "dummy-0-2"].map(|button| press(button, ms)));
+        let [quiet, slow] = [&quiet, &slow].map(|of| of.iter().flat_map(presses).collect::<Vec<_>>());
+        assert!(look(&quiet, &slow)[1].contains("your machine is the queue"));
     }
 
     #[test]
@@ -190,7 +214,7 @@ mod tests {
         let State::Open { hints, .. } = &steps[3].state else { unreachable!() };
         let hints = hints.join("\n");
         let culprit = hidden(Cause::Contention).culprit.unwrap();
-        assert!(hints.contains(&format!("button {} took", culprit.number)), "{hints}");
+        assert!(hints.contains(&format!("presses of button {} took", culprit.number)), "{hints}");
         assert!(!hints.contains(&culprit.to_string()), "{hints}");
     }
 }

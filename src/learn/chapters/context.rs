@@ -76,7 +76,7 @@ mod tests {
     const CALL: One<'_> = span("a", "2", "1", CALLER, Kind::Client);
 
     const fn span<'a>(trace: &'a str, id: &'a str, parent: &'a str, service: &'a str, kind: Kind) -> One<'a> {
-        One { trace, id, parent, service, kind, name: "GET", at: (0, 10), resource: super::super::made::RUST }
+        One { trace, id, parent, service, kind, name: "GET", at: (0, 10), resource: super::super::made::RUST, attributes: &[] }
     }
 
     fn shop() -> Made {

@@ -1,9 +1,9 @@
 //! Chapter 7, in two halves: the service in which failures start, and then the one that spoils what others do later. What the first
 //! half left (its presses, and that it was solved) is seen while the second one runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::hunt::{Press, earlier_presses, guessed, is_straight, median, presses, runs};
+use super::hunt::{Press, earlier_presses, guessed, is_straight, presses, runs};
 use crate::diagnose::model::Kind;
 use crate::learn::{Evidence, Step};
 use crate::mystery::Cause;
@@ -13,10 +13,11 @@ const START: &str = "tracelab up --route random --mystery failure";
 const FAILURES: usize = 3;
 /// And so large a part of its requests: who is spoilt by somebody upstream fails on fewer.
 const SHARE: f64 = 0.1;
+const FIRST_GUESS: &str = "your guess at that service was right";
 /// Who spoils handles one press in thirty.
 const CALLS: usize = 1_000;
-/// A press that takes so many times as long as half of them is slow.
-const TIMES: f64 = 3.0;
+/// One in so many is among the slowest: fewer than pass whoever spoils.
+const SLOWEST: usize = 100;
 
 pub fn check(evidence: &Evidence) -> Vec<Step> {
     match evidence.cause() {
@@ -65,7 +66,7 @@ fn second_half(evidence: &Evidence) -> Vec<Step> {
 
 /// One service fails by itself, and others pass that on.
 fn failed_presses(presses: &[Press<'_>]) -> Step {
-    let goal = "presses failed, and what failed began in one service";
+    let goal = "presses failed because of one service";
     let mut begun: BTreeMap<&str, usize> = BTreeMap::new();
     for service in presses.iter().filter_map(|press| press.failed_in()) {
         *begun.entry(service).or_default() += 1;
@@ -76,7 +77,7 @@ fn failed_presses(presses: &[Press<'_>]) -> Step {
     };
     let served = |press: &&Press<'_>| press.trace.spans().any(|span| span.kind() == Kind::Server && span.service() == service);
     let requests = presses.iter().filter(served).count();
-    let saw = format!("one service began the failure of {failures} presses, of {requests} that reached it");
+    let saw = format!("the failure of {failures} presses began there, of {requests} that reached it");
     if failures >= FAILURES && failures as f64 >= SHARE * requests as f64 {
         return Step::done(goal, saw);
     }
@@ -88,7 +89,7 @@ fn failed_presses(presses: &[Press<'_>]) -> Step {
 }
 
 fn first_guess(evidence: &Evidence) -> Step {
-    let goal = "your guess is right";
+    let goal = FIRST_GUESS;
     match evidence.team() {
         Some(team) if team.solved > 0 => Step::done(goal, format!("{} solved before this mystery", team.solved)),
         _ => {
@@ -129,39 +130,37 @@ fn spoilt_presses(presses: &[Press<'_>]) -> Step {
     Step::done(goal, saw)
 }
 
-/// Those that failed; where too few did, those that were slow.
+/// Those that failed; where too few did, the slowest.
 fn bad<'a>(presses: &[Press<'a>]) -> (&'static str, Vec<Press<'a>>) {
     let failed: Vec<_> = presses.iter().copied().filter(|press| press.failed_in().is_some()).collect();
     if failed.len() >= FAILURES {
         return ("failed", failed);
     }
-    let ordinary = median(presses.iter().map(|press| press.ms()));
-    ("slow", presses.iter().copied().filter(|press| press.ms() > TIMES * ordinary).collect())
+    let mut slowest = presses.to_vec();
+    slowest.sort_unstable_by(|one, other| other.ms().total_cmp(&one.ms()));
+    slowest.truncate(presses.len() / SLOWEST);
+    ("slowest", slowest)
 }
 
 fn look_upstream(presses: &[Press<'_>]) -> Vec<String> {
-    let (how, bad) = bad(presses);
-    let mut hints = vec![match how {
-        "failed" => "some presses fail, each in another service: search for http.response.status_code=500 and compare what they passed \
-                     before"
+    let (which, bad) = bad(presses);
+    let mut hints = vec![match which {
+        "failed" => "some presses fail, but not in one service: search for http.response.status_code=500, and compare what they passed \
+                     before they failed"
             .to_owned(),
-        _ => "some presses are slow, each in another service: search with a Min duration, longest first, and compare what they passed \
-              before"
+        _ => "some presses are slow, but not in one service: search with a Min duration, longest first, and compare what they passed \
+              before they were slow"
             .to_owned(),
     }];
     let mut passed: BTreeMap<&str, usize> = BTreeMap::new();
     for press in &bad {
-        let mut services: Vec<&str> = press.trace.services().filter(|service| service.starts_with("dummy-")).collect();
-        services.sort_unstable();
-        services.dedup();
+        let services: BTreeSet<&str> = press.trace.services().filter(|service| service.starts_with("dummy-")).collect();
         services.into_iter().for_each(|service| *passed.entry(service).or_default() += 1);
     }
-    if let Some((service, times)) = passed.into_iter().max_by_key(|(_, times)| *times).filter(|(_, times)| *times > 1) {
+    let shared = passed.into_iter().max_by_key(|(_, times)| *times);
+    if let Some((service, times)) = shared.filter(|(_, times)| *times > 1) {
         let layer = service.split('-').nth(1).unwrap_or_default();
-        hints.push(
-            format!("{times} of the {} presses that {how} passed one and the same service of layer {layer}", bad.len())
-                .replace("that slow", "that were slow"),
-        );
+        hints.push(format!("of the {} {which} presses {times} passed one and the same service of layer {layer}", bad.len()));
         hints.push(format!(
             "look at the services under each result of the search: one dummy-{layer}-… stands under nearly all of them"
         ));
@@ -233,7 +232,7 @@ mod tests {
     fn an_untouched_stage_does_not() {
         assert_eq!(open(&check(&Evidence::default())), "a mystery of cause failure runs");
         let nothing = evidence(Traces::default(), Cause::Failure, 0, None);
-        assert_eq!(open(&check(&nothing)), "presses failed, and what failed began in one service");
+        assert_eq!(open(&check(&nothing)), "presses failed because of one service");
         let sleep = evidence(stage(0, 2_000, false), Cause::RareSleep, 0, Some(Verdict::Right));
         assert_eq!(open(&check(&sleep)), "a mystery of cause failure runs");
     }
@@ -248,8 +247,8 @@ mod tests {
     #[test]
     fn the_second_half_counts_with_the_first_one_only() {
         let right = Some(Verdict::Right);
-        assert_eq!(open(&check(&second(stage(0, 2_000, true), 1, right))), "presses failed, and what failed began in one service");
-        assert_eq!(open(&check(&second(stage(300, 2_000, true), 0, right))), GUESS);
+        assert_eq!(open(&check(&second(stage(0, 2_000, true), 1, right))), "presses failed because of one service");
+        assert_eq!(open(&check(&second(stage(300, 2_000, true), 0, right))), FIRST_GUESS);
         assert_eq!(open(&check(&second(stage(300, 100, true), 1, right))), "at least 1000 presses since then");
         let wrong = check(&second(stage(300, 2_000, true), 1, Some(Verdict::Wrong)));
         assert_eq!((open(&wrong), wrong.len()), (GUESS, 5));
@@ -265,11 +264,11 @@ mod tests {
 
     #[test]
     fn the_hints_name_the_layer_and_never_the_service() {
-        for (fails, how) in [(true, "presses that failed"), (false, "presses that were slow")] {
+        for (fails, how) in [(true, "of the 100 failed presses 100"), (false, "of the 20 slowest presses 20")] {
             let steps = check(&second(stage(300, 2_000, fails), 1, None));
             let State::Open { hints, .. } = &steps[4].state else { panic!("{steps:?}") };
             let hints = hints.join("\n");
-            assert!(hints.contains(&format!("100 of the 100 {how}")) && hints.contains("of layer 0"), "{hints}");
+            assert!(hints.contains(how) && hints.contains("of layer 0"), "{hints}");
             assert!(!hints.contains("dummy-0-7"), "{hints}");
         }
     }
