@@ -321,12 +321,16 @@ async fn what_does_not_exist_is_a_404_and_what_makes_no_sense_a_400_that_names_i
         ),
         ("redeploy", json!({"service": "dummy-1-1"}), "redeploy takes a service and a version"),
         ("redeploy", json!({"service": "dummy-1-1", "version": "v3"}), "version: \"v3\" is not a version"),
-        ("redeploy", json!({"service": "dummy-1-1", "url": "https://127.0.0.1:9000"}), "is no http:// URL"),
-        ("redeploy", json!({"service": "dummy-1-1", "url": "127.0.0.1:9000"}), "is no http:// URL"),
+        (
+            "redeploy",
+            json!({"service": "dummy-1-1", "url": "https://127.0.0.1:9000"}),
+            "url: \"https://127.0.0.1:9000\" is no http:// URL",
+        ),
+        ("redeploy", json!({"service": "dummy-1-1", "url": "127.0.0.1:9000"}), "url: \"127.0.0.1:9000\" is no http:// URL"),
         (
             "redeploy",
             json!({"service": "dummy-1-1", "url": "http://127.0.0.1:9000", "version": "v2"}),
-            "takes a service and a version",
+            "redeploy takes a service and a version",
         ),
     ];
     for (path, body, says) in cases {

@@ -8,9 +8,11 @@ mod sandbox;
 use std::sync::{Arc, Mutex};
 
 use http::{HeaderMap, StatusCode};
-use sandbox::{Sandbox, stderr, stdout};
+use sandbox::{Sandbox, decoy, find, stderr, stdout};
 use serde_json::{Value, json};
+use tracelab::mystery::{Cause, Decoy};
 use tracelab::server::{self, Stop};
+use tracelab::topology::{Route, ServiceName, Topology};
 use warp::Filter as _;
 
 /// Answers as its path says, and keeps the headers of what it was asked.
@@ -180,5 +182,23 @@ async fn a_service_cannot_stand_in_for_itself() {
         let refused = sandbox.run(&["redeploy", "dummy-1-1", wrong]);
         assert_eq!(refused.status.code(), Some(2), "{wrong}");
         assert!(stderr(&refused).contains("for example http://127.0.0.1:9000"), "{}", stderr(&refused));
+    }
+}
+
+#[tokio::test]
+async fn beside_a_program_nobody_refuses_a_call_until_it_is_taken_out() {
+    let topology = Topology::new(3, 2, Route::Straight).unwrap();
+    let refuses = |decoy| matches!(decoy, Some(Decoy::Refusal { share }) if share > 0.05);
+    let (seed, _) = find(Cause::None, topology, |mystery| refuses(decoy(mystery, ServiceName { layer: 1, number: 1 })));
+    let sandbox = sandbox(&["--seed", &seed.to_string()]);
+    let program = Program::start();
+    let service = address(&sandbox, &program).await;
+    for _ in 0..200 {
+        assert_eq!(call(&sandbox, &service, &[]).await.0, StatusCode::OK, "a program need not know how to come again");
+    }
+    sandbox.run(&["redeploy", "dummy-0-1", "v1"]);
+    let start = std::time::Instant::now();
+    while call(&sandbox, &service, &[]).await.0 != StatusCode::SERVICE_UNAVAILABLE {
+        assert!(start.elapsed() < sandbox::PATIENCE, "it never refuses again");
     }
 }

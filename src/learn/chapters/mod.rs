@@ -15,7 +15,10 @@ mod logs_and_mail;
 mod lost_context;
 #[cfg(test)]
 mod made;
+#[cfg(test)]
+mod presses;
 mod redis;
+mod stand_in;
 mod waterfall;
 
 use super::{Chapter, Stage};
