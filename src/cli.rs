@@ -184,7 +184,7 @@ pub struct GameFlags {
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<PathBuf>,
-    /// Ask for this token before revealing, redeploying or starting a new mystery
+    /// Ask for this token before revealing, redeploying or starting a new mystery; a game day takes one
     #[arg(long, value_name = "TOKEN", value_parser = secret)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instructor_token: Option<Secret>,

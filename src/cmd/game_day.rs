@@ -35,6 +35,9 @@ pub async fn run(file: Option<&Path>, command: GameDayCommand) -> anyhow::Result
                 return say(&answer.to_string());
             }
             let status = status(answer)?;
+            if status.state == Stand::None {
+                return say(&clock(&status));
+            }
             say(&lines(&[clock(&status), told(&status), board(&status.board)]))
         }
         GameDayCommand::Next(flags) => {
@@ -110,8 +113,10 @@ fn clock(status: &Status) -> String {
     }
 }
 
+/// The answer of the round that is over; while another one is running, nobody asks for it.
 fn told(status: &Status) -> String {
-    let Some(Told { round, answer, explanation }) = &status.last else { return String::new() };
+    let last = status.last.as_ref().filter(|_| status.state != Stand::Round);
+    let Some(Told { round, answer, explanation }) = last else { return String::new() };
     format!("the answer of round {round}: {}\n{explanation}", in_words(answer))
 }
 
@@ -134,7 +139,8 @@ fn round(round: &RoundResult) -> String {
         (Some(start), Some(end)) => format!(", {}", minutes(end.saturating_sub(start) as f64 / 1e3)),
     };
     let answer = round.answer.as_ref().map(|answer| format!(": {}", in_words(answer))).unwrap_or_default();
-    let seed = round.seed.map(|seed| format!(" (--mystery {} --seed {seed})", round.cause)).unwrap_or_default();
+    let cause = round.answer.as_ref().map_or(round.cause, |answer| answer.cause.into());
+    let seed = round.seed.map(|seed| format!(" (--mystery {cause} --seed {seed})")).unwrap_or_default();
     format!("round {}{stand}{answer}{seed}", round.round)
 }
 

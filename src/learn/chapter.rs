@@ -78,7 +78,7 @@ impl Stage {
             Stage::Backend | Stage::Sandbox => "tracelab up",
             Stage::Redis => "tracelab up --mystery redis",
             Stage::Edge => "docker compose -f compose/compose.yaml -f compose/edge.yaml up -d",
-            Stage::GameDay => "tracelab up --mystery random --instructor-token TOKEN",
+            Stage::GameDay => "tracelab up --mystery none --instructor-token TOKEN",
         }
     }
 
