@@ -242,8 +242,7 @@ async fn steps(config: &Config, chapter: &Chapter, flags: &cli::LearnCheck) -> a
     let mut builder = Builder::until(ns(now)).without_jaegers_own();
     jaeger.collect(&wanted, &mut builder, |_| {}).await.map_err(|error| needs(error.into()))?;
     let answer = Answer { trace: flags.trace.as_ref().map(|asked| asked.trace.to_string()), service: flags.service.clone() };
-    let (traces, now, team) = (builder.finish(), ns(now), flags.team.clone());
-    let evidence = Evidence { traces, score, now, width, team, answer, game_day };
+    let evidence = Evidence { traces: builder.finish(), score, now: ns(now), width, team: flags.team.clone(), answer, game_day };
     Ok((chapter.check)(&evidence))
 }
 
