@@ -2,6 +2,7 @@
 //!
 //! Both are read off the book: its own commands are run, and counted.
 #![allow(clippy::unwrap_used, reason = "a bench that cannot run should stop")]
+#![allow(unused_imports, dead_code, reason = "the tests inside what follows the book run in tests/tutorial.rs")]
 
 #[path = "../tests/tutorial/console.rs"]
 mod console;

@@ -22,8 +22,6 @@ mod needs;
 mod placeholders;
 #[path = "tutorial/programs.rs"]
 mod programs;
-#[path = "support/required.rs"]
-mod required;
 #[path = "support/smtp.rs"]
 mod smtp;
 #[path = "tutorial/stage.rs"]
@@ -33,6 +31,7 @@ use std::path::Path;
 
 use book::declared_examples as examples;
 use console::Page;
+use docker::required;
 use tracelab::learn::CHAPTERS;
 
 /// The repository.
