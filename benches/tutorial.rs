@@ -38,7 +38,7 @@ fn main() {
     let typed = first.blocks[..=until].iter().map(|block| block.commands.len()).sum::<usize>();
     row(
         "first shipped trace",
-        format!("{:.1} s", start.elapsed().as_secs_f64()),
+        format!("{:.2} s", start.elapsed().as_secs_f64()),
         "≤ 60 s",
         format!("from a built binary, by the {typed} commands of chapter 1, without the time to read and type"),
     );
