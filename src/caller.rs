@@ -114,26 +114,32 @@ impl Caller {
         let status = response.status();
         let again =
             status == StatusCode::SERVICE_UNAVAILABLE && response.headers().get(RETRY_AFTER).is_some_and(|after| after == "0");
-        let answered = |body| Ok(Attempt { called: Called { status, body }, again });
-        let mut body = BytesMut::new();
-        let broken_off = |error| CallError::BrokenOff { url: url.clone(), reason: reason(error) };
-        let Some(first) = response.chunk().await.map_err(broken_off)? else {
-            return answered(Bytes::new());
-        };
-        // Nearly every answer is one chunk, which then needs no copy.
-        let Some(second) = response.chunk().await.map_err(broken_off)? else {
-            return answered(first);
-        };
-        body.extend_from_slice(&first);
-        body.extend_from_slice(&second);
-        while let Some(chunk) = response.chunk().await.map_err(broken_off)? {
-            if body.len() + chunk.len() > LONGEST_BODY {
-                return Err(CallError::TooLong { url: url.clone() });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        answered(body.freeze())
+        let body = body(&mut response, url).await?;
+        Ok(Attempt { called: Called { status, body }, again })
     }
+}
+
+/// The whole body of what `url` answered.
+pub(crate) async fn body(response: &mut reqwest::Response, url: &Url) -> Result<Bytes, CallError> {
+    let broken_off = |error| CallError::BrokenOff { url: url.clone(), reason: reason(error) };
+    let too_long = || CallError::TooLong { url: url.clone() };
+    let Some(first) = response.chunk().await.map_err(broken_off)? else {
+        return Ok(Bytes::new());
+    };
+    // Nearly every answer is one chunk, which then needs no copy.
+    let Some(second) = response.chunk().await.map_err(broken_off)? else {
+        return if first.len() > LONGEST_BODY { Err(too_long()) } else { Ok(first) };
+    };
+    let mut body = BytesMut::from(first);
+    let mut next = Some(second);
+    while let Some(chunk) = next {
+        if body.len() + chunk.len() > LONGEST_BODY {
+            return Err(too_long());
+        }
+        body.extend_from_slice(&chunk);
+        next = response.chunk().await.map_err(broken_off)?;
+    }
+    Ok(body.freeze())
 }
 
 /// tokio's own timer counts whole milliseconds and comes 1.0 ms late at the median; this one is 0.07 ms late.

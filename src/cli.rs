@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 use url::Url;
 
 use crate::config::Secret;
-use crate::frontend::{self, Pick};
+use crate::frontend::{self, Pick, Release};
 use crate::logs::Asked;
 use crate::mystery::Cause;
 use crate::telemetry::{Exporter, Level, Levels, Propagator, Protocol};
@@ -68,8 +68,19 @@ pub enum Command {
     Reveal(Reveal),
     /// Start a new mystery
     Mystery(Mystery),
-    /// Put another version of one service in place (in `up`)
+    /// Put another version of one service in place, or a program of your own (in `up`)
     Redeploy(Redeploy),
+    /// Rounds for teams, one after the other by the clock, and a board (the page /instructor does the same)
+    ///
+    /// It takes a frontend that was started with --instructor-token. While a game day runs, its rounds are the mysteries and there
+    /// are no hints.
+    #[command(name = "game-day")]
+    GameDay(GameDay),
+    /// The tutorial: what to do next, and whether it is done
+    ///
+    /// A chapter is done when the trace backend holds what its task asks for; `check` looks there. What is done is kept in one file
+    /// below the user's data directory, which may be deleted.
+    Learn(Learn),
     /// Run one service, as its container does
     Service(Service),
     /// Run the frontend, as its container does
@@ -173,7 +184,7 @@ pub struct GameFlags {
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<PathBuf>,
-    /// Ask for this token before revealing, redeploying or starting a new mystery
+    /// Ask for this token before revealing, redeploying or starting a new mystery; a game day takes one
     #[arg(long, value_name = "TOKEN", value_parser = secret)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instructor_token: Option<Secret>,
@@ -611,13 +622,174 @@ pub struct Redeploy {
     /// The service, for example dummy-1-17
     #[serde(skip)]
     pub service: ServiceName,
-    /// v2 is the patched version, v1 the one that every service starts with
-    #[arg(value_parser = ["v1", "v2"])]
+    /// v2 is the patched version, v1 the one that every service starts with; a URL is that of a program of your own, which gets
+    /// the service's requests until v1 or a new mystery takes it out
+    #[arg(value_name = "v1|v2|URL")]
     #[serde(skip)]
-    pub version: String,
+    pub release: Release,
     #[command(flatten)]
     #[serde(flatten)]
     pub instructor: Instructor,
+}
+
+#[derive(Debug, Args)]
+pub struct GameDay {
+    #[command(subcommand)]
+    pub command: GameDayCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum GameDayCommand {
+    /// Begin one with its first round
+    Start(GameDayStart),
+    /// The clock and the board, as everybody may see them
+    Status(GameDayStatus),
+    /// End the round that is running; in a pause, begin the next one
+    Next(GameDayTurn),
+    /// End it, with the round that is running and without those to come
+    Stop(GameDayTurn),
+    /// Schedule, seeds, answers, and what every team did; also of the round that is running
+    Results(GameDayResults),
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct GameDayStart {
+    /// How many rounds [default: one for each --cause, or 3]
+    #[arg(long, value_name = "N")]
+    #[serde(skip)]
+    pub rounds: Option<usize>,
+    /// How long a round lasts at most, in fractions too
+    #[arg(long, default_value_t = 10.0, allow_negative_numbers = true)]
+    #[serde(skip)]
+    pub minutes: f64,
+    /// What is wrong in the rounds, in turn (repeatable); the teams are not told [default: random]
+    #[arg(long, value_name = "CAUSE", value_parser = pick())]
+    #[serde(skip)]
+    pub cause: Vec<Pick>,
+    /// Seconds between two rounds [default: 30]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[serde(skip)]
+    pub pause: Option<f64>,
+    /// Tell the teams the cause, where it is not random
+    #[arg(long)]
+    #[serde(skip)]
+    pub tell_cause: bool,
+    /// A schedule instead: {rounds: [{cause, minutes, seed?, tell_cause?}], pause_seconds?}; - reads stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rounds", "minutes", "cause", "pause", "tell_cause"])]
+    #[serde(skip)]
+    pub schedule: Option<PathBuf>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub instructor: Instructor,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct GameDayStatus {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub client: FrontendClient,
+    /// Print {state, round, of, seconds_left, board, last}
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct GameDayTurn {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub instructor: Instructor,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct GameDayResults {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub instructor: Instructor,
+    /// Print {state, pause_seconds, rounds, board}
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Learn {
+    #[command(subcommand)]
+    pub command: LearnCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LearnCommand {
+    /// All chapters, and which are done
+    List(LearnList),
+    /// What to do next
+    Next(LearnNext),
+    /// Whether it is done: exit code 1 says not yet, 3 that what the chapter needs does not run
+    Check(LearnCheck),
+    /// A hint, by how far you are; each one more direct than the one before
+    Hint(LearnCheck),
+    /// Forget what is done and the hints given, of one chapter or of all
+    Reset(LearnReset),
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct LearnList {
+    /// Print {chapters: [{number, title, folder, needs, fast, passed, task}]}
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct LearnNext {
+    /// Go to this chapter instead of the next one
+    #[serde(skip)]
+    pub chapter: Option<u8>,
+    /// From now on only the chapters for those who have seen traces before (--fast=false: all again)
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    #[serde(skip)]
+    pub fast: Option<bool>,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct LearnCheck {
+    /// Which chapter [default: the one you are at]
+    #[serde(skip)]
+    pub chapter: Option<u8>,
+    /// The trace that a chapter asks for: its id, or a link to it
+    #[arg(long)]
+    #[serde(skip)]
+    pub trace: Option<Asked>,
+    /// The service that a chapter asks for
+    #[arg(long)]
+    #[serde(skip)]
+    pub service: Option<String>,
+    /// In whose name you guess
+    #[arg(long, default_value = frontend::DEFAULT_TEAM)]
+    #[serde(skip)]
+    pub team: String,
+    /// How far back traces are looked at, for example 15m or 2h
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lookback)]
+    #[serde(skip)]
+    pub lookback: SignedDuration,
+    /// Base URL of the Jaeger query API [default: http://127.0.0.1:16686]
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jaeger: Option<Url>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub instructor: Instructor,
+    /// Print {chapter, passed, steps: [{goal, done, saw}]}; with hint {chapter, step, hint, of, text}
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct LearnReset {
+    /// Which chapter [default: all]
+    #[serde(skip)]
+    pub chapter: Option<u8>,
 }
 
 #[derive(Debug, Args, Serialize)]

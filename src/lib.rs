@@ -15,6 +15,7 @@ pub mod frontend;
 pub mod harmless;
 pub mod jaeger;
 pub mod keeper;
+pub mod learn;
 pub mod load;
 pub mod logs;
 pub mod manifest;

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -13,10 +13,11 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tracing::error;
+use url::{Host, Url};
 
 use crate::backend::{self, Listeners, Store};
 use crate::config::{Config, base};
-use crate::frontend::{Frontend, Game, GameSettings, Redeploy, RedeployHere};
+use crate::frontend::{Frontend, Game, GameSettings, Redeploy, RedeployHere, Release};
 use crate::mystery::{Decoy, Peers};
 use crate::outbound;
 use crate::redis::Redis;
@@ -125,7 +126,7 @@ impl Sandbox {
             config.frontend_settings(jaeger),
             game.clone(),
             &peers,
-            Redeploy::Here(fleet.redeploy()),
+            Redeploy::Here(fleet.redeploy(game.clone())),
             &telemetry,
             client,
         );
@@ -196,6 +197,8 @@ impl Group {
 struct Fleet {
     services: BTreeMap<ServiceName, Service>,
     peers: Peers,
+    /// Held while services are changed: a mystery that is over must not come after the one that runs.
+    changing: Mutex<()>,
 }
 
 impl Fleet {
@@ -217,14 +220,15 @@ impl Fleet {
         }
         // The topology's services are all in `places`: those started here, and those that were replaced.
         let peers = Peers::new(config.topology()?, |name| places.get(&name).cloned().unwrap_or_default())?;
-        Ok(Self { services, peers })
+        Ok(Self { services, peers, changing: Mutex::new(()) })
     }
 
     /// Tells every service what the current mystery wants of it.
     fn obey(&self, game: &Game) -> anyhow::Result<()> {
         let round = game.rounds().borrow().clone();
         let topology = round.mystery.topology;
-        let some_replaced = topology.services().any(|name| !self.services.contains_key(&name));
+        let is_own = |name| self.services.get(&name).is_none_or(Service::is_handed_over);
+        let some_replaced = topology.services().any(is_own);
         for (name, service) in &self.services {
             let mut assignment = round.mystery.assignment(*name, &self.peers, round.redis.as_ref());
             // A learner's own program need not know how to come again: to it a refusal would be a failure.
@@ -234,8 +238,8 @@ impl Fleet {
         Ok(())
     }
 
-    /// Obeys every new mystery until `stop`. Patched services go back to v1 first: one of them may be the next culprit, and a
-    /// patched culprit could not be found.
+    /// Obeys every new mystery until `stop`. All services go back to v1 first: one that is patched, or in whose place a program of the
+    /// learner's own answers, may be the next culprit, and could not be found.
     async fn follow(self: Arc<Self>, game: Game, stop: Stop) -> anyhow::Result<()> {
         let mut rounds = game.rounds();
         let stopped = stop.stopped();
@@ -246,21 +250,51 @@ impl Fleet {
                 () = &mut stopped => return Ok(()),
             }
             rounds.borrow_and_update();
-            for service in self.services.values().filter(|service| service.is_patched()) {
+            let _changing = self.change();
+            for service in self.services.values().filter(|service| !service.is_original()) {
                 service.deploy(false);
             }
             self.obey(&game)?;
         }
     }
 
-    fn redeploy(self: Arc<Self>) -> RedeployHere {
-        Arc::new(move |name, version| {
+    fn redeploy(self: Arc<Self>, game: Game) -> RedeployHere {
+        Arc::new(move |name, release| {
             let Some(service) = self.services.get(&name) else {
                 bail!("{name} is a program of your own (--replace); restart it yourself");
             };
-            service.deploy(version.is_patched());
-            Ok(())
+            let _changing = self.change();
+            match release {
+                Release::Version(version) => service.deploy(version.is_patched()),
+                Release::Program(url) => {
+                    if let Some(itself) = self.at(&url) {
+                        bail!("{url} is {itself} itself; name the address of a program of your own");
+                    }
+                    service.hand_over(url);
+                }
+            }
+            // Some are told something else beside a learner's own program.
+            self.obey(&game)
         })
+    }
+
+    /// Which service listens there: one that asked itself would never end.
+    fn at(&self, url: &Url) -> Option<ServiceName> {
+        let is_here = match url.host()? {
+            Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
+            Host::Ipv4(ip) => ip.is_loopback() || ip.is_unspecified(),
+            Host::Ipv6(ip) => ip.is_loopback() || ip.is_unspecified(),
+        };
+        let is_it = |service: &&Service| {
+            let mut layer = self.peers.layer(service.name().layer).iter();
+            layer.any(|peer| peer.name == service.name() && peer.url.port() == url.port())
+        };
+        is_here.then(|| self.services.values().find(is_it).map(Service::name)).flatten()
+    }
+
+    fn change(&self) -> MutexGuard<'_, ()> {
+        // Nothing in it can be half done: the next mystery or redeployment tells everybody everything.
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -321,6 +321,17 @@ async fn what_does_not_exist_is_a_404_and_what_makes_no_sense_a_400_that_names_i
         ),
         ("redeploy", json!({"service": "dummy-1-1"}), "redeploy takes a service and a version"),
         ("redeploy", json!({"service": "dummy-1-1", "version": "v3"}), "version: \"v3\" is not a version"),
+        (
+            "redeploy",
+            json!({"service": "dummy-1-1", "url": "https://127.0.0.1:9000"}),
+            "url: \"https://127.0.0.1:9000\" is no http:// URL",
+        ),
+        ("redeploy", json!({"service": "dummy-1-1", "url": "127.0.0.1:9000"}), "url: \"127.0.0.1:9000\" is no http:// URL"),
+        (
+            "redeploy",
+            json!({"service": "dummy-1-1", "url": "http://127.0.0.1:9000", "version": "v2"}),
+            "redeploy takes a service and a version",
+        ),
     ];
     for (path, body, says) in cases {
         let (status, answer) = sandbox.posted(path, body.clone()).await;
@@ -412,13 +423,15 @@ async fn a_stage_that_can_redeploys_and_another_says_how_it_is_done() {
 
     let done = Arc::new(Mutex::new(Vec::new()));
     let doing = Arc::clone(&done);
-    let redeploy = Redeploy::Here(Arc::new(move |service, version| {
-        doing.lock().unwrap().push((service.to_string(), version.is_patched()));
+    let redeploy = Redeploy::Here(Arc::new(move |service, release| {
+        doing.lock().unwrap().push(format!("{service} {release}"));
         Ok(())
     }));
     let sandbox = Sandbox::with(Settings::default(), game_settings(), redeploy).await;
     assert_eq!(sandbox.posted("redeploy", body.clone()).await, (200, body));
-    assert_eq!(*done.lock().unwrap(), [("dummy-1-3".to_owned(), true)]);
+    let body = json!({"service": "dummy-1-3", "url": "http://127.0.0.1:9000/"});
+    assert_eq!(sandbox.posted("redeploy", body.clone()).await, (200, body));
+    assert_eq!(*done.lock().unwrap(), ["dummy-1-3 v2", "dummy-1-3 http://127.0.0.1:9000/"]);
 }
 
 #[tokio::test]

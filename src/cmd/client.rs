@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
 use reqwest::header::ACCEPT;
+use reqwest::{RequestBuilder, StatusCode};
 use serde_json::Value;
 use url::Url;
 
@@ -19,7 +19,20 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// The frontend or what it needs cannot be reached (exit code 3), or it refuses (2) with its own words.
 pub(super) async fn post(config: &Config, path: &str, body: &Value) -> anyhow::Result<Value> {
     let url: Url = format!("{}{path}", base(&config.frontend)).parse()?;
-    let mut request = outbound::client()?.post(url).timeout(LIMIT).header(ACCEPT, "application/json").json(body);
+    answer(config, outbound::client()?.post(url).json(body)).await
+}
+
+/// Gets the JSON at `path` of the frontend.
+///
+/// # Errors
+/// As [`post`].
+pub(super) async fn get(config: &Config, path: &str) -> anyhow::Result<Value> {
+    let url: Url = format!("{}{path}", base(&config.frontend)).parse()?;
+    answer(config, outbound::client()?.get(url)).await
+}
+
+async fn answer(config: &Config, request: RequestBuilder) -> anyhow::Result<Value> {
+    let mut request = request.timeout(LIMIT).header(ACCEPT, "application/json");
     if let Some(token) = &config.instructor_token {
         request = request.bearer_auth(token.expose());
     }

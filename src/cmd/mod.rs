@@ -5,8 +5,10 @@ mod client;
 mod diagnose;
 mod doctor;
 mod frontend;
+mod game_day;
 mod guess;
 mod healthcheck;
+mod learn;
 mod load;
 mod logs;
 mod manifest;
@@ -53,10 +55,12 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Reveal(flags) => small_runtime()?.block_on(reveal::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Mystery(flags) => small_runtime()?.block_on(mystery::run(Config::load_without_telemetry(file, &flags)?, flags)),
         Command::Redeploy(flags) => small_runtime()?.block_on(redeploy::run(Config::load_without_telemetry(file, &flags)?, flags)),
+        Command::GameDay(flags) => small_runtime()?.block_on(game_day::run(file, flags.command)),
         Command::Watch(flags) => {
             let (once, json, dry_run) = (flags.once, flags.json, flags.dry_run);
             server_runtime()?.block_on(watch::run(Config::load_without_telemetry(file, &flags)?, once, json, dry_run))
         }
+        Command::Learn(flags) => learn::run(file, flags.command),
         Command::Service(flags) => {
             let config = alone_with_the_agent(Config::load(file, &flags)?)?;
             small_runtime()?.block_on(service::run(config, flags.instrumentation, flags.json))

@@ -16,7 +16,7 @@ use super::error::{ApiError, recover};
 use super::fields::{Fields, fields};
 use super::game::DEFAULT_TEAM;
 use super::state::{self, MAX_SEED, Pick};
-use super::{Frontend, Redeploy, Version, page};
+use super::{Frontend, Redeploy, Release, Version, page, program};
 use crate::mystery::{Cause, Field, Guess};
 use crate::server::Stop;
 use crate::topology::ServiceName;
@@ -72,6 +72,23 @@ pub(super) fn routes(
         .and(post())
         .and(fields())
         .map(|frontend: Frontend, headers: HeaderMap, fields| finish(frontend.redeploy(&headers, fields)));
+    let day_start =
+        path!("api" / "game-day").and(post()).and(fields()).then(|frontend: Frontend, headers: HeaderMap, fields| async move {
+            finish(frontend.start_game_day(&headers, fields).await)
+        });
+    let day_next = path!("api" / "game-day" / "next")
+        .and(post())
+        .and(fields())
+        .then(|frontend: Frontend, headers: HeaderMap, fields| async move { finish(frontend.next_round(&headers, fields).await) });
+    let day_stop = path!("api" / "game-day" / "stop").and(post()).and(fields()).then(
+        |frontend: Frontend, headers: HeaderMap, fields| async move { finish(frontend.stop_game_day(&headers, fields).await) },
+    );
+    let day = path!("api" / "game-day")
+        .and(get())
+        .then(|frontend: Frontend, headers: HeaderMap| async move { finish(frontend.game_day(&headers).await) });
+    let day_results = path!("api" / "game-day" / "results")
+        .and(get())
+        .then(|frontend: Frontend, headers: HeaderMap| async move { finish(frontend.game_day_results(&headers).await) });
     let score = path!("api" / "score")
         .and(get())
         .then(|frontend: Frontend, headers: HeaderMap| async move { finish(frontend.score(&headers).await) });
@@ -94,6 +111,8 @@ pub(super) fn routes(
         .or(guess.or(hint).unify().or(reveal).unify().boxed())
         .unify()
         .or(mystery.or(redeploy).unify().boxed())
+        .unify()
+        .or(day_start.or(day_next).unify().or(day_stop).unify().or(day).unify().or(day_results).unify().boxed())
         .unify()
         .or(score.or(topology).unify().or(trace).unify().boxed())
         .unify()
@@ -165,15 +184,21 @@ impl Frontend {
         Ok(warp::reply::json(&self.0.game.new_mystery(pick, seed).await?).into_response())
     }
 
-    /// `{service, version}` → the same, once that version is in place.
+    /// `{service, version}` or `{service, url}` → the same, once that version, or the program at that URL, is in place.
     fn redeploy(&self, headers: &HeaderMap, mut fields: Fields) -> Result<Response, ApiError> {
         self.0.gate(headers)?;
         self.0.instructor(headers)?;
         let service = take_parsed(&mut fields, "service", str::parse::<ServiceName>)?;
         let version = take_parsed(&mut fields, "version", str::parse::<Version>)?;
+        let url = take_parsed(&mut fields, "url", program)?;
         fields.finish()?;
-        let (Some(service), Some(version)) = (service, version) else {
-            return Err(ApiError::bad_request("redeploy takes a service and a version, v1 or v2"));
+        let (service, release) = match (service, version, url) {
+            (Some(service), Some(version), None) => (service, Release::Version(version)),
+            (Some(service), None, Some(url)) => (service, Release::Program(url)),
+            _ => {
+                let error = "redeploy takes a service and a version, v1 or v2, or the url of a program of your own";
+                return Err(ApiError::bad_request(error));
+            }
         };
         if !self.0.topology.contains(service) {
             return Err(ApiError::bad_request(format!("there is no service {service}; GET /api/topology lists them")));
@@ -184,9 +209,14 @@ impl Frontend {
                 Err(ApiError::new(StatusCode::NOT_IMPLEMENTED, how))
             }
             Redeploy::Here(redeploy) => {
-                let internal = |error: anyhow::Error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}"));
-                redeploy(service, version).map_err(internal)?;
-                Ok(warp::reply::json(&json!({ "service": service, "version": version.to_string() })).into_response())
+                let what = match &release {
+                    Release::Version(_) => "version",
+                    Release::Program(_) => "url",
+                };
+                let answer = json!({ "service": service, what: release.to_string() });
+                let conflict = |error: anyhow::Error| ApiError::new(StatusCode::CONFLICT, format!("{error:#}"));
+                redeploy(service, release).map_err(conflict)?;
+                Ok(warp::reply::json(&answer).into_response())
             }
         }
     }
@@ -240,7 +270,7 @@ impl super::Inner {
         self.known()?.check_change(headers)
     }
 
-    fn gate_reading(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+    pub(super) fn gate_reading(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         self.known()?.check_host(headers)
     }
 
@@ -248,7 +278,7 @@ impl super::Inner {
         self.gate.get().ok_or_else(|| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the frontend is only just starting"))
     }
 
-    fn instructor(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+    pub(super) fn instructor(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let Some(token) = &self.instructor_token else { return Ok(()) };
         let given = headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
         match given.is_some_and(|given| bool::from(given.ct_eq(token.as_bytes()))) {
@@ -262,7 +292,7 @@ impl super::Inner {
 }
 
 /// Takes a text field that stands for something.
-fn take_parsed<T, E: std::fmt::Display>(
+pub(super) fn take_parsed<T, E: std::fmt::Display>(
     fields: &mut Fields,
     name: &'static str,
     parse: impl Fn(&str) -> Result<T, E>,

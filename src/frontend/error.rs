@@ -47,17 +47,27 @@ impl Reject for ApiError {}
 
 impl From<GameError> for ApiError {
     fn from(error: GameError) -> Self {
-        let status = match error {
-            GameError::TeamName
-            | GameError::TooManyTeams
-            | GameError::Service(_)
-            | GameError::Seed(_)
-            | GameError::NothingSomewhere
-            | GameError::Impossible(_) => StatusCode::BAD_REQUEST,
-            GameError::Redis(_) => StatusCode::BAD_GATEWAY,
-            GameError::Store { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        Self::new(status, error.to_string())
+        Self::new(status(&error), error.to_string())
+    }
+}
+
+fn status(error: &GameError) -> StatusCode {
+    match error {
+        GameError::TeamName
+        | GameError::TooManyTeams
+        | GameError::Service(_)
+        | GameError::Seed(_)
+        | GameError::NothingSomewhere
+        | GameError::Impossible(_)
+        | GameError::Schedule(_) => StatusCode::BAD_REQUEST,
+        GameError::GameDayRuns
+        | GameError::NoGameDay
+        | GameError::MysteryInGameDay
+        | GameError::HintInGameDay
+        | GameError::Overtaken => StatusCode::CONFLICT,
+        GameError::Redis(_) => StatusCode::BAD_GATEWAY,
+        GameError::Store { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        GameError::InRound { error, .. } => status(error),
     }
 }
 

@@ -45,12 +45,17 @@ async fn read(body: impl Stream<Item = Result<impl Buf, warp::Error>>) -> Result
 }
 
 impl Fields {
+    /// Of an object within another.
+    pub fn of(fields: Map<String, Value>) -> Self {
+        Self { fields, known: Vec::new() }
+    }
+
     fn parse(body: &[u8]) -> Result<Self, ApiError> {
         if body.trim_ascii().is_empty() {
             return Ok(Self::default());
         }
         match serde_json::from_slice(body) {
-            Ok(Value::Object(fields)) => Ok(Self { fields, known: Vec::new() }),
+            Ok(Value::Object(fields)) => Ok(Self::of(fields)),
             Ok(_) => Err(ApiError::bad_request("the body is JSON, but no object")),
             Err(error) => Err(ApiError::bad_request(format!("the body is no JSON: {error}"))),
         }

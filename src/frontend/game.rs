@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, watch};
 use tracing::{error, info};
 use url::Url;
 
 use super::explain::explain;
+use super::game_day::{Clock, NoSchedule};
 use super::hints::{self, Candidates};
 use super::state::{MAX_SEED, MAX_TEAMS, Pick, State, Store, Wish, random_seed};
 use crate::exit::{Failure, failure};
@@ -77,6 +78,8 @@ struct Inner {
     rounds: watch::Sender<Arc<Round>>,
     /// Tells this process's versions from those of others.
     process: u64,
+    /// What else a game day needs.
+    clock: Clock,
 }
 
 /// Why a request to the game failed.
@@ -98,6 +101,21 @@ pub enum GameError {
     Redis(anyhow::Error),
     #[error("cannot keep the game's state in {path}: {source}; nothing was changed")]
     Store { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Schedule(#[from] NoSchedule),
+    #[error("round {round}: {error}")]
+    InRound { round: usize, error: Box<GameError> },
+    #[error("a game day runs already; `tracelab game-day stop` (POST /api/game-day/stop) ends it")]
+    GameDayRuns,
+    #[error("no game day runs; `tracelab game-day start` (POST /api/game-day) starts one")]
+    NoGameDay,
+    #[error("a game day runs, whose rounds are the mysteries; `tracelab game-day stop` (POST /api/game-day/stop) ends it")]
+    MysteryInGameDay,
+    #[error("there are no hints while a game day runs; the answer is told after each round")]
+    HintInGameDay,
+    /// Somebody else did it, in the meantime.
+    #[error("the game day went on in the meantime; look at its state again")]
+    Overtaken,
 }
 
 /// What came of a guess.
@@ -145,7 +163,7 @@ pub struct Begun {
     pub note: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// The mystery's number, from 1.
     pub mystery: u32,
@@ -158,7 +176,7 @@ pub struct Score {
     pub teams: Vec<TeamScore>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TeamScore {
     pub team: String,
     pub guesses: u32,
@@ -189,7 +207,8 @@ impl Game {
         if let (Some(saved), Some(store)) = (&saved, &store) {
             check_topology(saved, topology, store)?;
         }
-        let same = saved.as_ref().filter(|saved| saved.wish == wish);
+        // A game day's rounds are what its teacher chose, whatever the flags are now.
+        let same = saved.as_ref().filter(|saved| saved.wish == wish || saved.running_day().is_some());
         let playing = same.map_or(pick, |same| same.pick);
         let possible = playing.check(topology, redis.is_there());
         if same.is_some() {
@@ -197,10 +216,14 @@ impl Game {
         } else {
             possible?
         }
-        let drawn = Drawn { pick: playing, seed: wish.seed, topology, goes_on: same.is_some() };
+        let goes_on = same.is_some();
+        if let Some(day) = same.and_then(State::running_day) {
+            super::game_day::start_redis(&day.schedule, redis).await.context(CANNOT_GO_ON)?;
+        }
+        let drawn = Drawn { pick: playing, seed: wish.seed, topology, goes_on };
         let beginning = Beginning::of(drawn, redis, replaced).await?;
         let state = match saved {
-            Some(state) if state.wish == wish => {
+            Some(mut state) if goes_on => {
                 // Without what it needs the services would do nothing wrong, and there would be nothing to find.
                 if state.cause.check(topology, beginning.has_redis()).is_err() {
                     return Err(failure(
@@ -209,6 +232,7 @@ impl Game {
                     ));
                 }
                 info!(mystery = state.number, "going on with the game in the state directory");
+                state.wish = wish;
                 state
             }
             Some(mut state) => {
@@ -229,7 +253,8 @@ impl Game {
         let process = rand::random();
         let rounds = watch::Sender::new(Arc::new(round(&state, delay_scale, beginning, process)?));
         let (redis, replaced) = (redis.clone(), replaced.clone());
-        Ok(Self(Arc::new(Inner { topology, delay_scale, store, redis, replaced, state: Mutex::new(state), rounds, process })))
+        let (state, clock) = (Mutex::new(state), Clock::default());
+        Ok(Self(Arc::new(Inner { topology, delay_scale, store, redis, replaced, state, rounds, process, clock })))
     }
 
     pub fn topology(&self) -> Topology {
@@ -268,13 +293,17 @@ impl Game {
             return Err(GameError::NothingSomewhere);
         }
         self.change(move |state, mystery| {
-            let seconds = state.seconds(now_ms());
+            let now = now_ms();
+            let (seconds, counts) = (state.seconds(now), state.takes_guesses(now));
+            state.look_at_clock(now);
             let team = state.team(team).ok_or(GameError::TooManyTeams)?;
             let answer = mystery.answer();
             let verdict = grade(&guess, &answer);
             let mut message = hints::message(verdict, &guess, &answer);
             if team.verdict == Some(Verdict::Right) {
                 message.push_str(" This team has solved it already.");
+            } else if !counts {
+                message.push_str(" The round's time is up, so that guesses count no more.");
             } else if team.revealed {
                 message.push_str(" The answer was revealed to this team, so that guesses count no more.");
             } else {
@@ -293,7 +322,10 @@ impl Game {
     pub async fn hint(&self, team: Option<String>) -> Result<Hint, GameError> {
         let team = checked_team(team)?;
         self.change(move |state, mystery| {
-            let (seed, secret) = (state.seed, state.pick == Pick::Random);
+            if state.running_day().is_some() {
+                return Err(GameError::HintInGameDay);
+            }
+            let (seed, secret) = (state.seed, state.told_cause().is_none());
             let team = state.team(team).ok_or(GameError::TooManyTeams)?;
             team.hints = (team.hints + 1).min(hints::HINTS);
             let (text, candidates) = hints::hint(mystery, secret, seed, team.hints);
@@ -322,19 +354,20 @@ impl Game {
     /// It cannot be had here, the Redis that it needs does not start, or those of [`GameError`] about seeds and storing; then the
     /// mystery stays as it is.
     pub async fn new_mystery(&self, pick: Option<Pick>, seed: Option<u64>) -> Result<Begun, GameError> {
-        let seed = checked_seed(seed)?;
-        let pick = match pick {
-            Some(pick) => pick,
-            None => self.0.state.lock().await.wish.pick,
+        let pick = {
+            let state = self.0.state.lock().await;
+            if state.running_day().is_some() {
+                return Err(GameError::MysteryInGameDay);
+            }
+            pick.unwrap_or(state.wish.pick)
         };
-        self.check(pick)?;
-        // Before the game is locked: guesses need not wait for it.
-        let Inner { topology, ref redis, ref replaced, .. } = *self.0;
-        let drawn = Drawn { pick, seed, topology, goes_on: false };
-        let beginning = Beginning::of(drawn, redis, replaced).await.map_err(GameError::Redis)?;
+        let beginning = self.beginning(pick, seed).await?;
         let (seed, redis, note) = (beginning.seed, beginning.has_redis(), beginning.note.clone());
         let score = self
             .change_to(Some(beginning), move |state, _| {
+                if state.running_day().is_some() {
+                    return Err(GameError::MysteryInGameDay);
+                }
                 state.next_mystery(pick, seed, redis, now_ms())?;
                 Ok(score(state))
             })
@@ -347,8 +380,40 @@ impl Game {
         score(&*self.0.state.lock().await)
     }
 
+    /// What such a mystery begins with. The game is not locked meanwhile: guesses need not wait for a Redis.
+    pub(super) async fn beginning(&self, pick: Pick, seed: Option<u64>) -> Result<Beginning, GameError> {
+        let seed = checked_seed(seed)?;
+        self.check(pick)?;
+        let Inner { topology, ref redis, ref replaced, .. } = *self.0;
+        let drawn = Drawn { pick, seed, topology, goes_on: false };
+        Beginning::of(drawn, redis, replaced).await.map_err(GameError::Redis)
+    }
+
+    /// Whether a mystery can be had, and the seed is one.
+    pub(super) fn check_mystery(&self, pick: Pick, seed: Option<u64>) -> Result<(), GameError> {
+        checked_seed(seed)?;
+        Ok(self.check(pick)?)
+    }
+
+    pub(super) fn redis(&self) -> &Redis {
+        &self.0.redis
+    }
+
+    /// What it was to draw: the same fault, whatever the delays.
+    pub(super) fn draw(&self, seed: u64, cause: Cause) -> Result<Mystery, Impossible> {
+        draw(seed, cause, self.0.topology, self.0.delay_scale)
+    }
+
+    pub(super) async fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&*self.0.state.lock().await)
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
     /// Makes a change that is kept, or none.
-    async fn change<T: Send + 'static>(
+    pub(super) async fn change<T: Send + 'static>(
         &self,
         change: impl FnOnce(&mut State, &Mystery) -> Result<T, GameError> + Send + 'static,
     ) -> Result<T, GameError> {
@@ -356,7 +421,7 @@ impl Game {
     }
 
     /// The same, and with `beginning` a new mystery. It runs to its end even if whoever asked for it goes away.
-    async fn change_to<T: Send + 'static>(
+    pub(super) async fn change_to<T: Send + 'static>(
         &self,
         beginning: Option<Beginning>,
         change: impl FnOnce(&mut State, &Mystery) -> Result<T, GameError> + Send + 'static,
@@ -407,8 +472,8 @@ struct Drawn {
 
 /// What a mystery begins with.
 #[derive(Debug)]
-struct Beginning {
-    seed: u64,
+pub(super) struct Beginning {
+    pub seed: u64,
     redis: Option<Url>,
     note: Option<String>,
 }
@@ -438,7 +503,7 @@ impl Beginning {
         Ok(Self { seed, redis, note: (!notes.is_empty()).then(|| notes.join("; ")) })
     }
 
-    fn has_redis(&self) -> bool {
+    pub fn has_redis(&self) -> bool {
         self.redis.is_some()
     }
 }
@@ -489,11 +554,7 @@ fn score(state: &State) -> Score {
         revealed: team.revealed,
         solved: team.solved,
     });
-    let cause = match state.pick {
-        Pick::Cause(cause) => Some(cause),
-        Pick::Random => None,
-    };
-    Score { mystery: state.number, cause, seconds: state.seconds(now_ms()), teams: teams.collect() }
+    Score { mystery: state.number, cause: state.told_cause(), seconds: state.seconds(now_ms()), teams: teams.collect() }
 }
 
 fn checked_team(team: Option<String>) -> Result<String, GameError> {
@@ -513,7 +574,7 @@ fn checked_seed(seed: Option<u64>) -> Result<Option<u64>, GameError> {
     }
 }
 
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -9,6 +9,7 @@ mod error;
 mod explain;
 mod fields;
 mod game;
+pub mod game_day;
 mod hints;
 mod origin;
 mod page;
@@ -44,8 +45,8 @@ pub const MAX_IN_FLIGHT: usize = 2_048;
 /// A call takes no longer than this. Services give up after 10 s, so that the one that waited for nothing is the one to say so.
 pub const CALL_LIMIT: Duration = Duration::from_secs(15);
 
-/// Puts a version of a service in place, which answers from then on.
-pub type RedeployHere = Arc<dyn Fn(ServiceName, Version) -> anyhow::Result<()> + Send + Sync>;
+/// Puts a release of a service in place, which answers from then on.
+pub type RedeployHere = Arc<dyn Fn(ServiceName, Release) -> anyhow::Result<()> + Send + Sync>;
 
 /// What the public port needs to know, beside the game.
 #[derive(Clone, Default)]
@@ -69,7 +70,15 @@ pub enum Version {
     V2,
 }
 
-/// What the stage does when somebody wants another version of a service.
+/// What may answer in a service's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Release {
+    Version(Version),
+    /// The learner's own program at this URL.
+    Program(Url),
+}
+
+/// What the stage does when somebody wants another release of a service.
 #[derive(Clone)]
 pub enum Redeploy {
     /// The services are in this process, and the stage exchanges them.
@@ -131,7 +140,7 @@ impl Frontend {
         }))
     }
 
-    /// Serves page and API until `stop`. A run that is under way then ends, and its client is told what was done.
+    /// Serves page and API until `stop`, and keeps the time of game days meanwhile. A run that is under way then ends, and its client is told what was done.
     ///
     /// # Errors
     /// The listener has no address.
@@ -139,8 +148,11 @@ impl Frontend {
         let bound = listener.local_addr().context("the public port has no address")?;
         self.0.gate.get_or_init(|| origin::Gate::new(bound, &self.0.allowed_hosts));
         let own = own_url(bound)?;
-        server::serve(listener, api::routes(&self, own, stop.clone()), stop).await;
-        Ok(())
+        let game = self.0.game.clone();
+        tokio::select! {
+            () = server::serve(listener, api::routes(&self, own, stop.clone()), stop) => Ok(()),
+            never = game.keep_time() => match never {},
+        }
     }
 }
 
@@ -174,6 +186,45 @@ impl fmt::Display for Version {
         })
     }
 }
+
+impl fmt::Display for Release {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Release::Version(version) => version.fmt(f),
+            Release::Program(url) => url.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Release {
+    type Err = NotARelease;
+
+    /// `v1`, `v2`, or a URL with the scheme `http`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(version) = text.parse() {
+            return Ok(Release::Version(version));
+        }
+        program(text).map(Release::Program).map_err(|_| NotARelease(text.to_owned()))
+    }
+}
+
+/// Where a learner's own program answers.
+fn program(text: &str) -> Result<Url, NotAProgram> {
+    match Url::parse(text) {
+        Ok(url) if url.scheme() == "http" && url.has_host() => Ok(url),
+        _ => Err(NotAProgram(text.to_owned())),
+    }
+}
+
+/// No version, and no address of a program either.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0:.60?} is neither a version (v1 or, patched, v2) nor the address of a program, for example http://127.0.0.1:9000")]
+pub struct NotARelease(String);
+
+/// No address of a program.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0:.60?} is no http:// URL; a program is named by one, for example http://127.0.0.1:9000")]
+struct NotAProgram(String);
 
 /// Neither `v1` nor `v2`.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

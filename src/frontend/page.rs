@@ -1,4 +1,5 @@
-//! The sandbox page's files, which are part of the binary: it works offline, and loads nothing from anywhere else.
+//! The files of the sandbox page and of the instructor's, which are part of the binary: it works offline, and loads nothing from
+//! anywhere else.
 
 use http::{HeaderValue, header};
 use warp::Reply;
@@ -11,6 +12,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// Path, content type, content.
 const FILES: &[(&str, &str, &str)] = &[
     ("/", "text/html; charset=utf-8", include_str!("page/index.html")),
+    ("/instructor", "text/html; charset=utf-8", include_str!("page/instructor.html")),
     ("/page/style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
     ("/page/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
     ("/page/main.js", "text/javascript; charset=utf-8", include_str!("page/main.js")),
@@ -20,6 +22,9 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/page/buttons.js", "text/javascript; charset=utf-8", include_str!("page/buttons.js")),
     ("/page/run.js", "text/javascript; charset=utf-8", include_str!("page/run.js")),
     ("/page/mystery.js", "text/javascript; charset=utf-8", include_str!("page/mystery.js")),
+    ("/page/game_day.js", "text/javascript; charset=utf-8", include_str!("page/game_day.js")),
+    ("/page/board.js", "text/javascript; charset=utf-8", include_str!("page/board.js")),
+    ("/page/instructor.js", "text/javascript; charset=utf-8", include_str!("page/instructor.js")),
     ("/page/trace.js", "text/javascript; charset=utf-8", include_str!("page/trace.js")),
 ];
 

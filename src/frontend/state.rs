@@ -14,6 +14,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::game_day::{Day, Due, Outcome};
 use crate::mystery::{Cause, Impossible, Verdict};
 use crate::topology::Topology;
 
@@ -23,7 +24,9 @@ const NEW_FILE: &str = "game.json.new";
 /// Locked as long as a process plays with the directory. The lock goes with the process, whatever ends it; the file stays.
 const LOCK_FILE: &str = "game.lock";
 /// Raised when an older release could no longer read the file.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
+/// Formats that are read. One of format 2 knows no game day, and is one of format 3 in everything else.
+const READ: std::ops::RangeInclusive<u32> = 2..=FORMAT;
 /// A workshop has tens of teams; this bounds what a stranger can make the frontend remember.
 pub const MAX_TEAMS: usize = 500;
 /// The largest seed: the largest whole number up to which a number in JavaScript, thus in the page, is exact.
@@ -65,6 +68,9 @@ pub(super) struct State {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     revealed: bool,
     pub teams: BTreeMap<String, Team>,
+    /// The one that is running, or the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub game_day: Option<Day>,
 }
 
 /// What every release can read of the file.
@@ -95,7 +101,19 @@ impl State {
         let Wish { pick, .. } = wish;
         let cause = pick.cause(seed, topology, redis)?;
         let teams = BTreeMap::new();
-        Ok(Self { format: FORMAT, topology, wish, number: 1, pick, cause, seed, started_ms: now_ms, revealed: false, teams })
+        Ok(Self {
+            format: FORMAT,
+            topology,
+            wish,
+            number: 1,
+            pick,
+            cause,
+            seed,
+            started_ms: now_ms,
+            revealed: false,
+            teams,
+            game_day: None,
+        })
     }
 
     /// Starts the next mystery: teams stay, with what they solved so far. Where it is impossible, nothing changes.
@@ -128,6 +146,46 @@ impl State {
         self.teams.values_mut().for_each(Team::reveal);
     }
 
+    /// The game day that is running.
+    pub fn running_day(&self) -> Option<&Day> {
+        self.game_day.as_ref().filter(|day| !day.is_over())
+    }
+
+    /// What the teams that guessed at this mystery did.
+    pub fn outcomes(&self) -> BTreeMap<String, Outcome> {
+        let guessed = self.teams.iter().filter(|(_, team)| team.guesses > 0);
+        guessed.map(|(name, team)| (name.clone(), team.outcome())).collect()
+    }
+
+    /// Ends the game day's round if its time is up, whoever notices it.
+    pub fn look_at_clock(&mut self, now_ms: u64) {
+        let outcomes = self.outcomes();
+        if let Some(day) = &mut self.game_day
+            && let Due::End { at_ms } = day.due(now_ms)
+        {
+            day.end_round(at_ms, outcomes);
+        }
+    }
+
+    /// Whether a guess counts now: a round of a game day has its time, any other mystery has all of it.
+    pub fn takes_guesses(&self, now_ms: u64) -> bool {
+        self.round_of_day().is_none_or(|day| day.takes_guesses(now_ms))
+    }
+
+    /// The cause, where everybody may know it.
+    pub fn told_cause(&self) -> Option<Cause> {
+        let secret = self.round_of_day().is_some_and(|day| !day.planned().is_some_and(|planned| planned.tell_cause));
+        match self.pick {
+            Pick::Cause(cause) if !secret => Some(cause),
+            Pick::Cause(_) | Pick::Random => None,
+        }
+    }
+
+    /// The game day of which the mystery is a round.
+    fn round_of_day(&self) -> Option<&Day> {
+        self.game_day.as_ref().filter(|day| day.is_about(self.number))
+    }
+
     /// How long the mystery has been running.
     pub fn seconds(&self, now_ms: u64) -> f64 {
         now_ms.saturating_sub(self.started_ms) as f64 / 1e3
@@ -138,6 +196,10 @@ impl Team {
     /// A team that has found the answer itself can no longer be spoilt.
     pub fn reveal(&mut self) {
         self.revealed = self.verdict != Some(Verdict::Right);
+    }
+
+    fn outcome(&self) -> Outcome {
+        Outcome { verdict: self.verdict, guesses: self.guesses, seconds: self.solved_seconds }
     }
 }
 
@@ -174,13 +236,13 @@ impl Store {
         let way_out = "move the file away, or name another directory with --state";
         // First: what else another release wrote may be no state to this one.
         if let Ok(Format { format }) = serde_json::from_slice(&text)
-            && format != FORMAT
+            && !READ.contains(&format)
         {
             bail!("{} was written by another release of tracelab (format {format}); {way_out}", path.display());
         }
-        let state = serde_json::from_slice(&text)
+        let state: State = serde_json::from_slice(&text)
             .with_context(|| format!("{} does not hold the state of a game; {way_out}", path.display()))?;
-        Ok(Some(state))
+        Ok(Some(State { format: FORMAT, ..state }))
     }
 
     /// Replaces the file in one step: whoever reads it finds the old state or the new one, also after a power cut.
@@ -369,11 +431,24 @@ mod tests {
             assert!(error.starts_with(&format!("{} does not hold the state of a game", store.path().display())), "{error}");
             assert_eq!(fs::read_to_string(store.path()).unwrap(), text);
         }
-        for format in [1, 3] {
+        for format in [1, 4] {
             fs::write(store.path(), format!("{{\"format\": {format}, \"moods\": []}}")).unwrap();
             let error = store.load().unwrap_err().to_string();
             assert!(error.contains(&format!("written by another release of tracelab (format {format})")), "{error}");
         }
+    }
+
+    #[test]
+    fn what_a_release_without_game_days_saved_is_read_and_saved_as_what_it_is_now() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let old = serde_json::to_string(&state()).unwrap().replacen("\"format\":3", "\"format\":2", 1);
+        assert!(old.contains("\"format\":2") && !old.contains("game_day"), "{old}");
+        fs::write(store.path(), old).unwrap();
+        let read = store.load().unwrap().unwrap();
+        assert_eq!(read, state());
+        store.save(&read).unwrap();
+        assert!(fs::read_to_string(store.path()).unwrap().contains("\"format\": 3"));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! One of the 90 services: sleeps as its assignment says, forwards to the next layer, answers `hello world`.
 //!
 //! It knows its own name and whoever assigns; `control` asks a frontend elsewhere, `up` assigns inside the process. What it does
-//! with a request is in `work`, what it writes to Redis in `storage`, what it goes on with after an answer in `background`.
+//! with a request is in `work`, what it writes to Redis in `storage`, what it goes on with after an answer in `background`. Where a
+//! learner's own program was put in its place, `stand_in` asks that instead.
 
 mod background;
 pub mod control;
+mod stand_in;
 mod storage;
 mod work;
 
@@ -17,7 +19,8 @@ use http::{HeaderMap, Method, StatusCode};
 use opentelemetry::Context;
 use opentelemetry::trace::FutureExt as _;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use url::Url;
 use warp::reply::{Response, with_header, with_status};
 use warp::{Filter, Reply};
 
@@ -26,6 +29,7 @@ use crate::mystery::{Assignment, BadUrl, Peer};
 use crate::telemetry::{Identity, Instrument, ServerSpan, Telemetry, traceresponse};
 use crate::topology::ServiceName;
 use background::Background;
+use stand_in::StandIn;
 use storage::Storage;
 
 /// A request beyond this many at a time gets 503.
@@ -36,6 +40,7 @@ const FIRST_CALL_LIMIT: Duration = Duration::from_secs(10);
 /// all callers before it at the same moment.
 const SOONER: Duration = Duration::from_secs(1);
 const LAST_CALL_LIMIT: Duration = Duration::from_secs(2);
+
 /// A running service; clones are the same one.
 #[derive(Clone, Debug)]
 pub struct Service(Arc<Inner>);
@@ -48,6 +53,8 @@ struct Inner {
     release: ArcSwap<Release>,
     /// v1 and v2, made when they are first put in place and then kept.
     releases: [OnceLock<Arc<Release>>; 2],
+    /// Answers in its place.
+    stand_in: ArcSwapOption<StandIn>,
     assignment: ArcSwapOption<Assignment>,
     in_flight: Semaphore,
     /// One request at a time may be in it.
@@ -93,6 +100,7 @@ impl Service {
             client,
             release: ArcSwap::new(release),
             releases,
+            stand_in: ArcSwapOption::empty(),
             assignment: ArcSwapOption::empty(),
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
             section: Semaphore::new(1),
@@ -115,15 +123,28 @@ impl Service {
         Ok(())
     }
 
-    /// Puts another version in place: its resource says so from the next request on.
+    /// Puts another version in place, also of a program that stands in: its resource says so from the next request on.
     pub fn deploy(&self, patched: bool) {
         let Inner { name, telemetry, client, release, releases, .. } = &*self.0;
         let make = || Arc::new(Release::new(*name, patched, telemetry, client.clone()));
         release.store(releases[usize::from(patched)].get_or_init(make).clone());
+        self.0.stand_in.store(None);
     }
 
-    pub fn is_patched(&self) -> bool {
-        self.0.release.load().patched
+    /// Has the program at `url` answer in its place. It gets all headers of a request, `x-next` with the base URLs of whom it may
+    /// call, and `x-redis` with the Redis that the service would write to; spans are its own business.
+    pub fn hand_over(&self, url: Url) {
+        self.0.stand_in.store(Some(Arc::new(StandIn::new(url))));
+    }
+
+    /// Whether another program answers in its place.
+    pub fn is_handed_over(&self) -> bool {
+        self.0.stand_in.load().is_some()
+    }
+
+    /// Whether it runs as it started.
+    pub fn is_original(&self) -> bool {
+        !self.0.release.load().patched && !self.is_handed_over()
     }
 
     /// Ends what still goes on after its answer, so that its spans are whole; for when requests come no more.
@@ -156,6 +177,11 @@ impl Service {
     async fn answer(&self, headers: &HeaderMap) -> Response {
         let release = self.0.release.load_full();
         let cx = release.instrument.extract(headers);
+        if let Some(stand_in) = self.0.stand_in.load_full() {
+            // What is logged is this service's, of the request's trace.
+            let cx = cx.with_value(release.instrument.clone());
+            return self.pass_on(&stand_in, headers).with_context(cx).await;
+        }
         let cx = release.instrument.server_span(&cx, &Method::GET, "/", "/", headers);
         let span = ServerSpan::new(&release.instrument, &cx);
         let reply = self.work(&release, &cx, headers.contains_key(RESENT)).with_context(cx.clone()).await;
@@ -170,22 +196,30 @@ impl Service {
         response
     }
 
+    async fn pass_on(&self, stand_in: &StandIn, headers: &HeaderMap) -> Response {
+        match self.admit() {
+            Ok((_permit, assignment)) => stand_in.answer(&self.0.client, headers, &assignment, call_limit(self.0.name)).await,
+            Err(failure) => failure.into_response(),
+        }
+    }
+
     async fn work(&self, release: &Release, cx: &Context, resent: bool) -> Result<Answer, Failure> {
-        let Ok(_permit) = self.0.in_flight.try_acquire() else {
-            return Err(Failure::unavailable(format!("{MAX_IN_FLIGHT} requests are already in flight")));
-        };
-        let Some(assignment) = self.0.assignment.load_full() else {
-            return Err(Failure::unavailable("no assignment yet".to_owned()));
-        };
+        let (_permit, assignment) = self.admit()?;
         self.obey(release, cx, &assignment, resent).await
+    }
+
+    fn admit(&self) -> Result<(SemaphorePermit<'_>, Arc<Assignment>), Failure> {
+        let full = |_| Failure::unavailable(format!("{MAX_IN_FLIGHT} requests are already in flight"));
+        let permit = self.0.in_flight.try_acquire().map_err(full)?;
+        let assignment = self.0.assignment.load_full();
+        Ok((permit, assignment.ok_or_else(|| Failure::unavailable("no assignment yet".to_owned()))?))
     }
 }
 
 impl Release {
     fn new(name: ServiceName, patched: bool, telemetry: &Telemetry, client: reqwest::Client) -> Self {
         let instrument = telemetry.instrument(&Identity::service(name, if patched { "v2" } else { "v1" }));
-        let limit = FIRST_CALL_LIMIT.saturating_sub(SOONER * u32::from(name.layer)).max(LAST_CALL_LIMIT);
-        let caller = Caller::new(client, instrument.clone(), limit);
+        let caller = Caller::new(client, instrument.clone(), call_limit(name));
         Self { patched, instrument, caller }
     }
 }
@@ -198,6 +232,11 @@ impl Answer {
         }
         self.path.extend(callee.path);
     }
+}
+
+/// How long a service waits for whom it calls.
+fn call_limit(service: ServiceName) -> Duration {
+    FIRST_CALL_LIMIT.saturating_sub(SOONER * u32::from(service.layer)).max(LAST_CALL_LIMIT)
 }
 
 fn message(patched: bool) -> &'static str {

@@ -7,7 +7,7 @@
 #![allow(dead_code, reason = "each test file that includes this uses a part of it")]
 
 #[path = "required.rs"]
-mod required;
+pub mod required;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;

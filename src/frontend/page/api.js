@@ -28,12 +28,15 @@ async function read(answer) {
 }
 
 export async function get(path) {
-  return read(await ask(path, { headers: { accept: 'application/json' } }));
+  return read(await ask(path, { headers: { accept: 'application/json', ...authorization() } }));
+}
+
+function authorization() {
+  return instructor.token === '' ? {} : { authorization: `Bearer ${instructor.token}` };
 }
 
 function request(body) {
-  const authorization = instructor.token === '' ? {} : { authorization: `Bearer ${instructor.token}` };
-  return { method: 'POST', headers: { 'content-type': 'application/json', ...authorization }, body: JSON.stringify(body) };
+  return { method: 'POST', headers: { 'content-type': 'application/json', ...authorization() }, body: JSON.stringify(body) };
 }
 
 /** Posts `body`; fields that are empty texts or null are left out. */

@@ -18,3 +18,11 @@ export function duration(seconds) {
   if (parts[0] === 0) parts.shift();
   return parts.map((part, index) => (index === 0 ? String(part) : String(part).padStart(2, '0'))).join(':');
 }
+
+/** As a clock on a wall shows them: 0:07, 4:05, 1:04:05. */
+export function clock(seconds) {
+  const left = Math.ceil(seconds);
+  const parts = [Math.floor(left / 3600), Math.floor(left / 60) % 60, left % 60];
+  if (parts[0] === 0) parts.shift();
+  return parts.map((part, index) => (index === 0 ? String(part) : String(part).padStart(2, '0'))).join(':');
+}

@@ -4,6 +4,7 @@ import { get } from './api.js';
 import { byId } from './dom.js';
 import { count } from './format.js';
 import * as buttons from './buttons.js';
+import * as gameDay from './game_day.js';
 import * as mystery from './mystery.js';
 import * as run from './run.js';
 
@@ -18,6 +19,7 @@ async function start() {
   buttons.start(topology);
   run.start();
   mystery.start(topology);
+  gameDay.start();
   document.body.dataset.ready = 'true';
 }
 

@@ -135,7 +135,7 @@ async function hint() {
   await refresh();
 }
 
-async function refresh() {
+export async function refresh() {
   const notice = byId('notice');
   try {
     show(await get('score'));

@@ -1,0 +1,59 @@
+// A game day's clock and board, as the sandbox page and the instructor's show them.
+
+import { element } from './dom.js';
+import { clock, count } from './format.js';
+
+const TICK_MS = 250;
+const SAYS = { right: 'right', half: 'half right', wrong: 'wrong' };
+
+/** A text that counts down to 0 by itself; `set(seconds)` says what is left, without a number nothing is. */
+export function countdown(place) {
+  let end;
+  const show = () => {
+    place.textContent = end === undefined ? '' : clock(Math.max(0, (end - performance.now()) / 1000));
+  };
+  setInterval(show, TICK_MS);
+  return (seconds) => {
+    end = seconds === undefined ? undefined : performance.now() + seconds * 1000;
+    show();
+  };
+}
+
+/** Where a game day is, in words; the clock beside it says how long. */
+export function stand({ state, round, of }) {
+  if (state === 'round') return `Round ${count(round)} of ${count(of)}`;
+  if (state === 'pause') return `Round ${count(round)} of ${count(of)} is over. The next one begins in`;
+  return `The game day is over, after ${count(round)} of ${count(of)} rounds.`;
+}
+
+/** What was wrong, in a line. */
+export function inWords({ cause, service, callee, customer }) {
+  if (service === undefined) return 'Nothing was wrong.';
+  return `${cause} in ${service}${callee ? `, on the way to ${callee}` : ''}${customer ? `, for ${customer}` : ''}.`;
+}
+
+/** Fills the table with teams, best first, and what each did in the first `rounds` rounds. */
+export function fill(table, board, rounds) {
+  const heads = Array.from({ length: rounds }, (_, place) => element('th', { scope: 'col', class: 'number' }, `Round ${place + 1}`));
+  table.tHead.replaceChildren(
+    element('tr', {}, element('th', { scope: 'col' }, 'Team'), element('th', { scope: 'col', class: 'number' }, 'Points'), ...heads),
+  );
+  table.tBodies[0].replaceChildren(...board.map((row) => line(row, rounds)));
+}
+
+function line({ team, points, rounds: cells }, rounds) {
+  const row = element('tr', { 'data-team': team });
+  row.append(element('th', { scope: 'row' }, team), element('td', { class: 'number total' }, count(points)));
+  for (let round = 1; round <= rounds; round += 1) {
+    row.append(cell(cells.find((one) => one.round === round)));
+  }
+  return row;
+}
+
+function cell(did) {
+  if (!did) return element('td', { class: 'number' });
+  const { verdict, guesses, seconds, points } = did;
+  const after = seconds === undefined ? '' : ` ${clock(seconds)}`;
+  const how = `${SAYS[verdict] ?? ''}${after}, ${count(guesses)} ${guesses === 1 ? 'guess' : 'guesses'}`;
+  return element('td', { class: 'number', 'data-verdict': verdict }, count(points), element('small', {}, how));
+}

@@ -1,0 +1,46 @@
+// A game day as a team sees it: the clock, the board, and the answer of the round before.
+
+import { get } from './api.js';
+import { countdown, fill, inWords, stand } from './board.js';
+import { byId, whole } from './dom.js';
+import * as mystery from './mystery.js';
+
+const EVERY_MS = 2000;
+/** What a game day does without, or the board says better. */
+const NOT_NOW = ['hint', 'new-details', 'reveal-details', 'scores'];
+
+let left;
+let seen;
+
+export function start() {
+  left = countdown(byId('game-day-left'));
+  refresh();
+  setInterval(() => document.hidden || refresh(), EVERY_MS);
+}
+
+async function refresh() {
+  // That the frontend does not answer, the score says.
+  const day = await get('game-day').catch(() => undefined);
+  if (day) show(day);
+}
+
+function show({ state, round, of, seconds_left: seconds, board, last }) {
+  const running = state === 'round' || state === 'pause';
+  byId('game-day').hidden = state === 'none';
+  byId('game-day').dataset.state = state;
+  for (const id of NOT_NOW) byId(id).hidden = running;
+  left(seconds);
+  const now = `${state} ${round}`;
+  if (seen !== undefined && now !== seen) mystery.refresh();
+  seen = now;
+  if (state === 'none') return;
+  byId('game-day-stand').textContent = stand({ state, round, of });
+  byId('game-day-none').hidden = board.length > 0;
+  byId('game-day-board').hidden = board.length === 0;
+  fill(byId('game-day-board'), board, round);
+  byId('game-day-last').hidden = !last;
+  if (last) {
+    byId('game-day-answer').textContent = `The answer of round ${last.round}`;
+    byId('game-day-explanation').replaceChildren(...whole(`${inWords(last.answer)} ${last.explanation}`));
+  }
+}

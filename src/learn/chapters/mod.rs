@@ -1,0 +1,154 @@
+//! Every chapter, in the order of the book. Numbers 14 to 17 are kept free for the stages to come.
+
+mod contention;
+mod context;
+mod crowd;
+mod customer;
+mod failures;
+mod first_trace;
+mod fix;
+mod game_day;
+mod hidden_sleep;
+mod hunt;
+mod layers_below;
+mod logs_and_mail;
+mod lost_context;
+#[cfg(test)]
+mod made;
+#[cfg(test)]
+mod presses;
+mod redis;
+mod stand_in;
+mod waterfall;
+
+use super::{Chapter, Stage};
+
+/// In the order in which they are read.
+pub const CHAPTERS: &[Chapter] = &[
+    Chapter {
+        number: 1,
+        folder: "01-first-trace",
+        title: "Ship your first trace",
+        task: "send one span with curl, then a trace of a root and its child from a Rust program",
+        needs: Stage::Backend,
+        fast: true,
+        check: first_trace::check,
+    },
+    Chapter {
+        number: 2,
+        folder: "02-waterfall",
+        title: "One click, one trace",
+        task: "press a button and name the service whose self time is the longest in its trace",
+        needs: Stage::Sandbox,
+        fast: false,
+        check: waterfall::check,
+    },
+    Chapter {
+        number: 3,
+        folder: "03-context",
+        title: "Carry the context",
+        task: "make the spans of two services one trace",
+        needs: Stage::Backend,
+        fast: true,
+        check: context::check,
+    },
+    Chapter {
+        number: 4,
+        folder: "04-hidden-sleep",
+        title: "The hidden sleep",
+        task: "press all buttons, find the service that sleeps, and guess it",
+        needs: Stage::Sandbox,
+        fast: true,
+        check: hidden_sleep::check,
+    },
+    Chapter {
+        number: 5,
+        folder: "05-crowd",
+        title: "The sleep in the crowd",
+        task: "find the service that sleeps rarely, among 10,000 calls on random routes",
+        needs: Stage::Sandbox,
+        fast: true,
+        check: crowd::check,
+    },
+    Chapter {
+        number: 6,
+        folder: "06-fix",
+        title: "Fix it and prove it",
+        task: "mend the culprit's code, put it in its place, and have traces from before and after",
+        needs: Stage::Sandbox,
+        fast: true,
+        check: fix::check,
+    },
+    Chapter {
+        number: 7,
+        folder: "07-failures",
+        title: "Where a failure starts",
+        task: "find the service that fails, and then the one that spoils what others do",
+        needs: Stage::Sandbox,
+        fast: false,
+        check: failures::check,
+    },
+    Chapter {
+        number: 8,
+        folder: "08-customer",
+        title: "Which customer",
+        task: "have baggage reach a span, and find the customer whose requests are slow and the service that makes them so",
+        needs: Stage::Sandbox,
+        fast: true,
+        check: customer::check,
+    },
+    Chapter {
+        number: 9,
+        folder: "09-contention",
+        title: "Only slow when busy",
+        task: "find the service that is quick alone and queues under load",
+        needs: Stage::Sandbox,
+        fast: false,
+        check: contention::check,
+    },
+    Chapter {
+        number: 10,
+        folder: "10-redis",
+        title: "A slow store",
+        task: "find the service that writes key by key, and replace it with one that uses a pipeline",
+        needs: Stage::Redis,
+        fast: false,
+        check: redis::check,
+    },
+    Chapter {
+        number: 11,
+        folder: "11-lost-context",
+        title: "The trace that breaks",
+        task: "find the service that drops the context, and mend it",
+        needs: Stage::Sandbox,
+        fast: true,
+        check: lost_context::check,
+    },
+    Chapter {
+        number: 12,
+        folder: "12-logs-and-mail",
+        title: "All logs of one trace, and a mail when it is slow",
+        task: "be mailed about a slow trace, and name the service in which its time went",
+        needs: Stage::Sandbox,
+        fast: false,
+        check: logs_and_mail::check,
+    },
+    Chapter {
+        number: 13,
+        folder: "13-layers-below",
+        title: "The layers below",
+        task: "find time that is in nobody's service, and name the nginx that queues",
+        needs: Stage::Edge,
+        fast: false,
+        check: layers_below::check,
+    },
+    Chapter {
+        number: 18,
+        folder: "18-game-day",
+        title: "Game day",
+        task: "run a game day of at least two rounds and two teams to its end",
+        needs: Stage::GameDay,
+        fast: false,
+        check: game_day::check,
+    },
+];

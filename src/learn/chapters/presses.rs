@@ -1,0 +1,137 @@
+//! Presses as the stage and programs of a learner's record them, for the checks' tests.
+
+use crate::diagnose::model::{Builder, Kind, NewSpan, Resource, Text};
+use crate::frontend::{Score, TeamScore};
+use crate::learn::Evidence;
+use crate::mystery::{Cause, Verdict};
+
+const MS: u64 = 1_000_000;
+
+/// One service on a press's way.
+#[derive(Clone, Copy)]
+pub struct Hop<'a> {
+    pub service: &'a str,
+    pub version: &'a str,
+    /// The stage's own, or a program of the learner's.
+    pub of_the_stage: bool,
+    pub own_ms: u64,
+    pub redis_calls: usize,
+    /// The next one gets the context.
+    pub passes_on: bool,
+    /// It calls the next one at all.
+    pub calls: bool,
+}
+
+impl<'a> Hop<'a> {
+    pub fn stage(service: &'a str) -> Self {
+        Self { service, version: "v1", of_the_stage: true, own_ms: 5, redis_calls: 0, passes_on: true, calls: true }
+    }
+}
+
+/// Everything that was recorded.
+#[derive(Default)]
+pub struct Presses {
+    builder: Builder,
+    spans: u64,
+    traces: u64,
+    now: u64,
+}
+
+impl Presses {
+    pub fn new() -> Self {
+        Self { builder: Builder::until(u64::MAX / 2), now: MS, ..Self::default() }
+    }
+
+    /// One press through these services, so many times.
+    pub fn press(&mut self, times: usize, hops: &[Hop<'_>]) -> &mut Self {
+        for _ in 0..times {
+            self.traces += 1;
+            let (trace, start) = (self.traces, self.now);
+            let frontend = Hop { own_ms: 1, ..Hop::stage("frontend") };
+            let way: Vec<Hop<'_>> = [frontend].into_iter().chain(hops.iter().copied()).collect();
+            self.now = self.serve(trace, None, start, &way) + MS;
+        }
+        self
+    }
+
+    /// As it was read, after a guess about `cause`.
+    pub fn evidence(self, guess: Option<(Cause, Verdict)>) -> Evidence {
+        let team = |verdict| TeamScore {
+            team: "everybody".to_owned(),
+            guesses: 1,
+            hints: 0,
+            verdict: Some(verdict),
+            seconds: None,
+            revealed: false,
+            solved: 0,
+        };
+        let score =
+            guess.map(|(cause, verdict)| Score { mystery: 1, cause: Some(cause), seconds: 1.0, teams: vec![team(verdict)] });
+        Evidence { traces: self.builder.finish(), score, width: 30, team: "everybody".to_owned(), ..Evidence::default() }
+    }
+
+    /// The server span of the first, and all beneath it; when it ends.
+    fn serve(&mut self, trace: u64, parent: Option<u64>, start: u64, hops: &[Hop<'_>]) -> u64 {
+        let Some((hop, rest)) = hops.split_first() else { return start };
+        let id = self.id();
+        let mut now = start + hop.own_ms * MS;
+        for _ in 0..hop.redis_calls {
+            let attribute = self.builder.attribute("db.system.name", "redis");
+            let call = self.id();
+            self.push(hop, (trace, Some(id), call), (now, now + MS), Kind::Client, &attribute.into_iter().collect::<Vec<_>>());
+            now += MS;
+        }
+        if hop.calls && !rest.is_empty() {
+            let call = self.id();
+            let end = if hop.passes_on {
+                self.serve(trace, Some(call), now, rest)
+            } else {
+                self.traces += 1;
+                self.serve(self.traces, None, now, rest)
+            };
+            self.push(hop, (trace, Some(id), call), (now, end), Kind::Client, &[]);
+            now = end;
+        }
+        self.push(hop, (trace, parent, id), (start, now), Kind::Server, &[]);
+        now
+    }
+
+    fn push(
+        &mut self,
+        hop: &Hop<'_>,
+        (trace, parent, id): (u64, Option<u64>, u64),
+        (start, end): (u64, u64),
+        kind: Kind,
+        attributes: &[(Text, Text)],
+    ) {
+        let mut about = vec![("service.version", hop.version)];
+        if hop.of_the_stage {
+            about.push(("tracelab.layer", "1"));
+        }
+        let attributes_of_it = about.into_iter().filter_map(|(key, value)| self.builder.attribute(key, value)).collect();
+        let service = self.builder.text(hop.service);
+        let resource = self.builder.resource(Resource { service, attributes: attributes_of_it });
+        self.builder.push(NewSpan {
+            trace_id: &format!("{trace:032x}"),
+            span_id: &format!("{id:016x}"),
+            parent_id: &parent.map(|id| format!("{id:016x}")).unwrap_or_default(),
+            operation: "GET /",
+            resource,
+            start,
+            duration: i64::try_from(end - start).unwrap(),
+            kind,
+            attributes,
+            ..NewSpan::default()
+        });
+    }
+
+    fn id(&mut self) -> u64 {
+        self.spans += 1;
+        self.spans
+    }
+}
+
+/// The goal of the step that is open, if any.
+pub fn open(steps: &[crate::learn::Step]) -> Option<&str> {
+    steps.iter().find(|step| !step.is_done()).map(|step| step.goal.as_str())
+}

@@ -1,0 +1,189 @@
+//! Blocks that are not run: whatever they name exists.
+//!
+//! Programs are known, every `tracelab` command line is one, examples are Cargo's, files are in the repository, and Compose
+//! understands the files that it is given.
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use tracelab::cli::Cli;
+
+use super::console::{Block, Page};
+use super::docker::Compose;
+use super::{examples, placeholders, root};
+
+/// Nothing is known of their arguments.
+const PROGRAMS: [&str; 18] = [
+    "cat",
+    "cd",
+    "curl",
+    "echo",
+    "export",
+    "git",
+    "grep",
+    "head",
+    "jq",
+    "kubectl",
+    "less",
+    "ls",
+    "nginx",
+    "python3",
+    "redis-cli",
+    "sed",
+    "sort",
+    "tail",
+];
+const COMPOSE: [&str; 13] =
+    ["build", "config", "cp", "down", "exec", "images", "kill", "logs", "ps", "pull", "restart", "stop", "up"];
+/// What is in no clone, but made by a command of the book or by Cargo.
+const MADE: [&str; 2] = ["target/", "compose/bin"];
+
+/// Fails with file, line and command where a block names what does not exist.
+pub fn check(page: &Page, block: &Block) {
+    for command in &block.commands {
+        if let Err(told) = line(&command.text) {
+            panic!("{}:{}: $ {}\n{told}", page.path.display(), command.line, command.text);
+        }
+    }
+}
+
+/// # Errors
+/// What does not exist.
+pub fn line(text: &str) -> Result<(), String> {
+    let text = placeholders::fill(text, &placeholders::like()).replace("\\\n", " ");
+    let words = shlex::split(&text).ok_or("the shell would not take it: a quote is open")?;
+    for words in words.split(|word| ["|", "||", "&&", ";", "&"].contains(&word.as_str())) {
+        let ends: Vec<_> = words.iter().map(|word| word.trim().trim_end_matches(';')).filter(|word| !word.is_empty()).collect();
+        simple(&ends)?;
+    }
+    Ok(())
+}
+
+/// A command without any of the shell's signs.
+fn simple(words: &[&str]) -> Result<(), String> {
+    let assignments = words.iter().take_while(|word| is_assignment(word)).count();
+    for assignment in &words[..assignments] {
+        variable(assignment.split('=').next().unwrap_or_default())?;
+    }
+    let words = &words[assignments..];
+    let redirected = words.iter().position(|word| word.starts_with(['>', '<'])).unwrap_or(words.len());
+    let words = &words[..redirected];
+    words.iter().try_for_each(|word| path(word))?;
+    match words {
+        [] => Ok(()),
+        ["tracelab", ..] => tracelab(words),
+        ["cargo", "run", arguments @ ..] => run(arguments),
+        ["cargo", "build" | "install" | "test" | "bench", ..] => Ok(()),
+        ["docker", "compose", arguments @ ..] => compose(arguments),
+        ["docker", "build" | "exec" | "image" | "images" | "info" | "kill" | "logs" | "ps" | "restart" | "tag", ..] => Ok(()),
+        [program, ..] if PROGRAMS.contains(program) => Ok(()),
+        [program, ..] => Err(format!("{program} is no program that the book may use; tests/tutorial/checked.rs lists them")),
+    }
+}
+
+fn is_assignment(word: &str) -> bool {
+    word.split_once('=')
+        .is_some_and(|(name, _)| !name.is_empty() && name.bytes().all(|sign| sign.is_ascii_uppercase() || sign == b'_'))
+}
+
+/// A variable of ours is a key, or one of the compose stage's.
+fn variable(name: &str) -> Result<(), String> {
+    let Some(key) = name.strip_prefix("TRACELAB_") else { return Ok(()) };
+    let keys = serde_json::to_value(tracelab::config::Config::default()).map_err(|error| error.to_string())?;
+    let ours = keys.get(key.to_lowercase()).is_some();
+    let stage = || {
+        let files = std::fs::read_dir(root().join("compose")).unwrap().map(|entry| entry.unwrap().path());
+        files.filter_map(|path| std::fs::read_to_string(path).ok()).any(|text| text.contains(name))
+    };
+    if ours || stage() { Ok(()) } else { Err(format!("nothing reads the variable {name}")) }
+}
+
+fn tracelab(words: &[&str]) -> Result<(), String> {
+    match Cli::try_parse_from(words) {
+        Err(error) if !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+fn run(arguments: &[&str]) -> Result<(), String> {
+    let own = arguments.iter().position(|word| *word == "--").unwrap_or(arguments.len());
+    let example = arguments[..own].iter().position(|word| *word == "--example").map(|place| arguments.get(place + 1));
+    match example {
+        Some(Some(name)) if examples().contains_key(*name) => Ok(()),
+        Some(name) => Err(format!("Cargo.toml has no example {name:?}")),
+        None => {
+            let flags = arguments.iter().take_while(|word| word.starts_with('-') && **word != "--").count();
+            let arguments = if own < arguments.len() { &arguments[own + 1..] } else { &arguments[flags..] };
+            tracelab(&[&["tracelab"], arguments].concat())
+        }
+    }
+}
+
+fn compose(arguments: &[&str]) -> Result<(), String> {
+    let mut files = Vec::new();
+    let mut rest = arguments;
+    while let ["-f" | "-p" | "--profile", value, after @ ..] = rest {
+        if rest[0] == "-f" {
+            files.push(value.strip_prefix("compose/").ok_or(format!("{value} is no file of the stage"))?);
+        }
+        rest = after;
+    }
+    let command = rest.first().copied().unwrap_or_default();
+    if !COMPOSE.contains(&command) {
+        return Err(format!("docker compose has no command {command:?} that the book may use"));
+    }
+    if let Some(compose) = Compose::find().filter(|_| !files.is_empty()) {
+        compose.config(&files);
+    }
+    Ok(())
+}
+
+/// A word that begins as a path of the repository does is one.
+fn path(word: &str) -> Result<(), String> {
+    let word = word.trim_start_matches('@').trim_start_matches("./");
+    let Some((first, _)) = word.split_once('/') else { return Ok(()) };
+    let plain = word.bytes().all(|sign| sign.is_ascii_alphanumeric() || b"/._-".contains(&sign));
+    let ours = plain && !first.is_empty() && root().join(first).is_dir() && !MADE.iter().any(|made| word.starts_with(made));
+    if ours && !root().join(word).exists() { Err(format!("there is no {word}")) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line;
+
+    #[test]
+    fn what_exists_is_let_through() {
+        for text in [
+            "tracelab up --route random --mystery rare-sleep",
+            "tracelab guess --service SERVICE --cause sleep",
+            "tracelab learn check 2 --trace TRACE --service LONGEST",
+            "cargo run --release -- load 200",
+            "cargo install --path . --locked",
+            "TRACELAB_PORT=9080 TRACELAB_GATEWAY_QUEUE=long docker compose -f compose/compose.yaml -f compose/edge.yaml up -d \\\n  --no-deps",
+            "curl -s -d @compose/telemetry.toml http://127.0.0.1:4318/v1/traces | jq .",
+            "git clone https://example.org/tracelab && cd tracelab",
+        ] {
+            line(text).unwrap_or_else(|told| panic!("{text}: {told}"));
+        }
+    }
+
+    #[test]
+    fn what_does_not_exist_is_named() {
+        for (text, told) in [
+            ("tracelab upp", "unrecognized subcommand 'upp'"),
+            ("tracelab up --routes random", "unexpected argument '--routes'"),
+            ("tracelab up --mystery sleepy", "invalid value 'sleepy'"),
+            ("cargo run --example 99-nothing", "no example"),
+            ("cargo run --release -- loadd", "unrecognized subcommand 'loadd'"),
+            ("docker compose -f compose/compose.yaml upp", "no command \"upp\""),
+            ("docker compose -f compose/none.yaml up", "there is no compose/none.yaml"),
+            ("cat tutorial/none.md", "there is no tutorial/none.md"),
+            ("TRACELAB_NOTHING=1 tracelab up", "nothing reads the variable TRACELAB_NOTHING"),
+            ("make all", "make is no program"),
+            ("echo fine && make all", "make is no program"),
+            ("echo 'open", "a quote is open"),
+        ] {
+            let error = line(text).expect_err(text);
+            assert!(error.contains(told), "{text}: {error}");
+        }
+    }
+}
