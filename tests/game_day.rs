@@ -30,6 +30,11 @@ async fn a_schedule_is_played_round_by_round_and_every_team_is_told_how_it_did()
     assert!(says.starts_with("round 1 of 2 is over; the next one begins in 5:00"), "{says}");
     assert!(says.contains(&format!("the answer of round 1: sleep in {culprit}\n")), "{says}");
 
+    let seen = json!({"state": "round", "round": 1});
+    let (status, day) = post(&sandbox, "/api/game-day/next", seen).await;
+    assert_eq!((status, &day["state"]), (200, &json!("pause")), "who ends the same round once more leaves the pause alone: {day}");
+    assert_eq!(post(&sandbox, "/api/game-day/next", json!({"state": "round"})).await.0, 400);
+
     let says = teacher(&sandbox, &["next"]);
     assert!(says.starts_with("round 2 of 2, 5:00 left"), "{says}");
     assert_eq!(guess(&sandbox, "elks", &["--nothing"]), Some(0));
@@ -248,6 +253,8 @@ async fn the_instructor_plans_starts_and_ends_rounds_and_the_teams_page_shows_cl
     team.fill("#guess-service", &culprit).await;
     team.click("#guess-submit").await;
     team.find("#verdict[data-verdict=right]").await;
+    team.until_text("#verdict", "told when the round is over").await;
+    assert_eq!(team.eval("document.querySelector('#explanation').hidden").await, true);
     team.until_text("#game-day-board [data-verdict=right]", "1 guess").await;
     assert_eq!(team.count("#game-day-board b").await, 0, "a team's name is text");
     browser.until_text("#board [data-verdict=right]", "1 guess").await;

@@ -127,7 +127,7 @@ pub struct Graded {
     /// From the mystery's start to this guess, or to the right one where that was earlier.
     pub seconds: f64,
     pub message: String,
-    /// Of the right answer.
+    /// Of the right answer; in a game day's round, not before it is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explanation: Option<String>,
 }
@@ -294,7 +294,7 @@ impl Game {
         }
         self.change(move |state, mystery| {
             let now = now_ms();
-            let (seconds, counts) = (state.seconds(now), state.takes_guesses(now));
+            let (seconds, counts, in_round) = (state.seconds(now), state.takes_guesses(now), state.round_runs(now));
             state.look_at_clock(now);
             let team = state.team(team).ok_or(GameError::TooManyTeams)?;
             let answer = mystery.answer();
@@ -311,7 +311,11 @@ impl Game {
                 team.verdict = Some(verdict);
                 team.solved_seconds = (verdict == Verdict::Right).then_some(seconds);
             }
-            let explanation = (verdict == Verdict::Right).then(|| explain(mystery));
+            // While others are still looking, it would be read out to them.
+            let explanation = (verdict == Verdict::Right && !in_round).then(|| explain(mystery));
+            if verdict == Verdict::Right && in_round {
+                message.push_str(" Why, is told when the round is over.");
+            }
             let seconds = team.solved_seconds.unwrap_or(seconds);
             Ok(Graded { verdict, guesses: team.guesses, seconds, message, explanation })
         })

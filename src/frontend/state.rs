@@ -172,6 +172,11 @@ impl State {
         self.round_of_day().is_none_or(|day| day.takes_guesses(now_ms))
     }
 
+    /// Whether the mystery is a round of a game day whose time is not up.
+    pub fn round_runs(&self, now_ms: u64) -> bool {
+        self.round_of_day().is_some_and(|day| day.takes_guesses(now_ms))
+    }
+
     /// The cause, where everybody may know it.
     pub fn told_cause(&self) -> Option<Cause> {
         let secret = self.round_of_day().is_some_and(|day| !day.planned().is_some_and(|planned| planned.tell_cause));

@@ -55,6 +55,14 @@ pub enum Stand {
     Over,
 }
 
+/// A round, or the pause after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub state: Stand,
+    /// From 1.
+    pub round: usize,
+}
+
 /// What everybody may know of a game day: nothing of a round that is running or to come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -165,12 +173,18 @@ impl Game {
         Ok(status)
     }
 
-    /// Ends the round that is running; in a pause, begins the next one.
+    /// Ends the round that is running; in a pause, begins the next one. With `from`, it does nothing where the game day is not there
+    /// any more: of two teachers who end a round at once, or of one who does when its time is up, nobody means the pause.
     ///
     /// # Errors
     /// No game day runs, and those of [`Game::new_mystery`].
-    pub async fn next_round(&self) -> Result<Status, GameError> {
-        let Some(day) = self.look(|state| state.running_day().cloned()).await else { return Err(GameError::NoGameDay) };
+    pub async fn next_round(&self, from: Option<Place>) -> Result<Status, GameError> {
+        let day = self.look(|state| state.running_day().cloned()).await;
+        let there = |from: Place| day.as_ref().is_some_and(|day| from == Place { state: stand(day), round: day.played.len() });
+        if from.is_some_and(|from| !there(from)) {
+            return Ok(self.game_day().await);
+        }
+        let Some(day) = day else { return Err(GameError::NoGameDay) };
         let gone_on = match day.phase {
             Phase::Pause { .. } => self.begin_next(&day).await,
             _ => self.end_running(&day).await,
@@ -470,7 +484,7 @@ mod tests {
         let culprit = culprit(&game);
         guess(&game, "elks", other(culprit)).await;
         guess(&game, "owls", culprit).await;
-        let paused = game.next_round().await.unwrap();
+        let paused = game.next_round(None).await.unwrap();
         let told = paused.last.clone().unwrap();
         assert_eq!((paused.state, told.round, told.answer.service), (Stand::Pause, 1, Some(culprit)));
         assert!(told.explanation.starts_with(&culprit.to_string()));
@@ -480,7 +494,7 @@ mod tests {
             [("owls", 100), ("elks", 0)]
         );
 
-        let second = game.next_round().await.unwrap();
+        let second = game.next_round(None).await.unwrap();
         assert_eq!((second.state, second.round, second.last.map(|told| told.round)), (Stand::Round, Some(2), Some(1)));
     }
 
@@ -490,7 +504,7 @@ mod tests {
         game.start_game_day(sleeps()).await.unwrap();
         let culprit = culprit(&game);
         guess(&game, "owls", other(culprit)).await;
-        let before = game.next_round().await.unwrap().board;
+        let before = game.next_round(None).await.unwrap().board;
         let late = guess(&game, "owls", culprit).await;
         assert_eq!((late.verdict, late.guesses), (Verdict::Right, 1));
         assert!(late.message.ends_with("The round's time is up, so that guesses count no more."), "{}", late.message);
@@ -508,7 +522,7 @@ mod tests {
     #[tokio::test]
     async fn a_game_day_has_no_hints_no_other_mysteries_and_none_beside_it() {
         let game = Game::open(&settings()).await.unwrap();
-        assert!(matches!(game.next_round().await, Err(GameError::NoGameDay)));
+        assert!(matches!(game.next_round(None).await, Err(GameError::NoGameDay)));
         assert!(matches!(game.stop_game_day().await, Err(GameError::NoGameDay)));
         assert_eq!(game.game_day().await.state, Stand::None);
         game.start_game_day(sleeps()).await.unwrap();
@@ -518,12 +532,44 @@ mod tests {
             assert!(matches!(game.new_mystery(None, None).await, Err(GameError::MysteryInGameDay)));
             assert!(matches!(game.start_game_day(sleeps()).await, Err(GameError::GameDayRuns)));
             assert_eq!(game.score().await.mystery, 2);
-            game.next_round().await.unwrap();
+            game.next_round(None).await.unwrap();
         }
         game.stop_game_day().await.unwrap();
         assert_eq!(game.hint(None).await.unwrap().hint, 1);
         game.start_game_day(sleeps()).await.unwrap();
         assert_eq!(game.game_day().await.round, Some(1), "another day after the first");
+    }
+
+    #[tokio::test]
+    async fn who_ends_a_round_that_is_over_already_does_not_end_the_pause() {
+        let game = Game::open(&settings()).await.unwrap();
+        game.start_game_day(sleeps()).await.unwrap();
+        let at = |state, round| Some(Place { state, round });
+        for _ in ["one teacher", "another one"] {
+            let status = game.next_round(at(Stand::Round, 1)).await.unwrap();
+            assert_eq!((status.state, status.round), (Stand::Pause, Some(1)));
+        }
+        for _ in ["one teacher", "another one"] {
+            let status = game.next_round(at(Stand::Pause, 1)).await.unwrap();
+            assert_eq!((status.state, status.round), (Stand::Round, Some(2)));
+        }
+        game.stop_game_day().await.unwrap();
+        assert_eq!(game.next_round(at(Stand::Round, 2)).await.unwrap().state, Stand::Over);
+    }
+
+    #[tokio::test]
+    async fn why_a_guess_is_right_is_told_when_the_round_is_over() {
+        let game = Game::open(&settings()).await.unwrap();
+        game.start_game_day(sleeps()).await.unwrap();
+        let culprit = culprit(&game);
+        for says in ["Why, is told when the round is over.", "This team has solved it already. Why, is told when the round is over."] {
+            let graded = guess(&game, "owls", culprit).await;
+            assert_eq!((graded.verdict, &graded.explanation), (Verdict::Right, &None));
+            assert!(graded.message.ends_with(says), "{}", graded.message);
+        }
+        game.next_round(None).await.unwrap();
+        let graded = guess(&game, "owls", culprit).await;
+        assert!(graded.explanation.is_some() && !graded.message.contains("Why, is told"), "{graded:?}");
     }
 
     #[tokio::test]
@@ -533,8 +579,8 @@ mod tests {
         game.start_game_day(schedule(&[told(round(Cause::Sleep)), told(round(Pick::Random)), round(Cause::None)])).await.unwrap();
         let mut causes = vec![game.score().await.cause];
         for _ in 0..2 {
-            game.next_round().await.unwrap();
-            game.next_round().await.unwrap();
+            game.next_round(None).await.unwrap();
+            game.next_round(None).await.unwrap();
             causes.push(game.score().await.cause);
         }
         assert_eq!(causes, [Some(Cause::Sleep), None, None]);
@@ -675,8 +721,8 @@ mod tests {
         game.start_game_day(schedule(&[round(Cause::Sleep), drawn.clone(), drawn])).await.unwrap();
         let culprit = culprit(&game);
         guess(&game, "owls", culprit).await;
-        game.next_round().await.unwrap();
-        game.next_round().await.unwrap();
+        game.next_round(None).await.unwrap();
+        game.next_round(None).await.unwrap();
         let results = game.game_day_results().await;
         let rounds: Vec<_> =
             results.rounds.iter().map(|round| (round.seed.is_some(), round.answer.is_some(), round.teams.len())).collect();

@@ -11,7 +11,7 @@ use super::super::error::ApiError;
 use super::super::fields::Fields;
 use super::super::state::{MAX_SEED, Pick};
 use super::schedule::PAUSE_SECONDS;
-use super::{Planned, Schedule};
+use super::{Place, Planned, Schedule};
 
 impl Frontend {
     /// `{rounds: [{cause, seed?, minutes, tell_cause?}], pause_seconds?}` → the status of the game day that has begun.
@@ -21,11 +21,17 @@ impl Frontend {
         Ok(json(&self.0.game.start_game_day(schedule).await?).into_response())
     }
 
-    /// `{}` → the status.
-    pub(in crate::frontend) async fn next_round(&self, headers: &HeaderMap, fields: Fields) -> Result<Response, ApiError> {
+    /// `{state?, round?}` → the status. The fields say where the teacher saw the game day: elsewhere nothing is done.
+    pub(in crate::frontend) async fn next_round(&self, headers: &HeaderMap, mut fields: Fields) -> Result<Response, ApiError> {
         self.teacher(headers)?;
+        let (state, round) = (fields.take("state")?, fields.take("round")?);
         fields.finish()?;
-        Ok(json(&self.0.game.next_round().await?).into_response())
+        let from = match (state, round) {
+            (Some(state), Some(round)) => Some(Place { state, round }),
+            (None, None) => None,
+            _ => return Err(ApiError::bad_request("it takes both state and round, or neither")),
+        };
+        Ok(json(&self.0.game.next_round(from).await?).into_response())
     }
 
     /// `{}` → the status.

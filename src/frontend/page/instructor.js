@@ -15,6 +15,8 @@ const MINUTES = 10;
 let causes = [];
 let left;
 let results;
+/** The round or pause that is shown. */
+let place = {};
 
 async function start() {
   const topology = await get('topology');
@@ -40,7 +42,8 @@ async function start() {
     });
   });
   byId('add').addEventListener('click', add);
-  onClick('next', 'turned', () => post('game-day/next').then(refresh));
+  // What the button said when it was pressed, whatever happened meanwhile.
+  onClick('next', 'turned', () => post('game-day/next', place).then(refresh));
   onClick('stop', 'turned', async () => {
     await post('game-day/stop');
     byId('stop-details').open = false;
@@ -96,6 +99,7 @@ async function refresh() {
 function show({ state, seconds_left: seconds, rounds, board, problem }) {
   const running = state === 'round' || state === 'pause';
   const begun = rounds.filter((round) => round.started_ms !== undefined).length;
+  place = { state, round: begun };
   byId('now').hidden = state === 'none';
   byId('now').dataset.state = state;
   byId('plan').hidden = running;
