@@ -98,7 +98,7 @@ fn schedule(flags: &cli::GameDayStart) -> Value {
         .cycle()
         .take(rounds.min(MOST_ROUNDS))
         .map(|cause| json!({ "cause": cause.to_string(), "minutes": flags.minutes, "tell_cause": flags.tell_cause }));
-    json!({ "rounds": planned.collect::<Vec<_>>(), "pause_seconds": flags.pause })
+    json!({ "rounds": planned.collect::<Vec<_>>(), "pause_seconds": flags.pause, "teams": flags.team })
 }
 
 /// Where the game day is, in a line.

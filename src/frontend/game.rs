@@ -89,6 +89,8 @@ pub enum GameError {
     TeamName,
     #[error("there are {MAX_TEAMS} teams already; play under the name of one of them")]
     TooManyTeams,
+    #[error("this game day is played by {}; guess as the one that you are", Vec::from_iter(.0.clone()).join(", "))]
+    NotPlaying(BTreeSet<String>),
     #[error("there is no service {0}; GET /api/topology lists them")]
     Service(ServiceName),
     #[error("seed is {0}; it must be a whole number between 0 and {MAX_SEED}")]
@@ -294,6 +296,11 @@ impl Game {
         }
         self.change(move |state, mystery| {
             let now = now_ms();
+            if let Some(day) = state.running_day()
+                && !day.has_team(&team)
+            {
+                return Err(GameError::NotPlaying(day.schedule.teams.clone()));
+            }
             let (seconds, counts, in_round) = (state.seconds(now), state.takes_guesses(now), state.round_runs(now));
             state.look_at_clock(now);
             let team = state.team(team).ok_or(GameError::TooManyTeams)?;
@@ -561,7 +568,7 @@ fn score(state: &State) -> Score {
     Score { mystery: state.number, cause: state.told_cause(), seconds: state.seconds(now_ms()), teams: teams.collect() }
 }
 
-fn checked_team(team: Option<String>) -> Result<String, GameError> {
+pub(super) fn checked_team(team: Option<String>) -> Result<String, GameError> {
     let Some(team) = team else { return Ok(DEFAULT_TEAM.to_owned()) };
     let team = team.trim();
     let length = team.chars().count();

@@ -1,6 +1,6 @@
 //! What the game remembers, and the file in which it survives a restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
@@ -138,6 +138,13 @@ impl State {
         }
         let new = Team { revealed: self.revealed, ..Team::default() };
         Some(self.teams.entry(name).or_insert(new))
+    }
+
+    /// Those that a teacher named have their place, whoever came before them.
+    pub fn seat(&mut self, names: &BTreeSet<String>) {
+        for name in names {
+            self.teams.entry(name.clone()).or_default();
+        }
     }
 
     /// The answer is told to all teams.

@@ -11,7 +11,7 @@ pub use board::{Cell, Outcome, Row};
 pub(super) use schedule::{Day, Due};
 pub use schedule::{NoSchedule, Planned, Schedule};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use tracing::{info, warn};
 use self::board::board;
 use self::schedule::{Phase, Played};
 use super::explain::explain;
-use super::game::{Game, GameError, now_ms};
+use super::game::{Game, GameError, checked_team, now_ms};
 use super::state::{Pick, State};
 use crate::mystery::{Answer, Cause};
 use crate::redis::Redis;
@@ -76,6 +76,9 @@ pub struct Status {
     /// Of the round, or of the pause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<f64>,
+    /// Those that play, where the teacher named them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub teams: BTreeSet<String>,
     /// The best team first.
     pub board: Vec<Row>,
     /// The round that ended last.
@@ -147,10 +150,13 @@ impl Game {
     /// Begins a game day with its first round. It goes on by itself as long as the frontend is served.
     ///
     /// # Errors
-    /// One runs already, the schedule makes no sense or a mystery of it cannot be had here (the text names the round), and those of
-    /// [`Game::new_mystery`].
+    /// One runs already, the schedule makes no sense or a mystery of it cannot be had here (the text names the round), a team's name
+    /// is none, and those of [`Game::new_mystery`].
     pub async fn start_game_day(&self, schedule: Schedule) -> Result<Status, GameError> {
         schedule.check()?;
+        for team in &schedule.teams {
+            checked_team(Some(team.clone()))?;
+        }
         for (place, planned) in schedule.rounds.iter().enumerate() {
             let in_round = |error| GameError::InRound { round: place + 1, error: Box::new(error) };
             self.check_mystery(planned.cause, planned.seed).map_err(in_round)?;
@@ -165,6 +171,7 @@ impl Game {
                 if state.running_day().is_some() {
                     return Err(GameError::GameDayRuns);
                 }
+                state.seat(&schedule.teams);
                 state.game_day = Some(Day::new(schedule, played, now));
                 Ok(())
             })
@@ -371,7 +378,8 @@ fn stand(day: &Day) -> Stand {
 
 fn status(state: &State, now_ms: u64) -> Status {
     let Some(day) = &state.game_day else {
-        return Status { state: Stand::None, round: None, of: None, seconds_left: None, board: Vec::new(), last: None };
+        let (teams, board) = (BTreeSet::new(), Vec::new());
+        return Status { state: Stand::None, round: None, of: None, seconds_left: None, teams, board, last: None };
     };
     let ended = day.played.iter().enumerate().rfind(|(_, played)| played.ended_ms.is_some());
     let told = |(place, played): (usize, &Played)| Told {
@@ -384,6 +392,7 @@ fn status(state: &State, now_ms: u64) -> Status {
         round: Some(day.played.len()),
         of: Some(day.schedule.rounds.len()),
         seconds_left: day.seconds_left(now_ms),
+        teams: day.schedule.teams.clone(),
         board: board(day, &state.outcomes()),
         last: ended.map(told),
     }
@@ -428,10 +437,10 @@ fn results(state: &State, now_ms: u64) -> Results {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::path::Path;
 
     use super::*;
+    use crate::frontend::state::MAX_TEAMS;
     use crate::frontend::{GameSettings, MAX_SEED};
     use crate::mystery::{Guess, Verdict};
     use crate::topology::{Route, ServiceName, Topology};
@@ -453,7 +462,7 @@ mod tests {
     }
 
     fn schedule(rounds: &[Planned]) -> Schedule {
-        Schedule { rounds: rounds.to_vec(), pause_seconds: 600.0 }
+        Schedule { rounds: rounds.to_vec(), pause_seconds: 600.0, teams: BTreeSet::new() }
     }
 
     fn sleeps() -> Schedule {
@@ -558,11 +567,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn where_teams_were_named_nobody_else_guesses_however_many_came_before() {
+        let game = Game::open(&settings()).await.unwrap();
+        let service: ServiceName = "dummy-0-1".parse().unwrap();
+        for team in 0..MAX_TEAMS {
+            guess(&game, &format!("crowd {team}"), service).await;
+        }
+        let teams: BTreeSet<String> = ["elks", "owls"].map(str::to_owned).into();
+        let begun = game.start_game_day(Schedule { teams: teams.clone(), ..sleeps() }).await.unwrap();
+        assert_eq!(begun.teams, teams);
+        let culprit = culprit(&game);
+        assert_eq!(guess(&game, "owls", culprit).await.verdict, Verdict::Right);
+        for team in [Some("crowd 1".to_owned()), Some("bats".to_owned()), None] {
+            let nothing = Guess { cause: Some(Cause::None), ..Guess::default() };
+            let error = game.guess(team, nothing).await.unwrap_err().to_string();
+            assert_eq!(error, "this game day is played by elks, owls; guess as the one that you are");
+        }
+        assert_eq!(game.game_day().await.board.len(), 1);
+        game.stop_game_day().await.unwrap();
+        guess(&game, "crowd 1", culprit).await;
+
+        let nobody = Schedule { teams: BTreeSet::from([String::new()]), ..sleeps() };
+        assert!(matches!(game.start_game_day(nobody).await, Err(GameError::TeamName)));
+    }
+
+    #[tokio::test]
     async fn why_a_guess_is_right_is_told_when_the_round_is_over() {
         let game = Game::open(&settings()).await.unwrap();
         game.start_game_day(sleeps()).await.unwrap();
         let culprit = culprit(&game);
-        for says in ["Why, is told when the round is over.", "This team has solved it already. Why, is told when the round is over."] {
+        for says in
+            ["Why, is told when the round is over.", "This team has solved it already. Why, is told when the round is over."]
+        {
             let graded = guess(&game, "owls", culprit).await;
             assert_eq!((graded.verdict, &graded.explanation), (Verdict::Right, &None));
             assert!(graded.message.ends_with(says), "{}", graded.message);
@@ -573,10 +609,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_cause_is_told_where_the_teacher_wants_it_told_and_it_is_not_random() {
+    async fn a_cause_is_told_in_the_rounds_where_the_teacher_wants_it_told() {
         let game = Game::open(&settings()).await.unwrap();
         let told = |planned: Planned| Planned { tell_cause: true, ..planned };
-        game.start_game_day(schedule(&[told(round(Cause::Sleep)), told(round(Pick::Random)), round(Cause::None)])).await.unwrap();
+        game.start_game_day(schedule(&[told(round(Cause::Sleep)), round(Pick::Random), round(Cause::None)])).await.unwrap();
         let mut causes = vec![game.score().await.cause];
         for _ in 0..2 {
             game.next_round(None).await.unwrap();
@@ -646,7 +682,7 @@ mod tests {
             async move { game.keep_time().await }
         });
         let short = Planned { minutes: 0.002, ..round(Cause::Sleep) };
-        game.start_game_day(Schedule { rounds: vec![short; 3], pause_seconds: 0.05 }).await.unwrap();
+        game.start_game_day(Schedule { pause_seconds: 0.05, ..schedule(&vec![short; 3]) }).await.unwrap();
         until(&game, |status| status.state == Stand::Over).await;
         assert_eq!(game.score().await.mystery, 4);
         let rounds = game.game_day_results().await.rounds;
@@ -692,7 +728,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let game = Game::open(&kept(directory.path())).await.unwrap();
         let short = Planned { minutes: 0.001, ..round(Cause::Sleep) };
-        game.start_game_day(Schedule { rounds: vec![short, round(Cause::Sleep)], pause_seconds: 0.0 }).await.unwrap();
+        game.start_game_day(Schedule { pause_seconds: 0.0, ..schedule(&[short, round(Cause::Sleep)]) }).await.unwrap();
         let culprit = culprit(&game);
         guess(&game, "owls", other(culprit)).await;
         drop(game);

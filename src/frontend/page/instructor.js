@@ -36,7 +36,8 @@ async function start() {
   byId('schedule').addEventListener('submit', (event) => {
     event.preventDefault();
     act('start', 'started', async () => {
-      await post('game-day', { rounds: planned(), pause_seconds: Number(byId('pause').value) });
+      const teams = byId('teams').value.split(',').map((team) => team.trim()).filter((team) => team !== '');
+      await post('game-day', { rounds: planned(), pause_seconds: Number(byId('pause').value), teams });
       say(byId('started'), '');
       await refresh();
     });
@@ -145,6 +146,14 @@ function add() {
     element('label', { class: 'tell' }, element('input', { name: 'tell_cause', type: 'checkbox' }), 'Tell the cause'),
     element('div', { class: 'actions' }, remove),
   );
+  // Of these, the cause is all of the answer, or may be.
+  const tell = line.querySelector('[name="tell_cause"]');
+  const told = () => {
+    tell.disabled = choice.value === 'random' || choice.value === 'none';
+    tell.checked &&= !tell.disabled;
+  };
+  choice.addEventListener('change', told);
+  told();
   remove.addEventListener('click', () => {
     if (byId('planned').children.length > 1) line.remove();
   });
