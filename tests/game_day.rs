@@ -252,7 +252,7 @@ async fn the_instructor_plans_starts_and_ends_rounds_and_the_teams_page_shows_cl
     team.until_text("#mystery-cause", "part of the mystery").await;
     assert_eq!(
         team.eval(
-            "['hint', 'new-details', 'reveal-details', 'redeploy-details'].every((id) => document.getElementById(id).hidden)"
+            "['hint', 'new-details', 'reveal-details', 'redeploy-details', 'instructor-tools'].every((id) => document.getElementById(id).hidden)"
         )
         .await,
         true
@@ -283,6 +283,8 @@ async fn the_instructor_plans_starts_and_ends_rounds_and_the_teams_page_shows_cl
     team.until_text("#game-day-explanation", &format!("sleep in {culprit}. {culprit} slept about")).await;
     browser.click("#next").await;
     browser.until_text("#stand", "Round 2 of 2").await;
+    browser.until_text("#board thead th:nth-child(3)", "Round 2").await;
+    browser.until_text("#board tbody tr:first-child td:nth-child(4)", "right").await;
     team.until_text("#verdict", "has begun").await;
     browser.click("#answers-details summary").await;
     browser.until_text("#rounds [data-round='2']", "Nothing was wrong.").await;

@@ -7,7 +7,7 @@ import * as mystery from './mystery.js';
 
 const EVERY_MS = 2000;
 /** What a game day does without, or the board says better. */
-const NOT_NOW = ['hint', 'new-details', 'reveal-details', 'redeploy-details', 'scores'];
+const NOT_NOW = ['hint', 'new-details', 'reveal-details', 'redeploy-details', 'instructor-tools', 'scores'];
 
 let left;
 let seen;
