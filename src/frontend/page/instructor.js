@@ -155,7 +155,10 @@ function add() {
   choice.addEventListener('change', told);
   told();
   remove.addEventListener('click', () => {
-    if (byId('planned').children.length > 1) line.remove();
+    if (byId('planned').children.length === 1) return;
+    line.remove();
+    // Who uses the keyboard goes on from here, not from the top of the page.
+    byId('add').focus();
   });
   byId('planned').append(line);
 }
