@@ -670,12 +670,16 @@ pub struct GameDayStart {
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     #[serde(skip)]
     pub pause: Option<f64>,
-    /// Tell the teams the cause, where it is not random
+    /// The name of a team that plays (repeatable); others cannot guess then [default: whoever comes]
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip)]
+    pub team: Vec<String>,
+    /// Tell the teams the cause; it takes --cause
     #[arg(long)]
     #[serde(skip)]
     pub tell_cause: bool,
-    /// A schedule instead: {rounds: [{cause, minutes, seed?, tell_cause?}], pause_seconds?}; - reads stdin
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["rounds", "minutes", "cause", "pause", "tell_cause"])]
+    /// A schedule instead: {rounds: [{cause, minutes, seed?, tell_cause?}], pause_seconds?, teams?}; - reads stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rounds", "minutes", "cause", "pause", "team", "tell_cause"])]
     #[serde(skip)]
     pub schedule: Option<PathBuf>,
     #[command(flatten)]

@@ -19,16 +19,25 @@ const GAME: [&str; 6] = ["--delay-scale", "0", "--width", "6", "--instructor-tok
 #[tokio::test]
 async fn a_schedule_is_played_round_by_round_and_every_team_is_told_how_it_did() {
     let sandbox = Sandbox::up(&GAME);
-    let says = teacher(&sandbox, &["start", "--cause", "sleep", "--cause", "none", "--minutes", "5", "--pause", "300"]);
+    let start =
+        ["start", "--cause", "sleep", "--cause", "none", "--minutes", "5", "--pause", "300", "--team", "owls", "--team", "elks"];
+    let says = teacher(&sandbox, &start);
     assert!(says.starts_with("round 1 of 2, 5:00 left"), "{says}");
     let culprit = answer(&sandbox, 0)["service"].as_str().unwrap().to_owned();
     let other = if culprit == "dummy-0-0" { "dummy-0-1" } else { "dummy-0-0" };
+    let nobody = sandbox.run(&["guess", "--team", "nobody in particular", "--service", other, "--cause", "sleep"]);
+    assert!(stderr(&nobody).contains("this game day is played by elks, owls"), "{}", stderr(&nobody));
     assert_eq!(guess(&sandbox, "owls", &["--service", other, "--cause", "sleep"]), Some(1));
     assert_eq!(guess(&sandbox, "owls", &["--service", &culprit, "--cause", "sleep"]), Some(0));
     assert_eq!(guess(&sandbox, "elks", &["--nothing"]), Some(1));
     let says = teacher(&sandbox, &["next"]);
     assert!(says.starts_with("round 1 of 2 is over; the next one begins in 5:00"), "{says}");
     assert!(says.contains(&format!("the answer of round 1: sleep in {culprit}\n")), "{says}");
+
+    let seen = json!({"state": "round", "round": 1});
+    let (status, day) = post(&sandbox, "/api/game-day/next", seen).await;
+    assert_eq!((status, &day["state"]), (200, &json!("pause")), "who ends the same round once more leaves the pause alone: {day}");
+    assert_eq!(post(&sandbox, "/api/game-day/next", json!({"state": "round"})).await.0, 400);
 
     let says = teacher(&sandbox, &["next"]);
     assert!(says.starts_with("round 2 of 2, 5:00 left"), "{says}");
@@ -129,6 +138,8 @@ async fn a_schedule_that_cannot_be_played_says_why_and_which_round() {
         (&["--rounds", "51"], "rounds: a game day has 1 to 50 of them, not 51"),
         (&["--cause", "sleep", "--cause", "upstream"], "round 2: a mystery of cause upstream needs"),
         (&["--pause", "-1"], "pause_seconds is -1"),
+        (&["--tell-cause"], "round 1: tell_cause is not possible where the cause is random; name another cause"),
+        (&["--team", "owls", "--team", ""], "a team's name has 1 to 40 visible characters"),
         (&["--schedule", "no-such-file"], "cannot read the schedule no-such-file"),
     ] {
         let output = sandbox.run(&[&["game-day", "start", "--instructor-token", TOKEN], flags].concat());
@@ -229,6 +240,8 @@ async fn the_instructor_plans_starts_and_ends_rounds_and_the_teams_page_shows_cl
     browser.select("#planned li:nth-child(1) [name=cause]", "sleep").await;
     browser.fill("#planned li:nth-child(1) [name=seed]", "7").await;
     browser.select("#planned li:nth-child(2) [name=cause]", "none").await;
+    assert_eq!(browser.eval("document.querySelector('#planned li:nth-child(2) [name=tell_cause]').disabled").await, true);
+    browser.fill("#teams", "<b>blue</b>, elks").await;
     browser.fill("#pause", "300").await;
     browser.click("#start").await;
     browser.until_text("#stand", "Round 1 of 2").await;
@@ -238,16 +251,26 @@ async fn the_instructor_plans_starts_and_ends_rounds_and_the_teams_page_shows_cl
     team.until("/^(10:00|9:\\d\\d)$/.test(document.querySelector('#game-day-left').textContent)").await;
     team.until_text("#mystery-cause", "part of the mystery").await;
     assert_eq!(
-        team.eval("['hint', 'new-details', 'reveal-details'].every((id) => document.getElementById(id).hidden)").await,
+        team.eval(
+            "['hint', 'new-details', 'reveal-details', 'redeploy-details', 'instructor-tools'].every((id) => document.getElementById(id).hidden)"
+        )
+        .await,
         true
     );
     assert_eq!(team.eval("document.body.innerText.includes('Tell the cause')").await, false);
     let culprit = answer(&sandbox, 0)["service"].as_str().unwrap().to_owned();
-    team.fill("#team", "<b>blue</b>").await;
     team.select("#guess-cause", "sleep").await;
     team.fill("#guess-service", &culprit).await;
     team.click("#guess-submit").await;
+    team.until_text("#verdict", "this game day is played by <b>blue</b>, elks").await;
+    // That it was refused is an error to the browser's console as well.
+    team.console_errors().await;
+    assert_eq!(team.eval("document.querySelector('#teams').options[0].value").await, "<b>blue</b>");
+    team.fill("#team", "<b>blue</b>").await;
+    team.click("#guess-submit").await;
     team.find("#verdict[data-verdict=right]").await;
+    team.until_text("#verdict", "told when the round is over").await;
+    assert_eq!(team.eval("document.querySelector('#explanation').hidden").await, true);
     team.until_text("#game-day-board [data-verdict=right]", "1 guess").await;
     assert_eq!(team.count("#game-day-board b").await, 0, "a team's name is text");
     browser.until_text("#board [data-verdict=right]", "1 guess").await;
@@ -260,6 +283,8 @@ async fn the_instructor_plans_starts_and_ends_rounds_and_the_teams_page_shows_cl
     team.until_text("#game-day-explanation", &format!("sleep in {culprit}. {culprit} slept about")).await;
     browser.click("#next").await;
     browser.until_text("#stand", "Round 2 of 2").await;
+    browser.until_text("#board thead th:nth-child(3)", "Round 2").await;
+    browser.until_text("#board tbody tr:first-child td:nth-child(4)", "right").await;
     team.until_text("#verdict", "has begun").await;
     browser.click("#answers-details summary").await;
     browser.until_text("#rounds [data-round='2']", "Nothing was wrong.").await;

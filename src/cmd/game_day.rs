@@ -98,13 +98,13 @@ fn schedule(flags: &cli::GameDayStart) -> Value {
         .cycle()
         .take(rounds.min(MOST_ROUNDS))
         .map(|cause| json!({ "cause": cause.to_string(), "minutes": flags.minutes, "tell_cause": flags.tell_cause }));
-    json!({ "rounds": planned.collect::<Vec<_>>(), "pause_seconds": flags.pause })
+    json!({ "rounds": planned.collect::<Vec<_>>(), "pause_seconds": flags.pause, "teams": flags.team })
 }
 
 /// Where the game day is, in a line.
 fn clock(status: &Status) -> String {
     let (round, of) = (status.round.unwrap_or_default(), status.of.unwrap_or_default());
-    let left = minutes(status.seconds_left.unwrap_or_default());
+    let left = minutes(status.seconds_left.unwrap_or_default().ceil());
     match status.state {
         Stand::None => "there was no game day yet".to_owned(),
         Stand::Round => format!("round {round} of {of}, {left} left"),
@@ -166,7 +166,7 @@ fn cell(cell: &Cell) -> String {
         Some(Verdict::Wrong) => "wrong",
         None => "no verdict",
     };
-    let after = cell.seconds.map(|seconds| format!(" after {}", minutes(seconds))).unwrap_or_default();
+    let after = cell.seconds.map(|seconds| format!(" after {}", minutes(seconds.floor()))).unwrap_or_default();
     let guesses = if cell.guesses == 1 { "1 guess".to_owned() } else { format!("{} guesses", cell.guesses) };
     format!("round {} {verdict}{after}, {guesses}, {} points", cell.round, cell.points)
 }

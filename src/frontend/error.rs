@@ -60,6 +60,7 @@ fn status(error: &GameError) -> StatusCode {
         | GameError::NothingSomewhere
         | GameError::Impossible(_)
         | GameError::Schedule(_) => StatusCode::BAD_REQUEST,
+        GameError::NotPlaying(_) => StatusCode::FORBIDDEN,
         GameError::GameDayRuns
         | GameError::NoGameDay
         | GameError::MysteryInGameDay

@@ -89,6 +89,8 @@ pub enum GameError {
     TeamName,
     #[error("there are {MAX_TEAMS} teams already; play under the name of one of them")]
     TooManyTeams,
+    #[error("this game day is played by {}; guess as the one that you are", Vec::from_iter(.0.clone()).join(", "))]
+    NotPlaying(BTreeSet<String>),
     #[error("there is no service {0}; GET /api/topology lists them")]
     Service(ServiceName),
     #[error("seed is {0}; it must be a whole number between 0 and {MAX_SEED}")]
@@ -127,7 +129,7 @@ pub struct Graded {
     /// From the mystery's start to this guess, or to the right one where that was earlier.
     pub seconds: f64,
     pub message: String,
-    /// Of the right answer.
+    /// Of the right answer; in a game day's round, not before it is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explanation: Option<String>,
 }
@@ -294,7 +296,12 @@ impl Game {
         }
         self.change(move |state, mystery| {
             let now = now_ms();
-            let (seconds, counts) = (state.seconds(now), state.takes_guesses(now));
+            if let Some(day) = state.running_day()
+                && !day.has_team(&team)
+            {
+                return Err(GameError::NotPlaying(day.schedule.teams.clone()));
+            }
+            let (seconds, counts, in_round) = (state.seconds(now), state.takes_guesses(now), state.round_runs(now));
             state.look_at_clock(now);
             let team = state.team(team).ok_or(GameError::TooManyTeams)?;
             let answer = mystery.answer();
@@ -311,7 +318,11 @@ impl Game {
                 team.verdict = Some(verdict);
                 team.solved_seconds = (verdict == Verdict::Right).then_some(seconds);
             }
-            let explanation = (verdict == Verdict::Right).then(|| explain(mystery));
+            // While others are still looking, it would be read out to them.
+            let explanation = (verdict == Verdict::Right && !in_round).then(|| explain(mystery));
+            if verdict == Verdict::Right && in_round {
+                message.push_str(" Why, is told when the round is over.");
+            }
             let seconds = team.solved_seconds.unwrap_or(seconds);
             Ok(Graded { verdict, guesses: team.guesses, seconds, message, explanation })
         })
@@ -557,7 +568,7 @@ fn score(state: &State) -> Score {
     Score { mystery: state.number, cause: state.told_cause(), seconds: state.seconds(now_ms()), teams: teams.collect() }
 }
 
-fn checked_team(team: Option<String>) -> Result<String, GameError> {
+pub(super) fn checked_team(team: Option<String>) -> Result<String, GameError> {
     let Some(team) = team else { return Ok(DEFAULT_TEAM.to_owned()) };
     let team = team.trim();
     let length = team.chars().count();

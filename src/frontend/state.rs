@@ -1,6 +1,6 @@
 //! What the game remembers, and the file in which it survives a restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
@@ -140,6 +140,13 @@ impl State {
         Some(self.teams.entry(name).or_insert(new))
     }
 
+    /// Those that a teacher named have their place, whoever came before them.
+    pub fn seat(&mut self, names: &BTreeSet<String>) {
+        for name in names {
+            self.teams.entry(name.clone()).or_default();
+        }
+    }
+
     /// The answer is told to all teams.
     pub fn reveal_to_all(&mut self) {
         self.revealed = true;
@@ -170,6 +177,11 @@ impl State {
     /// Whether a guess counts now: a round of a game day has its time, any other mystery has all of it.
     pub fn takes_guesses(&self, now_ms: u64) -> bool {
         self.round_of_day().is_none_or(|day| day.takes_guesses(now_ms))
+    }
+
+    /// Whether the mystery is a round of a game day whose time is not up.
+    pub fn round_runs(&self, now_ms: u64) -> bool {
+        self.round_of_day().is_some_and(|day| day.takes_guesses(now_ms))
     }
 
     /// The cause, where everybody may know it.

@@ -11,7 +11,7 @@ pub use board::{Cell, Outcome, Row};
 pub(super) use schedule::{Day, Due};
 pub use schedule::{NoSchedule, Planned, Schedule};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use tracing::{info, warn};
 use self::board::board;
 use self::schedule::{Phase, Played};
 use super::explain::explain;
-use super::game::{Game, GameError, now_ms};
+use super::game::{Game, GameError, checked_team, now_ms};
 use super::state::{Pick, State};
 use crate::mystery::{Answer, Cause};
 use crate::redis::Redis;
@@ -55,6 +55,14 @@ pub enum Stand {
     Over,
 }
 
+/// A round, or the pause after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub state: Stand,
+    /// From 1.
+    pub round: usize,
+}
+
 /// What everybody may know of a game day: nothing of a round that is running or to come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -68,6 +76,9 @@ pub struct Status {
     /// Of the round, or of the pause.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<f64>,
+    /// Those that play, where the teacher named them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub teams: BTreeSet<String>,
     /// The best team first.
     pub board: Vec<Row>,
     /// The round that ended last.
@@ -139,10 +150,13 @@ impl Game {
     /// Begins a game day with its first round. It goes on by itself as long as the frontend is served.
     ///
     /// # Errors
-    /// One runs already, the schedule makes no sense or a mystery of it cannot be had here (the text names the round), and those of
-    /// [`Game::new_mystery`].
+    /// One runs already, the schedule makes no sense or a mystery of it cannot be had here (the text names the round), a team's name
+    /// is none, and those of [`Game::new_mystery`].
     pub async fn start_game_day(&self, schedule: Schedule) -> Result<Status, GameError> {
         schedule.check()?;
+        for team in &schedule.teams {
+            checked_team(Some(team.clone()))?;
+        }
         for (place, planned) in schedule.rounds.iter().enumerate() {
             let in_round = |error| GameError::InRound { round: place + 1, error: Box::new(error) };
             self.check_mystery(planned.cause, planned.seed).map_err(in_round)?;
@@ -157,6 +171,7 @@ impl Game {
                 if state.running_day().is_some() {
                     return Err(GameError::GameDayRuns);
                 }
+                state.seat(&schedule.teams);
                 state.game_day = Some(Day::new(schedule, played, now));
                 Ok(())
             })
@@ -165,12 +180,18 @@ impl Game {
         Ok(status)
     }
 
-    /// Ends the round that is running; in a pause, begins the next one.
+    /// Ends the round that is running; in a pause, begins the next one. With `from`, it does nothing where the game day is not there
+    /// any more: of two teachers who end a round at once, or of one who does when its time is up, nobody means the pause.
     ///
     /// # Errors
     /// No game day runs, and those of [`Game::new_mystery`].
-    pub async fn next_round(&self) -> Result<Status, GameError> {
-        let Some(day) = self.look(|state| state.running_day().cloned()).await else { return Err(GameError::NoGameDay) };
+    pub async fn next_round(&self, from: Option<Place>) -> Result<Status, GameError> {
+        let day = self.look(|state| state.running_day().cloned()).await;
+        let there = |from: Place| day.as_ref().is_some_and(|day| from == Place { state: stand(day), round: day.played.len() });
+        if from.is_some_and(|from| !there(from)) {
+            return Ok(self.game_day().await);
+        }
+        let Some(day) = day else { return Err(GameError::NoGameDay) };
         let gone_on = match day.phase {
             Phase::Pause { .. } => self.begin_next(&day).await,
             _ => self.end_running(&day).await,
@@ -357,7 +378,8 @@ fn stand(day: &Day) -> Stand {
 
 fn status(state: &State, now_ms: u64) -> Status {
     let Some(day) = &state.game_day else {
-        return Status { state: Stand::None, round: None, of: None, seconds_left: None, board: Vec::new(), last: None };
+        let (teams, board) = (BTreeSet::new(), Vec::new());
+        return Status { state: Stand::None, round: None, of: None, seconds_left: None, teams, board, last: None };
     };
     let ended = day.played.iter().enumerate().rfind(|(_, played)| played.ended_ms.is_some());
     let told = |(place, played): (usize, &Played)| Told {
@@ -370,6 +392,7 @@ fn status(state: &State, now_ms: u64) -> Status {
         round: Some(day.played.len()),
         of: Some(day.schedule.rounds.len()),
         seconds_left: day.seconds_left(now_ms),
+        teams: day.schedule.teams.clone(),
         board: board(day, &state.outcomes()),
         last: ended.map(told),
     }
@@ -414,10 +437,10 @@ fn results(state: &State, now_ms: u64) -> Results {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::path::Path;
 
     use super::*;
+    use crate::frontend::state::MAX_TEAMS;
     use crate::frontend::{GameSettings, MAX_SEED};
     use crate::mystery::{Guess, Verdict};
     use crate::topology::{Route, ServiceName, Topology};
@@ -439,7 +462,7 @@ mod tests {
     }
 
     fn schedule(rounds: &[Planned]) -> Schedule {
-        Schedule { rounds: rounds.to_vec(), pause_seconds: 600.0 }
+        Schedule { rounds: rounds.to_vec(), pause_seconds: 600.0, teams: BTreeSet::new() }
     }
 
     fn sleeps() -> Schedule {
@@ -470,7 +493,7 @@ mod tests {
         let culprit = culprit(&game);
         guess(&game, "elks", other(culprit)).await;
         guess(&game, "owls", culprit).await;
-        let paused = game.next_round().await.unwrap();
+        let paused = game.next_round(None).await.unwrap();
         let told = paused.last.clone().unwrap();
         assert_eq!((paused.state, told.round, told.answer.service), (Stand::Pause, 1, Some(culprit)));
         assert!(told.explanation.starts_with(&culprit.to_string()));
@@ -480,7 +503,7 @@ mod tests {
             [("owls", 100), ("elks", 0)]
         );
 
-        let second = game.next_round().await.unwrap();
+        let second = game.next_round(None).await.unwrap();
         assert_eq!((second.state, second.round, second.last.map(|told| told.round)), (Stand::Round, Some(2), Some(1)));
     }
 
@@ -490,7 +513,7 @@ mod tests {
         game.start_game_day(sleeps()).await.unwrap();
         let culprit = culprit(&game);
         guess(&game, "owls", other(culprit)).await;
-        let before = game.next_round().await.unwrap().board;
+        let before = game.next_round(None).await.unwrap().board;
         let late = guess(&game, "owls", culprit).await;
         assert_eq!((late.verdict, late.guesses), (Verdict::Right, 1));
         assert!(late.message.ends_with("The round's time is up, so that guesses count no more."), "{}", late.message);
@@ -508,7 +531,7 @@ mod tests {
     #[tokio::test]
     async fn a_game_day_has_no_hints_no_other_mysteries_and_none_beside_it() {
         let game = Game::open(&settings()).await.unwrap();
-        assert!(matches!(game.next_round().await, Err(GameError::NoGameDay)));
+        assert!(matches!(game.next_round(None).await, Err(GameError::NoGameDay)));
         assert!(matches!(game.stop_game_day().await, Err(GameError::NoGameDay)));
         assert_eq!(game.game_day().await.state, Stand::None);
         game.start_game_day(sleeps()).await.unwrap();
@@ -518,7 +541,7 @@ mod tests {
             assert!(matches!(game.new_mystery(None, None).await, Err(GameError::MysteryInGameDay)));
             assert!(matches!(game.start_game_day(sleeps()).await, Err(GameError::GameDayRuns)));
             assert_eq!(game.score().await.mystery, 2);
-            game.next_round().await.unwrap();
+            game.next_round(None).await.unwrap();
         }
         game.stop_game_day().await.unwrap();
         assert_eq!(game.hint(None).await.unwrap().hint, 1);
@@ -527,14 +550,73 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_cause_is_told_where_the_teacher_wants_it_told_and_it_is_not_random() {
+    async fn who_ends_a_round_that_is_over_already_does_not_end_the_pause() {
+        let game = Game::open(&settings()).await.unwrap();
+        game.start_game_day(sleeps()).await.unwrap();
+        let at = |state, round| Some(Place { state, round });
+        for _ in ["one teacher", "another one"] {
+            let status = game.next_round(at(Stand::Round, 1)).await.unwrap();
+            assert_eq!((status.state, status.round), (Stand::Pause, Some(1)));
+        }
+        for _ in ["one teacher", "another one"] {
+            let status = game.next_round(at(Stand::Pause, 1)).await.unwrap();
+            assert_eq!((status.state, status.round), (Stand::Round, Some(2)));
+        }
+        game.stop_game_day().await.unwrap();
+        assert_eq!(game.next_round(at(Stand::Round, 2)).await.unwrap().state, Stand::Over);
+    }
+
+    #[tokio::test]
+    async fn where_teams_were_named_nobody_else_guesses_however_many_came_before() {
+        let game = Game::open(&settings()).await.unwrap();
+        let service: ServiceName = "dummy-0-1".parse().unwrap();
+        for team in 0..MAX_TEAMS {
+            guess(&game, &format!("crowd {team}"), service).await;
+        }
+        let teams: BTreeSet<String> = ["elks", "owls"].map(str::to_owned).into();
+        let begun = game.start_game_day(Schedule { teams: teams.clone(), ..sleeps() }).await.unwrap();
+        assert_eq!(begun.teams, teams);
+        let culprit = culprit(&game);
+        assert_eq!(guess(&game, "owls", culprit).await.verdict, Verdict::Right);
+        for team in [Some("crowd 1".to_owned()), Some("bats".to_owned()), None] {
+            let nothing = Guess { cause: Some(Cause::None), ..Guess::default() };
+            let error = game.guess(team, nothing).await.unwrap_err().to_string();
+            assert_eq!(error, "this game day is played by elks, owls; guess as the one that you are");
+        }
+        assert_eq!(game.game_day().await.board.len(), 1);
+        game.stop_game_day().await.unwrap();
+        guess(&game, "crowd 1", culprit).await;
+
+        let nobody = Schedule { teams: BTreeSet::from([String::new()]), ..sleeps() };
+        assert!(matches!(game.start_game_day(nobody).await, Err(GameError::TeamName)));
+    }
+
+    #[tokio::test]
+    async fn why_a_guess_is_right_is_told_when_the_round_is_over() {
+        let game = Game::open(&settings()).await.unwrap();
+        game.start_game_day(sleeps()).await.unwrap();
+        let culprit = culprit(&game);
+        for says in
+            ["Why, is told when the round is over.", "This team has solved it already. Why, is told when the round is over."]
+        {
+            let graded = guess(&game, "owls", culprit).await;
+            assert_eq!((graded.verdict, &graded.explanation), (Verdict::Right, &None));
+            assert!(graded.message.ends_with(says), "{}", graded.message);
+        }
+        game.next_round(None).await.unwrap();
+        let graded = guess(&game, "owls", culprit).await;
+        assert!(graded.explanation.is_some() && !graded.message.contains("Why, is told"), "{graded:?}");
+    }
+
+    #[tokio::test]
+    async fn a_cause_is_told_in_the_rounds_where_the_teacher_wants_it_told() {
         let game = Game::open(&settings()).await.unwrap();
         let told = |planned: Planned| Planned { tell_cause: true, ..planned };
-        game.start_game_day(schedule(&[told(round(Cause::Sleep)), told(round(Pick::Random)), round(Cause::None)])).await.unwrap();
+        game.start_game_day(schedule(&[told(round(Cause::Sleep)), round(Pick::Random), round(Cause::None)])).await.unwrap();
         let mut causes = vec![game.score().await.cause];
         for _ in 0..2 {
-            game.next_round().await.unwrap();
-            game.next_round().await.unwrap();
+            game.next_round(None).await.unwrap();
+            game.next_round(None).await.unwrap();
             causes.push(game.score().await.cause);
         }
         assert_eq!(causes, [Some(Cause::Sleep), None, None]);
@@ -600,7 +682,7 @@ mod tests {
             async move { game.keep_time().await }
         });
         let short = Planned { minutes: 0.002, ..round(Cause::Sleep) };
-        game.start_game_day(Schedule { rounds: vec![short; 3], pause_seconds: 0.05 }).await.unwrap();
+        game.start_game_day(Schedule { pause_seconds: 0.05, ..schedule(&vec![short; 3]) }).await.unwrap();
         until(&game, |status| status.state == Stand::Over).await;
         assert_eq!(game.score().await.mystery, 4);
         let rounds = game.game_day_results().await.rounds;
@@ -646,7 +728,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let game = Game::open(&kept(directory.path())).await.unwrap();
         let short = Planned { minutes: 0.001, ..round(Cause::Sleep) };
-        game.start_game_day(Schedule { rounds: vec![short, round(Cause::Sleep)], pause_seconds: 0.0 }).await.unwrap();
+        game.start_game_day(Schedule { pause_seconds: 0.0, ..schedule(&[short, round(Cause::Sleep)]) }).await.unwrap();
         let culprit = culprit(&game);
         guess(&game, "owls", other(culprit)).await;
         drop(game);
@@ -675,8 +757,8 @@ mod tests {
         game.start_game_day(schedule(&[round(Cause::Sleep), drawn.clone(), drawn])).await.unwrap();
         let culprit = culprit(&game);
         guess(&game, "owls", culprit).await;
-        game.next_round().await.unwrap();
-        game.next_round().await.unwrap();
+        game.next_round(None).await.unwrap();
+        game.next_round(None).await.unwrap();
         let results = game.game_day_results().await;
         let rounds: Vec<_> =
             results.rounds.iter().map(|round| (round.seed.is_some(), round.answer.is_some(), round.teams.len())).collect();

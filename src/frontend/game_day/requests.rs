@@ -11,21 +11,27 @@ use super::super::error::ApiError;
 use super::super::fields::Fields;
 use super::super::state::{MAX_SEED, Pick};
 use super::schedule::PAUSE_SECONDS;
-use super::{Planned, Schedule};
+use super::{Place, Planned, Schedule};
 
 impl Frontend {
-    /// `{rounds: [{cause, seed?, minutes, tell_cause?}], pause_seconds?}` → the status of the game day that has begun.
+    /// `{rounds: [{cause, seed?, minutes, tell_cause?}], pause_seconds?, teams?}` → the status of the game day that has begun.
     pub(in crate::frontend) async fn start_game_day(&self, headers: &HeaderMap, fields: Fields) -> Result<Response, ApiError> {
         self.teacher(headers)?;
         let schedule = schedule(fields)?;
         Ok(json(&self.0.game.start_game_day(schedule).await?).into_response())
     }
 
-    /// `{}` → the status.
-    pub(in crate::frontend) async fn next_round(&self, headers: &HeaderMap, fields: Fields) -> Result<Response, ApiError> {
+    /// `{state?, round?}` → the status. The fields say where the teacher saw the game day: elsewhere nothing is done.
+    pub(in crate::frontend) async fn next_round(&self, headers: &HeaderMap, mut fields: Fields) -> Result<Response, ApiError> {
         self.teacher(headers)?;
+        let (state, round) = (fields.take("state")?, fields.take("round")?);
         fields.finish()?;
-        Ok(json(&self.0.game.next_round().await?).into_response())
+        let from = match (state, round) {
+            (Some(state), Some(round)) => Some(Place { state, round }),
+            (None, None) => None,
+            _ => return Err(ApiError::bad_request("it takes both state and round, or neither")),
+        };
+        Ok(json(&self.0.game.next_round(from).await?).into_response())
     }
 
     /// `{}` → the status.
@@ -66,13 +72,15 @@ impl Frontend {
 fn schedule(mut fields: Fields) -> Result<Schedule, ApiError> {
     let rounds = fields.take::<Vec<Map<String, Value>>>("rounds")?;
     let pause_seconds = fields.take("pause_seconds")?.unwrap_or(PAUSE_SECONDS);
+    let teams = fields.take::<Vec<String>>("teams")?.unwrap_or_default();
     fields.finish()?;
     let rounds = rounds.ok_or_else(|| ApiError::bad_request("rounds is missing; it is a list of {cause, minutes, seed}"))?;
     let planned = rounds.into_iter().enumerate().map(|(place, round)| {
         planned(Fields::of(round))
             .map_err(|ApiError { status, error }| ApiError::new(status, format!("round {}: {error}", place + 1)))
     });
-    Ok(Schedule { rounds: planned.collect::<Result<_, _>>()?, pause_seconds })
+    let teams = teams.iter().map(|team| team.trim().to_owned()).collect();
+    Ok(Schedule { rounds: planned.collect::<Result<_, _>>()?, pause_seconds, teams })
 }
 
 fn planned(mut fields: Fields) -> Result<Planned, ApiError> {
@@ -89,6 +97,8 @@ fn planned(mut fields: Fields) -> Result<Planned, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::mystery::Cause;
 
@@ -99,13 +109,17 @@ mod tests {
 
     #[test]
     fn a_schedule_is_read_with_what_it_leaves_out() {
-        let read = read(serde_json::json!({"rounds": [
+        let mut rounds = serde_json::json!({"rounds": [
             {"cause": "random", "minutes": 10},
             {"cause": "sleep", "minutes": 0.5, "seed": 7, "tell_cause": true},
-        ]}));
+        ]});
         let random = Planned { cause: Pick::Random, seed: None, minutes: 10.0, tell_cause: false };
         let sleep = Planned { cause: Cause::Sleep.into(), seed: Some(7), minutes: 0.5, tell_cause: true };
-        assert_eq!(read, Ok(Schedule { rounds: vec![random, sleep], pause_seconds: 30.0 }));
+        let schedule = Schedule { rounds: vec![random, sleep], pause_seconds: 30.0, teams: BTreeSet::new() };
+        assert_eq!(read(rounds.clone()), Ok(schedule.clone()));
+        rounds["teams"] = serde_json::json!(["owls", " elks "]);
+        let teams = ["elks", "owls"].map(str::to_owned).into();
+        assert_eq!(read(rounds), Ok(Schedule { teams, ..schedule }));
     }
 
     #[test]

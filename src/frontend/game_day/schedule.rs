@@ -1,16 +1,18 @@
 //! What a teacher planned, and where in it a game day is. Pure: whoever asks says what time it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::super::state::Pick;
 use super::board::Outcome;
-use crate::mystery::Answer;
+use crate::mystery::{Answer, Cause};
 
 /// A longer day would be a week; the bound is for what is kept of it.
 pub const MOST_ROUNDS: usize = 50;
+/// Those that a teacher names fit whoever played before.
+const MOST_TEAMS: usize = 100;
 /// A round of a day and a night.
 const LONGEST_MINUTES: f64 = 1_440.0;
 const LONGEST_PAUSE_SECONDS: f64 = 3_600.0;
@@ -24,6 +26,9 @@ pub struct Schedule {
     pub rounds: Vec<Planned>,
     /// Between the end of a round and the beginning of the next one.
     pub pause_seconds: f64,
+    /// Those that play. Where there are none, whoever comes plays, under any name.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub teams: BTreeSet<String>,
 }
 
 /// One round as it was planned.
@@ -36,7 +41,7 @@ pub struct Planned {
     pub seed: Option<u64>,
     /// More than none, in fractions too.
     pub minutes: f64,
-    /// The teams are told the cause, unless it is random; else finding it is part of the mystery.
+    /// The teams are told the cause, which is neither random nor none; else finding it is part of the mystery.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub tell_cause: bool,
 }
@@ -48,6 +53,10 @@ pub enum NoSchedule {
     Rounds(usize),
     #[error("round {round}: minutes is {minutes}; it must be above 0, and at most {LONGEST_MINUTES}")]
     Minutes { round: usize, minutes: f64 },
+    #[error("round {round}: tell_cause is not possible where the cause is {cause}; name another cause, or do not tell it")]
+    Untold { round: usize, cause: Pick },
+    #[error("teams: at most {MOST_TEAMS} of them are possible, not {0}")]
+    Teams(usize),
     #[error("pause_seconds is {0}; it must be between 0 and {LONGEST_PAUSE_SECONDS}")]
     Pause(f64),
 }
@@ -117,6 +126,13 @@ impl Schedule {
             if !(minutes > 0.0 && minutes <= LONGEST_MINUTES) {
                 return Err(NoSchedule::Minutes { round: place + 1, minutes });
             }
+            // What is drawn may be that nothing is wrong, and that is all of the answer.
+            if planned.tell_cause && matches!(planned.cause, Pick::Random | Pick::Cause(Cause::None)) {
+                return Err(NoSchedule::Untold { round: place + 1, cause: planned.cause });
+            }
+        }
+        if self.teams.len() > MOST_TEAMS {
+            return Err(NoSchedule::Teams(self.teams.len()));
         }
         match self.pause_seconds {
             pause if (0.0..=LONGEST_PAUSE_SECONDS).contains(&pause) => Ok(()),
@@ -155,6 +171,11 @@ impl Day {
     /// Whether this mystery is the round that is running or was last.
     pub fn is_about(&self, mystery: u32) -> bool {
         self.played.last().is_some_and(|played| played.mystery == mystery)
+    }
+
+    /// Whether a team of this name plays.
+    pub fn has_team(&self, name: &str) -> bool {
+        self.schedule.teams.is_empty() || self.schedule.teams.contains(name)
     }
 
     /// Whether guesses count now, at what is a round of this day.
@@ -217,14 +238,14 @@ fn ms(seconds: f64) -> u64 {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::mystery::{Cause, Verdict};
+    use crate::mystery::Verdict;
 
     pub fn planned(minutes: f64) -> Planned {
         Planned { cause: Pick::Random, seed: None, minutes, tell_cause: false }
     }
 
     pub fn schedule(minutes: &[f64]) -> Schedule {
-        Schedule { rounds: minutes.iter().copied().map(planned).collect(), pause_seconds: 5.0 }
+        Schedule { rounds: minutes.iter().copied().map(planned).collect(), pause_seconds: 5.0, teams: BTreeSet::new() }
     }
 
     pub fn played(mystery: u32, started_ms: u64) -> Played {
@@ -292,6 +313,13 @@ pub(super) mod tests {
         for minutes in [-1.0, f64::NAN, f64::INFINITY, 1_441.0] {
             assert!(says(schedule(&[minutes])).starts_with("round 1: minutes is "), "{minutes}");
         }
+        for cause in [Pick::Random, Cause::None.into()] {
+            let told = Planned { cause, tell_cause: true, ..planned(1.0) };
+            let says = says(Schedule { rounds: vec![planned(1.0), told], ..schedule(&[]) });
+            assert!(says.starts_with(&format!("round 2: tell_cause is not possible where the cause is {cause}; ")), "{says}");
+        }
+        let teams = (0..101).map(|team| team.to_string()).collect();
+        assert_eq!(says(Schedule { teams, ..schedule(&[1.0]) }), "teams: at most 100 of them are possible, not 101");
         for pause in [-1.0, f64::NAN, 3_601.0] {
             assert!(says(Schedule { pause_seconds: pause, ..schedule(&[1.0]) }).starts_with("pause_seconds is "), "{pause}");
         }

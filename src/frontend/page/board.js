@@ -32,28 +32,27 @@ export function inWords({ cause, service, callee, customer }) {
   return `${cause} in ${service}${callee ? `, on the way to ${callee}` : ''}${customer ? `, for ${customer}` : ''}.`;
 }
 
-/** Fills the table with teams, best first, and what each did in the first `rounds` rounds. */
+/** Fills the table with teams, best first, and what each did in the first `rounds` rounds, the latest first: that is what one looks for. */
 export function fill(table, board, rounds) {
-  const heads = Array.from({ length: rounds }, (_, place) => element('th', { scope: 'col', class: 'number' }, `Round ${place + 1}`));
+  const latest = Array.from({ length: rounds }, (_, place) => rounds - place);
+  const heads = latest.map((round) => element('th', { scope: 'col', class: 'number' }, `Round ${round}`));
   table.tHead.replaceChildren(
     element('tr', {}, element('th', { scope: 'col' }, 'Team'), element('th', { scope: 'col', class: 'number' }, 'Points'), ...heads),
   );
-  table.tBodies[0].replaceChildren(...board.map((row) => line(row, rounds)));
+  table.tBodies[0].replaceChildren(...board.map((row) => line(row, latest)));
 }
 
-function line({ team, points, rounds: cells }, rounds) {
+function line({ team, points, rounds: cells }, latest) {
   const row = element('tr', { 'data-team': team });
   row.append(element('th', { scope: 'row' }, team), element('td', { class: 'number total' }, count(points)));
-  for (let round = 1; round <= rounds; round += 1) {
-    row.append(cell(cells.find((one) => one.round === round)));
-  }
+  row.append(...latest.map((round) => cell(cells.find((one) => one.round === round))));
   return row;
 }
 
 function cell(did) {
   if (!did) return element('td', { class: 'number' });
   const { verdict, guesses, seconds, points } = did;
-  const after = seconds === undefined ? '' : ` ${clock(seconds)}`;
+  const after = seconds === undefined ? '' : ` ${clock(Math.floor(seconds))}`;
   const how = `${SAYS[verdict] ?? ''}${after}, ${count(guesses)} ${guesses === 1 ? 'guess' : 'guesses'}`;
   return element('td', { class: 'number', 'data-verdict': verdict }, count(points), element('small', {}, how));
 }

@@ -2,12 +2,12 @@
 
 import { get } from './api.js';
 import { countdown, fill, inWords, stand } from './board.js';
-import { byId, whole } from './dom.js';
+import { byId, options, whole } from './dom.js';
 import * as mystery from './mystery.js';
 
 const EVERY_MS = 2000;
 /** What a game day does without, or the board says better. */
-const NOT_NOW = ['hint', 'new-details', 'reveal-details', 'scores'];
+const NOT_NOW = ['hint', 'new-details', 'reveal-details', 'redeploy-details', 'instructor-tools', 'scores'];
 
 let left;
 let seen;
@@ -24,7 +24,7 @@ async function refresh() {
   if (day) show(day);
 }
 
-function show({ state, round, of, seconds_left: seconds, board, last }) {
+function show({ state, round, of, seconds_left: seconds, teams = [], board, last }) {
   const running = state === 'round' || state === 'pause';
   byId('game-day').hidden = state === 'none';
   byId('game-day').dataset.state = state;
@@ -33,6 +33,9 @@ function show({ state, round, of, seconds_left: seconds, board, last }) {
   const now = `${state} ${round}`;
   if (seen !== undefined && now !== seen) mystery.refresh();
   seen = now;
+  // Only where they changed: a list that is open would close.
+  const known = Array.from(byId('teams').children, (option) => option.value);
+  if (teams.join() !== known.join()) byId('teams').replaceChildren(...options(...teams.map((team) => [team, team])));
   if (state === 'none') return;
   byId('game-day-stand').textContent = stand({ state, round, of });
   byId('game-day-none').hidden = board.length > 0;

@@ -15,6 +15,8 @@ const MINUTES = 10;
 let causes = [];
 let left;
 let results;
+/** The round or pause that is shown. */
+let place = {};
 
 async function start() {
   const topology = await get('topology');
@@ -34,13 +36,15 @@ async function start() {
   byId('schedule').addEventListener('submit', (event) => {
     event.preventDefault();
     act('start', 'started', async () => {
-      await post('game-day', { rounds: planned(), pause_seconds: Number(byId('pause').value) });
+      const teams = byId('teams').value.split(',').map((team) => team.trim()).filter((team) => team !== '');
+      await post('game-day', { rounds: planned(), pause_seconds: Number(byId('pause').value), teams });
       say(byId('started'), '');
       await refresh();
     });
   });
   byId('add').addEventListener('click', add);
-  onClick('next', 'turned', () => post('game-day/next').then(refresh));
+  // What the button said when it was pressed, whatever happened meanwhile.
+  onClick('next', 'turned', () => post('game-day/next', place).then(refresh));
   onClick('stop', 'turned', async () => {
     await post('game-day/stop');
     byId('stop-details').open = false;
@@ -96,6 +100,7 @@ async function refresh() {
 function show({ state, seconds_left: seconds, rounds, board, problem }) {
   const running = state === 'round' || state === 'pause';
   const begun = rounds.filter((round) => round.started_ms !== undefined).length;
+  place = { state, round: begun };
   byId('now').hidden = state === 'none';
   byId('now').dataset.state = state;
   byId('plan').hidden = running;
@@ -141,8 +146,19 @@ function add() {
     element('label', { class: 'tell' }, element('input', { name: 'tell_cause', type: 'checkbox' }), 'Tell the cause'),
     element('div', { class: 'actions' }, remove),
   );
+  // Of these, the cause is all of the answer, or may be.
+  const tell = line.querySelector('[name="tell_cause"]');
+  const told = () => {
+    tell.disabled = choice.value === 'random' || choice.value === 'none';
+    tell.checked &&= !tell.disabled;
+  };
+  choice.addEventListener('change', told);
+  told();
   remove.addEventListener('click', () => {
-    if (byId('planned').children.length > 1) line.remove();
+    if (byId('planned').children.length === 1) return;
+    line.remove();
+    // Who uses the keyboard goes on from here, not from the top of the page.
+    byId('add').focus();
   });
   byId('planned').append(line);
 }
