@@ -66,6 +66,14 @@ impl Kept {
             eprintln!("note: what is done cannot be kept in {}: {error}", file.path().display());
         }
     }
+
+    /// Whoever names a chapter that is not passed is at it from then on: what they ask for next, a hint perhaps, is about that one.
+    /// Whether that is news.
+    fn go_to(&mut self, named: Option<u8>) -> bool {
+        let news = named.filter(|number| Some(*number) != self.progress.at && !self.progress.passed.contains(number));
+        self.progress.at = news.or(self.progress.at);
+        news.is_some()
+    }
 }
 
 fn list(progress: &Progress, json: bool) -> anyhow::Result<()> {
@@ -132,6 +140,9 @@ async fn check(config: Config, mut kept: Kept, flags: cli::LearnCheck) -> anyhow
     let chapter = asked(&kept.progress, flags.chapter)?;
     let steps = steps(&config, chapter, &flags).await?;
     let passed = steps.iter().all(Step::is_done);
+    if !passed && kept.go_to(flags.chapter) {
+        kept.save();
+    }
     if flags.json {
         let steps: Vec<_> =
             steps.iter().map(|step| json!({ "goal": step.goal, "done": step.is_done(), "saw": saw(step) })).collect();
@@ -144,7 +155,10 @@ async fn check(config: Config, mut kept: Kept, flags: cli::LearnCheck) -> anyhow
         }
     }
     if !passed {
-        return Err(failure(Failure::No, format!("chapter {} is not done yet; `tracelab learn hint` helps", chapter.number)));
+        let number = chapter.number;
+        let is_at = current(&kept.progress).is_some_and(|at| at.number == number);
+        let hint = if is_at { "hint".to_owned() } else { format!("hint {number}") };
+        return Err(failure(Failure::No, format!("chapter {number} is not done yet; `tracelab learn {hint}` helps")));
     }
     kept.progress.passed.insert(chapter.number);
     kept.progress.hints.remove(&chapter.number);
@@ -163,7 +177,8 @@ async fn hint(config: Config, mut kept: Kept, flags: cli::LearnCheck) -> anyhow:
         State::Done(_) => None,
     });
     let Some((place, step, saw, hints)) = open else {
-        return say(&format!("Nothing is left to do in chapter {}: `tracelab learn check` says so.", chapter.number));
+        let number = chapter.number;
+        return say(&format!("Nothing is left to do in chapter {number}: `tracelab learn check {number}` says so."));
     };
     let given = kept.progress.hints.entry(chapter.number).or_default().entry(place).or_default();
     *given = (*given + 1).min(hints.len());
@@ -176,6 +191,7 @@ async fn hint(config: Config, mut kept: Kept, flags: cli::LearnCheck) -> anyhow:
         say(&format!("{}: {saw}", step.goal))?;
         say(&format!("hint {number} of {}: {text}", hints.len()))?;
     }
+    kept.go_to(flags.chapter);
     kept.save();
     Ok(())
 }
