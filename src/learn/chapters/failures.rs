@@ -8,7 +8,7 @@ use crate::diagnose::model::Kind;
 use crate::learn::{Evidence, Step};
 use crate::mystery::Cause;
 
-const START: &str = "tracelab up --route random --mystery failure";
+pub const START: &str = "tracelab up --route random --mystery failure";
 /// So many presses in a row that fail in one service are no chance: those that somebody upstream spoils fail here and there.
 const IN_A_ROW: usize = 5;
 /// Fewer failed presses have nothing in common that one could trust.
