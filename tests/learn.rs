@@ -278,6 +278,16 @@ fn what_does_not_run_is_said_with_how_it_is_started() {
 }
 
 #[test]
+fn the_book_starts_what_learn_says_that_it_needs() {
+    for chapter in CHAPTERS.iter().filter(|chapter| chapter.needs.start().starts_with("tracelab up") && chapter.number < 14) {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("tutorial").join(chapter.folder).join("README.md");
+        let text = std::fs::read_to_string(page).unwrap();
+        let first = text.lines().find(|line| line.starts_with("$ tracelab up"));
+        assert_eq!(first, Some(&*format!("$ {}", chapter.needs.start())), "chapter {}", chapter.number);
+    }
+}
+
+#[test]
 fn a_backend_alone_is_no_frontend() {
     let stage = Sandbox::up(&[]);
     let mut learner = Learner::at(&stage);
