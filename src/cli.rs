@@ -772,10 +772,10 @@ pub struct LearnCheck {
     #[arg(long, default_value = frontend::DEFAULT_TEAM)]
     #[serde(skip)]
     pub team: String,
-    /// How far back traces are looked at, for example 15m or 2h
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = lookback)]
+    /// How far back traces are looked at, for example 15m or 2h [default: 1h, or to the running mystery's beginning]
+    #[arg(long, value_name = "TIME", value_parser = lookback)]
     #[serde(skip)]
-    pub lookback: SignedDuration,
+    pub lookback: Option<SignedDuration>,
     /// Base URL of the Jaeger query API [default: http://127.0.0.1:16686]
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]

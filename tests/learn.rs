@@ -212,6 +212,22 @@ fn a_check_looks_at_the_chapter_one_is_at_unless_another_is_named() {
     assert_eq!(learner.json(&["check"])["chapter"], json!(CHAPTERS[1].number));
     assert_eq!(learner.json(&["hint"])["chapter"], json!(CHAPTERS[1].number));
     assert_eq!(learner.json(&["check", &number(&CHAPTERS[2])])["chapter"], json!(CHAPTERS[2].number));
+    assert_eq!(learner.json(&["hint"])["chapter"], json!(CHAPTERS[2].number), "who named a chapter is at it");
+    assert_eq!(learner.json(&["hint", &number(&CHAPTERS[3])])["chapter"], json!(CHAPTERS[3].number));
+    assert_eq!(learner.json(&["check"])["chapter"], json!(CHAPTERS[3].number));
+}
+
+#[test]
+fn a_check_that_fails_names_the_hint_that_is_about_it() {
+    let stage = Sandbox::up(&[]);
+    let learner = Learner::at(&stage);
+    let (at, again) = (&CHAPTERS[1], &CHAPTERS[3]);
+    learner.keep(&json!({ "passed": [again.number], "at": at.number }).to_string());
+    let told = |arguments: &[&str]| stderr(&learner.learn(arguments));
+    assert!(told(&["check"]).contains("`tracelab learn hint` helps"));
+    // It was passed, so that one stays where one is.
+    assert!(told(&["check", &number(again)]).contains(&format!("`tracelab learn hint {}` helps", again.number)));
+    assert_eq!(learner.json(&["hint"])["chapter"], json!(at.number));
 }
 
 #[test]
@@ -259,6 +275,16 @@ fn what_does_not_run_is_said_with_how_it_is_started() {
         }
     }
     assert!(!learner.file().exists());
+}
+
+#[test]
+fn the_book_starts_what_learn_says_that_it_needs() {
+    for chapter in CHAPTERS.iter().filter(|chapter| chapter.needs.start().starts_with("tracelab up") && chapter.number < 14) {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("tutorial").join(chapter.folder).join("README.md");
+        let text = std::fs::read_to_string(page).unwrap();
+        let first = text.lines().find(|line| line.starts_with("$ tracelab up"));
+        assert_eq!(first, Some(&*format!("$ {}", chapter.needs.start())), "chapter {}", chapter.number);
+    }
 }
 
 #[test]

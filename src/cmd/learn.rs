@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{client, say, server_runtime};
@@ -12,12 +12,17 @@ use crate::cli::{self, LearnCommand};
 use crate::config::Config;
 use crate::diagnose::model::Builder;
 use crate::exit::{Failure, failure};
+use crate::frontend::Score;
 use crate::jaeger::{Client, Settings, Wanted};
 use crate::learn::progress::{File, Progress};
 use crate::learn::{Answer, CHAPTERS, Chapter, Evidence, Stage, State, Step, chapter, current};
 
 /// Nothing in a chapter takes more traces: ten thousand calls, and what came before and after them.
 const MOST_TRACES: usize = 30_000;
+/// What is older is another day's, unless the mystery is.
+const LOOKBACK: SignedDuration = SignedDuration::from_hours(1);
+/// What came before the running mystery, for the chapter with two of them.
+const SLACK: SignedDuration = SignedDuration::from_mins(30);
 /// A trace backend on a laptop answers at once or not at all.
 const ANSWER: Duration = Duration::from_secs(20);
 
@@ -65,6 +70,14 @@ impl Kept {
         if let Err(error) = file.save(&self.progress) {
             eprintln!("note: what is done cannot be kept in {}: {error}", file.path().display());
         }
+    }
+
+    /// Whoever names a chapter that is not passed is at it from then on: what they ask for next, a hint perhaps, is about that one.
+    /// Whether that is news.
+    fn go_to(&mut self, named: Option<u8>) -> bool {
+        let news = named.filter(|number| Some(*number) != self.progress.at && !self.progress.passed.contains(number));
+        self.progress.at = news.or(self.progress.at);
+        news.is_some()
     }
 }
 
@@ -132,6 +145,9 @@ async fn check(config: Config, mut kept: Kept, flags: cli::LearnCheck) -> anyhow
     let chapter = asked(&kept.progress, flags.chapter)?;
     let steps = steps(&config, chapter, &flags).await?;
     let passed = steps.iter().all(Step::is_done);
+    if !passed && kept.go_to(flags.chapter) {
+        kept.save();
+    }
     if flags.json {
         let steps: Vec<_> =
             steps.iter().map(|step| json!({ "goal": step.goal, "done": step.is_done(), "saw": saw(step) })).collect();
@@ -144,7 +160,10 @@ async fn check(config: Config, mut kept: Kept, flags: cli::LearnCheck) -> anyhow
         }
     }
     if !passed {
-        return Err(failure(Failure::No, format!("chapter {} is not done yet; `tracelab learn hint` helps", chapter.number)));
+        let number = chapter.number;
+        let is_at = current(&kept.progress).is_some_and(|at| at.number == number);
+        let hint = if is_at { "hint".to_owned() } else { format!("hint {number}") };
+        return Err(failure(Failure::No, format!("chapter {number} is not done yet; `tracelab learn {hint}` helps")));
     }
     kept.progress.passed.insert(chapter.number);
     kept.progress.hints.remove(&chapter.number);
@@ -163,7 +182,8 @@ async fn hint(config: Config, mut kept: Kept, flags: cli::LearnCheck) -> anyhow:
         State::Done(_) => None,
     });
     let Some((place, step, saw, hints)) = open else {
-        return say(&format!("Nothing is left to do in chapter {}: `tracelab learn check` says so.", chapter.number));
+        let number = chapter.number;
+        return say(&format!("Nothing is left to do in chapter {number}: `tracelab learn check {number}` says so."));
     };
     let given = kept.progress.hints.entry(chapter.number).or_default().entry(place).or_default();
     *given = (*given + 1).min(hints.len());
@@ -176,6 +196,7 @@ async fn hint(config: Config, mut kept: Kept, flags: cli::LearnCheck) -> anyhow:
         say(&format!("{}: {saw}", step.goal))?;
         say(&format!("hint {number} of {}: {text}", hints.len()))?;
     }
+    kept.go_to(flags.chapter);
     kept.save();
     Ok(())
 }
@@ -220,7 +241,7 @@ async fn steps(config: &Config, chapter: &Chapter, flags: &cli::LearnCheck) -> a
     };
     // Before the score is: what it says of the mystery's age then reaches no less far back than it should.
     let now = Timestamp::now();
-    let (score, width) = if chapter.needs.has_frontend() {
+    let (score, width): (Option<Score>, _) = if chapter.needs.has_frontend() {
         let score = client::get(config, "/api/score").await.map_err(needs)?;
         let topology = client::get(config, "/api/topology").await.map_err(needs)?;
         let width = topology["width"].as_u64().and_then(|width| u16::try_from(width).ok()).unwrap_or_default();
@@ -235,7 +256,8 @@ async fn steps(config: &Config, chapter: &Chapter, flags: &cli::LearnCheck) -> a
     } else {
         None
     };
-    let start = now.checked_sub(flags.lookback).context("--lookback reaches further back than time is counted")?;
+    let lookback = flags.lookback.unwrap_or_else(|| lookback(score.as_ref()));
+    let start = now.checked_sub(lookback).context("--lookback reaches further back than time is counted")?;
     let wanted = Wanted { start: ns(start), end: ns(now), services: Vec::new(), limit: MOST_TRACES };
     let settings = Settings { answer: ANSWER, ..Settings::default() };
     let jaeger = Client::with(crate::outbound::client()?, &config.jaeger_url(), settings);
@@ -246,6 +268,29 @@ async fn steps(config: &Config, chapter: &Chapter, flags: &cli::LearnCheck) -> a
     Ok((chapter.check)(&evidence))
 }
 
+/// Whoever takes a break in the middle of a mystery finds it where it was.
+fn lookback(score: Option<&Score>) -> SignedDuration {
+    let age = score.and_then(|score| SignedDuration::try_from_secs_f64(score.seconds).ok()).unwrap_or_default();
+    age.saturating_add(SLACK).max(LOOKBACK)
+}
+
 fn ns(time: Timestamp) -> u64 {
     u64::try_from(time.as_nanosecond()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mystery_of_this_morning_is_seen_from_its_beginning() {
+        let score = |seconds| Score { mystery: 1, cause: None, seconds, teams: vec![] };
+        let day = SignedDuration::from_hours(24);
+        assert_eq!(lookback(None), LOOKBACK);
+        assert_eq!(lookback(Some(&score(60.0))), LOOKBACK);
+        assert!((day..day + LOOKBACK).contains(&lookback(Some(&score(day.as_secs_f64())))));
+        for nonsense in [f64::NAN, f64::INFINITY, f64::MAX, -1e300] {
+            assert_eq!(lookback(Some(&score(nonsense))), LOOKBACK, "{nonsense}");
+        }
+    }
 }

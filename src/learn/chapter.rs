@@ -26,8 +26,8 @@ pub struct Chapter {
 pub enum Stage {
     /// A trace backend, whichever.
     Backend,
-    /// A frontend with its services, and their trace backend.
-    Sandbox,
+    /// A frontend with its services, and their trace backend, started with this command.
+    Sandbox(&'static str),
     /// The same beside a Redis.
     Redis,
     /// The compose stage behind its two nginx.
@@ -75,7 +75,8 @@ impl Stage {
     /// How it is started.
     pub fn start(self) -> &'static str {
         match self {
-            Stage::Backend | Stage::Sandbox => "tracelab up",
+            Stage::Backend => "tracelab up",
+            Stage::Sandbox(command) => command,
             Stage::Redis => "tracelab up --mystery redis",
             Stage::Edge => "docker compose -f compose/compose.yaml -f compose/edge.yaml up -d",
             Stage::GameDay => "tracelab up --mystery none --instructor-token TOKEN",
@@ -92,7 +93,7 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Stage::Backend => "a trace backend",
-            Stage::Sandbox => "the sandbox",
+            Stage::Sandbox(_) => "the sandbox",
             Stage::Redis => "the sandbox beside a Redis",
             Stage::Edge => "the compose stage behind nginx",
             Stage::GameDay => "the sandbox with an instructor's token",

@@ -105,7 +105,7 @@ impl<'a> Trace<'a> {
 
     /// Spans without a parent; whole traces have one.
     pub fn roots(self) -> impl Iterator<Item = Span<'a>> + Clone {
-        self.spans().filter(|span| span.raw().parent == Parent::Root)
+        self.spans().filter(|span| span.is_root())
     }
 
     /// What each service spent in it itself, in milliseconds, the longest first: the self times of all its spans added up. A client
@@ -181,6 +181,11 @@ impl<'a> Span<'a> {
             Parent::Span(number) => Some(Span { trace: self.trace, number: number as usize }),
             Parent::Root | Parent::Missing => None,
         }
+    }
+
+    /// It says that it has no parent.
+    pub fn is_root(self) -> bool {
+        self.raw().parent == Parent::Root
     }
 
     /// It says that it has a parent, which is not there.

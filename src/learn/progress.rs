@@ -15,7 +15,7 @@ const FILE: &str = "tracelab/learn.json";
 pub struct Progress {
     /// Chapters whose check was passed.
     pub passed: BTreeSet<u8>,
-    /// The chapter that `next` named last.
+    /// The chapter that was named last, by `next` or by the learner.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<u8>,
     /// Only the chapters of the fast track.

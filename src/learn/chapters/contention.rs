@@ -4,7 +4,7 @@ use super::hunt::{Press, guessed, median, presses, runs};
 use crate::learn::{Evidence, Step};
 use crate::mystery::Cause;
 
-const START: &str = "tracelab up --mystery contention";
+pub const START: &str = "tracelab up --mystery contention";
 /// A press is one of a busy time when so many others are on their way as it begins.
 const BUSY: usize = 10;
 const BUSY_CALLS: usize = 1_000;
@@ -105,7 +105,7 @@ fn look(alone: &[Press<'_>], busy: &[Press<'_>]) -> Vec<String> {
             ms(alone, button),
             ms(busy, button)
         ),
-        format!("open a slow trace of button {number} and one from when it was quiet: whose self time grew?"),
+        format!("open a slow trace of button {number} and one from when it was quiet, and see whose self time grew"),
     ]
 }
 

@@ -6,7 +6,7 @@ use super::hunt::{Press, guessed, is_straight, presses, runs};
 use crate::learn::{Evidence, Step};
 use crate::mystery::Cause;
 
-const START: &str = "tracelab up --mystery rare-sleep --route random";
+pub const START: &str = "tracelab up --mystery rare-sleep --route random";
 /// Among fewer, the one service in ninety that sleeps on one request in fifty may not have slept thrice.
 const CALLS: usize = 5_000;
 /// So many of the slowest does `load` print.
@@ -31,7 +31,7 @@ fn crowd(presses: &[Press<'_>]) -> Step {
     if presses.len() < CALLS {
         let hints = [
             "what is rare shows only among many: one call in about fifteen hundred meets the sleep",
-            "the backend keeps the newest traces, those of the last hour are looked at, and older mysteries' do not count",
+            "the backend keeps the newest traces, and those that began before this mystery do not count",
             "tracelab load",
         ];
         return Step::open(goal, saw, &hints);

@@ -8,11 +8,11 @@ use crate::diagnose::model::Kind;
 use crate::learn::{Evidence, Step};
 use crate::mystery::Cause;
 
-const START: &str = "tracelab up --route random --mystery failure";
-/// So many failures in one service are no chance.
-const FAILURES: usize = 3;
-/// And so large a part of its requests: who is spoilt by somebody upstream fails on fewer.
-const SHARE: f64 = 0.1;
+pub const START: &str = "tracelab up --route random --mystery failure";
+/// So many presses in a row that fail in one service are no chance: those that somebody upstream spoils fail here and there.
+const IN_A_ROW: usize = 5;
+/// Fewer failed presses have nothing in common that one could trust.
+const FAILED: usize = 3;
 const FIRST_GUESS: &str = "your guess at that service was right";
 /// Who spoils handles one press in thirty.
 const CALLS: usize = 1_000;
@@ -67,18 +67,19 @@ fn second_half(evidence: &Evidence) -> Vec<Step> {
 /// One service fails by itself, and others pass that on.
 fn failed_presses(presses: &[Press<'_>]) -> Step {
     let goal = "presses failed because of one service";
-    let mut begun: BTreeMap<&str, usize> = BTreeMap::new();
-    for service in presses.iter().filter_map(|press| press.failed_in()) {
-        *begun.entry(service).or_default() += 1;
-    }
-    let Some((service, failures)) = begun.into_iter().max_by_key(|(_, failures)| *failures) else {
+    let mut failed: Vec<_> = presses.iter().filter_map(|press| Some((press.root.start(), press.failed_in()?))).collect();
+    failed.sort_unstable();
+    let in_a_row = failed.chunk_by(|(_, one), (_, next)| one == next).max_by_key(|row| row.len());
+    let Some(row @ [(first, service), ..]) = in_a_row else {
         let saw = format!("no failed press among {}", presses.len());
         return Step::open(goal, saw, &["make calls until some fail: `load` counts them as errors", "tracelab load 3000"]);
     };
-    let served = |press: &&Press<'_>| press.trace.spans().any(|span| span.kind() == Kind::Server && span.service() == service);
-    let requests = presses.iter().filter(served).count();
-    let saw = format!("the failure of {failures} presses began there, of {requests} that reached it");
-    if failures >= FAILURES && failures as f64 >= SHARE * requests as f64 {
+    // What came before and after may be another mystery's.
+    let last = row.last().map_or(*first, |(at, _)| *at);
+    let served = |press: &&Press<'_>| press.trace.spans().any(|span| span.kind() == Kind::Server && span.service() == *service);
+    let meanwhile = presses.iter().filter(|press| (*first..=last).contains(&press.root.start()));
+    let saw = format!("the failure of {} presses began there, of {} that reached it", row.len(), meanwhile.filter(served).count());
+    if row.len() >= IN_A_ROW {
         return Step::done(goal, saw);
     }
     let hints = [
@@ -133,7 +134,7 @@ fn spoilt_presses(presses: &[Press<'_>]) -> Step {
 /// Those that failed; where too few did, the slowest.
 fn bad<'a>(presses: &[Press<'a>]) -> (&'static str, Vec<Press<'a>>) {
     let failed: Vec<_> = presses.iter().copied().filter(|press| press.failed_in().is_some()).collect();
-    if failed.len() >= FAILURES {
+    if failed.len() >= FAILED {
         return ("failed", failed);
     }
     let mut slowest = presses.to_vec();
@@ -252,6 +253,16 @@ mod tests {
         assert_eq!(open(&check(&second(stage(300, 100, true), 1, right))), "at least 1000 presses since then");
         let wrong = check(&second(stage(300, 2_000, true), 1, Some(Verdict::Wrong)));
         assert_eq!((open(&wrong), wrong.len()), (GUESS, 5));
+    }
+
+    #[test]
+    fn many_presses_of_other_mysteries_do_not_hide_the_first_half() {
+        let mut stage = Stage::default();
+        failing(&mut stage, 100_000, 300);
+        spoilt(&mut stage, 200_000, 2_000, true);
+        spoilt(&mut stage, 300_000, 2_000, false);
+        spoilt(&mut stage, SECOND_MS, 2_000, true);
+        assert!(passes(&check(&second(stage.finish(), 1, Some(Verdict::Right)))));
     }
 
     #[test]

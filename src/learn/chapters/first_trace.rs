@@ -1,4 +1,5 @@
-//! One span that no SDK made, and a root with a child that the Rust SDK made, both of services that are not the stage's.
+//! One span that no SDK made, and a root with a child that the Rust SDK made, both of services that are neither the stage's nor
+//! another chapter's.
 
 use crate::learn::evidence::Span;
 use crate::learn::{Evidence, Step};
@@ -8,7 +9,7 @@ const SHIPPED: &str = "a span of a Rust program is in the backend";
 const CHILD: &str = "a root of that program has a child in the same trace";
 
 pub fn check(evidence: &Evidence) -> Vec<Step> {
-    let learners = || evidence.traces().flat_map(|trace| trace.spans()).filter(|span| !is_of_a_stage(span.service()));
+    let learners = || evidence.traces().flat_map(|trace| trace.spans()).filter(|span| !is_known(span.service()));
     let Some(by_hand) = learners().find(|span| language(*span).is_none()) else {
         return vec![Step::open(
             BY_HAND,
@@ -37,8 +38,7 @@ pub fn check(evidence: &Evidence) -> Vec<Step> {
     };
     steps.push(Step::done(SHIPPED, said(shipped)));
 
-    let roots = of_rust().filter(|span| span.trace().roots().any(|root| root.id() == span.id()));
-    let child = roots.flat_map(Span::children).find(|child| language(*child) == Some("rust"));
+    let child = of_rust().filter(|span| span.is_root()).flat_map(Span::children).find(|child| language(*child) == Some("rust"));
     steps.push(match child {
         Some(child) => Step::done(CHILD, said(child)),
         None => Step::open(
@@ -53,9 +53,16 @@ pub fn check(evidence: &Evidence) -> Vec<Step> {
     steps
 }
 
-/// What a stage brings itself, or what is Tracelab's.
-fn is_of_a_stage(service: &str) -> bool {
-    ["frontend", "edge", "gateway"].contains(&service) || service.starts_with("dummy-") || service.starts_with("tracelab-")
+/// The programs of chapters 3 and 8, whose exercises ship spans before anything is done to them.
+const OTHER_CHAPTERS: [&str; 4] = ["shop", "stock", "counter", "oven"];
+
+/// What a stage brings itself, what is Tracelab's, and what other chapters ship.
+fn is_known(service: &str) -> bool {
+    let one_of = |names: &[&str]| names.contains(&service);
+    one_of(&["frontend", "edge", "gateway"])
+        || service.starts_with("dummy-")
+        || service.starts_with("tracelab-")
+        || one_of(&OTHER_CHAPTERS)
 }
 
 fn language(span: Span<'_>) -> Option<&str> {
@@ -118,8 +125,8 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stage_brings_does_not_count() {
-        for service in ["frontend", "dummy-1-17", "tracelab-doctor", "edge", "gateway"] {
+    fn what_a_stage_and_other_chapters_bring_does_not_count() {
+        for service in ["frontend", "dummy-1-17", "tracelab-doctor", "edge", "gateway", "shop", "oven"] {
             let bare = One { service, resource: &[], ..One::default() };
             assert_eq!(done(Made::default().with(bare)), [false], "{service}");
             let of = |id, parent| One { service, ..breakfast(id, parent, "GET /") };

@@ -6,11 +6,12 @@ use super::hunt::{Press, guessed, median, presses, runs};
 use crate::learn::{Evidence, Step};
 use crate::mystery::Cause;
 
+pub const START: &str = "tracelab up";
 /// A press takes so many times as long as half of the others when somebody sleeps.
 const TIMES: f64 = 3.0;
 
 pub fn check(evidence: &Evidence) -> Vec<Step> {
-    let mut steps = vec![runs(evidence, Cause::Sleep, "tracelab up")];
+    let mut steps = vec![runs(evidence, Cause::Sleep, START)];
     if !steps[0].is_done() {
         return steps;
     }

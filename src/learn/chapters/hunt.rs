@@ -90,12 +90,16 @@ pub fn runs(evidence: &Evidence, cause: Cause, start: &str) -> Step {
     Step::open(goal, saw, &hints.each_ref().map(String::as_str))
 }
 
-/// Somebody in the team has found it. `look` is where to look for it, each more direct than the one before.
+/// Somebody in the team has found it. `look` is where to look for it, one hint at least, each more direct than the one before.
 pub fn guessed(evidence: &Evidence, cause: Cause, look: &[String]) -> Step {
     let goal = "your guess is right";
-    let command = format!("say what you think: tracelab guess --service dummy-L-N --cause {cause}");
-    let hints = |first: &[&str]| -> Vec<String> {
-        first.iter().map(|&hint| hint.to_owned()).chain(look.iter().cloned()).chain([command.clone()]).collect()
+    let hints = |first: &[&str]| -> Vec<String> { first.iter().map(|&hint| hint.to_owned()).chain(look.iter().cloned()).collect() };
+    // How a guess is made is no news for who made one, and the last hint is the one that is repeated.
+    let with_command = |mut hints: Vec<String>| {
+        if let Some(last) = hints.last_mut() {
+            last.push_str(&format!("; then say it: tracelab guess --service dummy-L-N --cause {cause}"));
+        }
+        hints
     };
     let (saw, hints) = match evidence.team() {
         Some(team) if team.verdict == Some(Verdict::Right) => {
@@ -117,10 +121,11 @@ pub fn guessed(evidence: &Evidence, cause: Cause, look: &[String]) -> Step {
             let other = others.filter(|other| other.guesses > 0).map(|other| &other.team).next();
             let saw = format!("team {team} has not guessed yet");
             match other {
-                Some(other) => {
-                    (saw, hints(&[&format!("somebody guessed as team {other}; if it was you, check with --team {other}")]))
-                }
-                None => (saw, hints(&[])),
+                Some(other) => (
+                    saw,
+                    with_command(hints(&[&format!("somebody guessed as team {other}; if it was you, check with --team {other}")])),
+                ),
+                None => (saw, with_command(hints(&[]))),
             }
         }
     };
@@ -262,7 +267,7 @@ pub mod tests {
         let step_of = |change: fn(&mut TeamScore)| {
             let mut evidence = evidence(Traces::default(), Cause::Sleep, 0, Some(Verdict::Wrong));
             evidence.score.iter_mut().flat_map(|score| &mut score.teams).for_each(change);
-            guessed(&evidence, Cause::Sleep, &[])
+            guessed(&evidence, Cause::Sleep, &["look there".to_owned()])
         };
         let says = |change, expected: &str| {
             let step = step_of(change);
@@ -273,6 +278,12 @@ pub mod tests {
         says(|team| team.verdict = Some(Verdict::Half), "half right");
         says(|_| (), "wrong");
         says(|team| team.team = "alpha".to_owned(), "team everybody has not guessed yet");
+        let last_hint = |change| match step_of(change).state {
+            State::Open { hints, .. } => hints.last().unwrap().clone(),
+            State::Done(saw) => panic!("{saw}"),
+        };
+        assert_eq!(last_hint(|_| ()), "look there", "who guessed knows how");
+        assert!(last_hint(|team| team.verdict = None).contains("tracelab guess --service dummy-L-N --cause sleep"));
         assert!(step_of(|team| team.verdict = Some(Verdict::Right)).is_done());
     }
 
