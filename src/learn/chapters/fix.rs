@@ -81,8 +81,16 @@ mod tests {
     use super::super::presses::{Hop, Presses, open};
     use super::*;
 
-    const SLEEPS: Hop<'_> =
-        Hop { service: "dummy-1-1", version: "v1", of_the_stage: true, own_ms: 400, redis_calls: 0, passes_on: true, calls: true };
+    const SLEEPS: Hop<'_> = Hop {
+        service: "dummy-1-1",
+        version: "v1",
+        of_the_stage: true,
+        own_ms: 400,
+        redis_calls: 0,
+        passes_on: true,
+        calls: true,
+        beside: &[],
+    };
     const FAST: Hop<'_> = Hop { version: "v2", of_the_stage: false, own_ms: 1, ..SLEEPS };
 
     fn press(made: &mut Presses, times: usize, service: Hop<'_>) {

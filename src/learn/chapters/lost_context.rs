@@ -86,8 +86,16 @@ mod tests {
     use super::super::presses::{Hop, Presses, open};
     use super::*;
 
-    const LOSES: Hop<'_> =
-        Hop { service: "dummy-1-1", version: "v1", of_the_stage: true, own_ms: 5, redis_calls: 0, passes_on: false, calls: true };
+    const LOSES: Hop<'_> = Hop {
+        service: "dummy-1-1",
+        version: "v1",
+        of_the_stage: true,
+        own_ms: 5,
+        redis_calls: 0,
+        passes_on: false,
+        calls: true,
+        beside: &[],
+    };
     const KEEPS: Hop<'_> = Hop { version: "v2", of_the_stage: false, passes_on: true, ..LOSES };
     const RIGHT: Option<(Cause, Verdict)> = Some((Cause::LostContext, Verdict::Right));
 

@@ -89,8 +89,16 @@ mod tests {
     use super::super::presses::{Hop, Presses, open};
     use super::*;
 
-    const BY_KEY: Hop<'_> =
-        Hop { service: "dummy-1-1", version: "v1", of_the_stage: true, own_ms: 5, redis_calls: 150, passes_on: true, calls: true };
+    const BY_KEY: Hop<'_> = Hop {
+        service: "dummy-1-1",
+        version: "v1",
+        of_the_stage: true,
+        own_ms: 5,
+        redis_calls: 150,
+        passes_on: true,
+        calls: true,
+        beside: &[],
+    };
     const TOGETHER: Hop<'_> = Hop { version: "v2", of_the_stage: false, redis_calls: 1, ..BY_KEY };
     const RIGHT: Option<(Cause, Verdict)> = Some((Cause::Redis, Verdict::Right));
 

@@ -46,10 +46,12 @@ pub fn placed<'a>(evidence: &'a Evidence, services: &[&str], example: &str) -> R
             &["the service that was slow is another one; a trace of its button shows it", &run, place],
         ));
     }
+    let version = own.iter().find_map(|span| span.resource(VERSION)).unwrap_or("nothing");
     own.retain(|span| span.resource(VERSION) == Some("v2"));
     if own.is_empty() {
-        let hints = ["two programs that differ are to be told apart in a trace", "change VERSION, and start the program again"];
-        return Err(Step::open(goal, "your program answers, and calls itself v1", &hints));
+        let hints =
+            ["two programs that differ are to be told apart in a trace", "change VERSION to v2, and start the program again"];
+        return Err(Step::open(goal, format!("your program answers, and calls itself {version}"), &hints));
     }
     let service = own[0].service();
     own.retain(|span| span.service() == service);
@@ -67,14 +69,17 @@ pub fn placed<'a>(evidence: &'a Evidence, services: &[&str], example: &str) -> R
 }
 
 impl StandIn<'_> {
-    /// Whether each of the requests belongs to a trace that goes from the frontend to the last layer.
+    /// Whether each of the requests belongs to a trace that goes from the frontend, through it, to the last layer. That others of the
+    /// trace got there says nothing where a service calls several.
     pub fn traces_are_whole(&self, evidence: &Evidence) -> bool {
         let last = evidence.traces().flat_map(Trace::services).filter_map(layer).max();
         self.requests.iter().all(|request| {
-            let trace = request.trace();
-            let goes_through = request.parent().is_some_and(|caller| caller.service() != request.service());
+            let (trace, id) = (request.trace(), request.id());
+            let was_called = request.parent().is_some_and(|caller| caller.service() != request.service());
             let whole = trace.roots().count() == 1 && !trace.spans().any(Span::is_orphan);
-            whole && goes_through && trace.has_service("frontend") && trace.services().filter_map(layer).max() == last
+            let mut ends = trace.spans().filter(|span| layer(span.service()) == last);
+            let beneath_it = |end| std::iter::successors(Some(end), |span: &Span<'_>| span.parent()).any(|span| span.id() == id);
+            whole && was_called && trace.has_service("frontend") && ends.any(beneath_it)
         })
     }
 }
@@ -91,4 +96,35 @@ fn layer(service: &str) -> Option<u16> {
 pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::presses::{Hop, Presses};
+    use super::*;
+
+    #[test]
+    fn what_others_of_a_trace_reach_is_not_the_programs_doing() {
+        let program = Hop { version: "v2", of_the_stage: false, ..Hop::stage("dummy-1-1") };
+        let other = [Hop::stage("dummy-1-0"), Hop::stage("dummy-2-0")];
+        for (program, expected) in
+            [(program, true), (Hop { passes_on: false, ..program }, false), (Hop { calls: false, ..program }, false)]
+        {
+            let mut made = Presses::new();
+            made.press(5, &[Hop { beside: &other, ..Hop::stage("dummy-0-1") }, program, Hop::stage("dummy-2-1")]);
+            let evidence = made.evidence(None);
+            let (placed, _) = placed(&evidence, &["dummy-1-1"], "06-fix").ok().unwrap();
+            assert_eq!(placed.traces_are_whole(&evidence), expected);
+        }
+    }
+
+    #[test]
+    fn in_the_last_layer_there_is_nothing_beneath() {
+        let mut made = Presses::new();
+        let program = Hop { version: "v2", of_the_stage: false, ..Hop::stage("dummy-2-1") };
+        made.press(5, &[Hop::stage("dummy-0-1"), Hop::stage("dummy-1-1"), program]);
+        let evidence = made.evidence(None);
+        let (placed, _) = placed(&evidence, &["dummy-2-1"], "06-fix").ok().unwrap();
+        assert!(placed.traces_are_whole(&evidence));
+    }
 }
