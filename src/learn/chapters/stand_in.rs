@@ -1,6 +1,8 @@
 //! What the chapters have in common in which a program of the learner's own takes a service's place: telling its spans from those of
 //! the stage, and whether its traces are whole.
 
+use std::collections::BTreeSet;
+
 use crate::diagnose::model::Kind;
 use crate::learn::Step;
 use crate::learn::evidence::{Evidence, Span, Trace};
@@ -8,6 +10,8 @@ use crate::topology::ServiceName;
 
 /// So many of a program's newest requests count: what it did before it was mended is past.
 const NEWEST: usize = 5;
+/// In nanoseconds: whoever sends spans sends them sooner. A trace that is not whole yet may be, until then.
+const ARRIVES: u64 = 5_000_000_000;
 /// Every service of the stage says so of itself; no program of a learner's needs to.
 const OF_THE_STAGE: &str = "tracelab.layer";
 const VERSION: &str = "service.version";
@@ -55,13 +59,31 @@ pub fn placed<'a>(evidence: &'a Evidence, services: &[&str], example: &str) -> R
     }
     let service = own[0].service();
     own.retain(|span| span.service() == service);
-    own.truncate(NEWEST);
-    if own.len() < NEWEST {
-        let saw = format!("{} of {NEWEST} requests have reached your v2", own.len());
+    let callers: BTreeSet<&str> = before(evidence).filter(|span| span.service() == service).filter_map(caller).collect();
+    // On other routes anybody may come who has not come before.
+    let others = |caller: &&str| callers.len() == 1 && !callers.contains(caller);
+    if let Some(other) = caller(own[0]).filter(others) {
+        let saw = format!("your v2 answers as {service}, but is called by {other}, which never calls that service");
         return Err(Step::open(
             goal,
             saw,
-            &["press its button some more times", "`tracelab load 300` presses each button ten times"],
+            &["the name that your program was started with, and the one in `tracelab redeploy`, are not the same", &run, place],
+        ));
+    }
+    let last = last_layer(evidence);
+    let all = own.len();
+    own.retain(|span| span.start() + ARRIVES <= evidence.now || is_whole(*span, last));
+    let arriving = all - own.len();
+    own.truncate(NEWEST);
+    if own.len() < NEWEST {
+        let mut saw = format!("{} of {NEWEST} requests have reached your v2", own.len());
+        if arriving > 0 {
+            saw += &format!(", and {arriving} whose traces are not whole yet");
+        }
+        return Err(Step::open(
+            goal,
+            saw,
+            &["press its button some more times, or ask again in a moment", "`tracelab load 300` presses each button ten times"],
         ));
     }
     let saw = format!("{service}, the newest {NEWEST} requests");
@@ -69,19 +91,28 @@ pub fn placed<'a>(evidence: &'a Evidence, services: &[&str], example: &str) -> R
 }
 
 impl StandIn<'_> {
-    /// Whether each of the requests belongs to a trace that goes from the frontend, through it, to the last layer. That others of the
-    /// trace got there says nothing where a service calls several.
+    /// Whether each of the requests belongs to a trace that goes from the frontend, through it, to the last layer.
     pub fn traces_are_whole(&self, evidence: &Evidence) -> bool {
-        let last = evidence.traces().flat_map(Trace::services).filter_map(layer).max();
-        self.requests.iter().all(|request| {
-            let (trace, id) = (request.trace(), request.id());
-            let was_called = request.parent().is_some_and(|caller| caller.service() != request.service());
-            let whole = trace.roots().count() == 1 && !trace.spans().any(Span::is_orphan);
-            let mut ends = trace.spans().filter(|span| layer(span.service()) == last);
-            let beneath_it = |end| std::iter::successors(Some(end), |span: &Span<'_>| span.parent()).any(|span| span.id() == id);
-            whole && was_called && trace.has_service("frontend") && ends.any(beneath_it)
-        })
+        let last = last_layer(evidence);
+        self.requests.iter().all(|request| is_whole(*request, last))
     }
+}
+
+/// That others of the trace got to the last layer says nothing where a service calls several.
+fn is_whole(request: Span<'_>, last: Option<u16>) -> bool {
+    let (trace, id) = (request.trace(), request.id());
+    let in_one_piece = trace.roots().count() == 1 && !trace.spans().any(Span::is_orphan);
+    let mut ends = trace.spans().filter(|span| layer(span.service()) == last);
+    let beneath_it = |end| std::iter::successors(Some(end), |span: &Span<'_>| span.parent()).any(|span| span.id() == id);
+    in_one_piece && caller(request).is_some() && trace.has_service("frontend") && ends.any(beneath_it)
+}
+
+fn caller(request: Span<'_>) -> Option<&str> {
+    Some(request.parent()?.service()).filter(|caller| *caller != request.service())
+}
+
+fn last_layer(evidence: &Evidence) -> Option<u16> {
+    evidence.traces().flat_map(Trace::services).filter_map(layer).max()
 }
 
 fn requests(evidence: &Evidence) -> impl Iterator<Item = Span<'_>> {
@@ -102,6 +133,7 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
 mod tests {
     use super::super::presses::{Hop, Presses};
     use super::*;
+    use crate::learn::State;
 
     #[test]
     fn what_others_of_a_trace_reach_is_not_the_programs_doing() {
@@ -111,6 +143,7 @@ mod tests {
             [(program, true), (Hop { passes_on: false, ..program }, false), (Hop { calls: false, ..program }, false)]
         {
             let mut made = Presses::new();
+            made.press(1, &["dummy-0-1", "dummy-1-1", "dummy-2-1"].map(Hop::stage));
             made.press(5, &[Hop { beside: &other, ..Hop::stage("dummy-0-1") }, program, Hop::stage("dummy-2-1")]);
             let evidence = made.evidence(None);
             let (placed, _) = placed(&evidence, &["dummy-1-1"], "06-fix").ok().unwrap();
@@ -119,9 +152,41 @@ mod tests {
     }
 
     #[test]
+    fn who_takes_another_services_name_is_not_in_its_place() {
+        let program = Hop { version: "v2", of_the_stage: false, ..Hop::stage("dummy-1-1") };
+        let after = |callers: &[&str]| {
+            let mut made = Presses::new();
+            for caller in callers {
+                made.press(3, &[caller, "dummy-1-1", "dummy-2-1"].map(Hop::stage));
+            }
+            made.press(5, &[Hop::stage("dummy-0-0"), program, Hop::stage("dummy-2-0")]);
+            placed(&made.evidence(None), &["dummy-1-1"], "06-fix").err().map(|step| step.state)
+        };
+        let Some(State::Open { saw, .. }) = after(&["dummy-0-1"]) else { panic!("it is done") };
+        assert_eq!(saw, "your v2 answers as dummy-1-1, but is called by dummy-0-0, which never calls that service");
+        assert_eq!(after(&["dummy-0-1", "dummy-0-2"]), None, "route random");
+    }
+
+    #[test]
+    fn what_is_still_on_its_way_is_not_blamed_on_the_program() {
+        let mut made = Presses::new();
+        let program = Hop { version: "v2", of_the_stage: false, ..Hop::stage("dummy-1-1") };
+        let way = [Hop::stage("dummy-0-1"), program, Hop::stage("dummy-2-1")];
+        made.press(1, &["dummy-0-1", "dummy-1-1", "dummy-2-1"].map(Hop::stage)).press(5, &way);
+        let cut = [way[0], Hop { passes_on: false, ..program }, way[2]];
+        made.press(1, &cut);
+        let mut evidence = made.evidence(None);
+        let whole = |evidence: &Evidence| placed(evidence, &["dummy-1-1"], "06-fix").ok().unwrap().0.traces_are_whole(evidence);
+        assert!(!whole(&evidence), "long ago");
+        evidence.now = 1_000_000_000;
+        assert!(whole(&evidence), "a moment ago");
+    }
+
+    #[test]
     fn in_the_last_layer_there_is_nothing_beneath() {
         let mut made = Presses::new();
         let program = Hop { version: "v2", of_the_stage: false, ..Hop::stage("dummy-2-1") };
+        made.press(1, &["dummy-0-1", "dummy-1-1", "dummy-2-1"].map(Hop::stage));
         made.press(5, &[Hop::stage("dummy-0-1"), Hop::stage("dummy-1-1"), program]);
         let evidence = made.evidence(None);
         let (placed, _) = placed(&evidence, &["dummy-2-1"], "06-fix").ok().unwrap();
