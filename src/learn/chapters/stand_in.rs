@@ -115,8 +115,11 @@ fn last_layer(evidence: &Evidence) -> Option<u16> {
     evidence.traces().flat_map(Trace::services).filter_map(layer).max()
 }
 
+/// Since the mystery began: the one before hid something else, and has taken any program out.
 fn requests(evidence: &Evidence) -> impl Iterator<Item = Span<'_>> {
-    evidence.traces().flat_map(Trace::spans).filter(|span| span.kind() == Kind::Server && layer(span.service()).is_some())
+    let began = evidence.began();
+    let counts = move |span: &Span<'_>| span.kind() == Kind::Server && span.start() >= began && layer(span.service()).is_some();
+    evidence.traces().flat_map(Trace::spans).filter(counts)
 }
 
 fn layer(service: &str) -> Option<u16> {
@@ -134,6 +137,7 @@ mod tests {
     use super::super::presses::{Hop, Presses};
     use super::*;
     use crate::learn::State;
+    use crate::mystery::{Cause, Verdict};
 
     #[test]
     fn what_others_of_a_trace_reach_is_not_the_programs_doing() {
@@ -180,6 +184,17 @@ mod tests {
         assert!(!whole(&evidence), "long ago");
         evidence.now = 1_000_000_000;
         assert!(whole(&evidence), "a moment ago");
+    }
+
+    #[test]
+    fn what_came_before_the_mystery_is_another_ones() {
+        let mut made = Presses::new();
+        made.press(5, &["dummy-0-1", "dummy-1-1", "dummy-2-1"].map(Hop::stage));
+        let mut evidence = made.evidence(Some((Cause::Sleep, Verdict::Right)));
+        assert_eq!(before(&evidence).count(), 15);
+        evidence.now = 10_000_000_000;
+        evidence.score.as_mut().unwrap().seconds = 1.0;
+        assert_eq!(before(&evidence).count(), 0);
     }
 
     #[test]
