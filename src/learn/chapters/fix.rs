@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::stand_in::{before, median, placed};
+use super::stand_in::{TOO_SOON, before, median, placed};
 use crate::learn::{Evidence, Step};
 
 /// Less is no sleep, in milliseconds; the shortest is 200.
@@ -21,6 +21,7 @@ pub fn check(evidence: &Evidence) -> Vec<Step> {
         let hints = [
             "`tracelab up` hides a sleep, and `tracelab load 300` presses each button ten times",
             "a new `up` has forgotten the traces of the one before: press the buttons again",
+            TOO_SOON,
         ];
         return vec![Step::open(goal, "no service that takes long on every request", &hints)];
     };

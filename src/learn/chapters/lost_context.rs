@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::stand_in::{before, placed};
+use super::stand_in::{TOO_SOON, before, placed};
 use crate::diagnose::model::Kind;
 use crate::learn::evidence::{Span, Trace};
 use crate::learn::{Evidence, Step};
@@ -20,6 +20,7 @@ pub fn check(evidence: &Evidence) -> Vec<Step> {
         let hints = [
             "`tracelab up --mystery lost-context` has a service drop the context, and `tracelab load 300` presses each button ten times",
             "a new `up` has forgotten the traces of the one before: press the buttons again",
+            TOO_SOON,
         ];
         return vec![Step::open(goal, format!("{elsewhere} traces that begin behind the frontend"), &hints)];
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::stand_in::{before, median, placed};
+use super::stand_in::{TOO_SOON, before, median, placed};
 use crate::diagnose::model::Kind;
 use crate::learn::evidence::Span;
 use crate::learn::{Evidence, Step};
@@ -26,6 +26,7 @@ pub fn check(evidence: &Evidence) -> Vec<Step> {
         let hints = [
             "`tracelab up --mystery redis` has a service do so, and `tracelab load 300` presses each button ten times",
             "no Redis, no such traces: `redis-server` has to be on the PATH, or `--redis URL` names one that runs",
+            TOO_SOON,
         ];
         return vec![Step::open(goal, "no request with many calls to Redis", &hints)];
     };

@@ -16,6 +16,10 @@ const ARRIVES: u64 = 5_000_000_000;
 const OF_THE_STAGE: &str = "tracelab.layer";
 const VERSION: &str = "service.version";
 
+/// For those who replace a service before it was seen to do wrong: from then on their own program is asked.
+pub const TOO_SOON: &str = "your program is in its place already? `tracelab redeploy SERVICE v1` takes it out, `tracelab load 300` shows \
+                            the service as it was, and then it is your program's turn again";
+
 /// The service whose place was taken, and the newest requests that the program answered.
 pub struct StandIn<'a> {
     pub service: &'a str,
@@ -59,16 +63,13 @@ pub fn placed<'a>(evidence: &'a Evidence, services: &[&str], example: &str) -> R
     }
     let service = own[0].service();
     own.retain(|span| span.service() == service);
-    let callers: BTreeSet<&str> = before(evidence).filter(|span| span.service() == service).filter_map(caller).collect();
-    // On other routes anybody may come who has not come before.
-    let others = |caller: &&str| callers.len() == 1 && !callers.contains(caller);
-    if let Some(other) = caller(own[0]).filter(others) {
-        let saw = format!("your v2 answers as {service}, but is called by {other}, which never calls that service");
-        return Err(Step::open(
-            goal,
-            saw,
-            &["the name that your program was started with, and the one in `tracelab redeploy`, are not the same", &run, place],
-        ));
+    for neighbour in [caller, callee] {
+        let known: BTreeSet<&str> = before(evidence).filter(|span| span.service() == service).filter_map(neighbour).collect();
+        // On other routes there are several, and not all of them may have been seen.
+        let Some(other) = neighbour(own[0]).filter(|other| known.len() == 1 && !known.contains(other)) else { continue };
+        let saw = format!("your v2 answers as {service}, but beside {other}, which is no neighbour of it");
+        let hint = "the name that your program was started with, and the one in `tracelab redeploy`, are not the same";
+        return Err(Step::open(goal, saw, &[hint, &run, place]));
     }
     let last = last_layer(evidence);
     let all = own.len();
@@ -109,6 +110,10 @@ fn is_whole(request: Span<'_>, last: Option<u16>) -> bool {
 
 fn caller(request: Span<'_>) -> Option<&str> {
     Some(request.parent()?.service()).filter(|caller| *caller != request.service())
+}
+
+fn callee(request: Span<'_>) -> Option<&str> {
+    request.children().flat_map(Span::children).map(Span::service).find(|callee| *callee != request.service())
 }
 
 fn last_layer(evidence: &Evidence) -> Option<u16> {
@@ -158,17 +163,24 @@ mod tests {
     #[test]
     fn who_takes_another_services_name_is_not_in_its_place() {
         let program = Hop { version: "v2", of_the_stage: false, ..Hop::stage("dummy-1-1") };
-        let after = |callers: &[&str]| {
+        let after = |ways: &[[&str; 3]], service: Hop<'_>, way: [&str; 2]| {
             let mut made = Presses::new();
-            for caller in callers {
-                made.press(3, &[caller, "dummy-1-1", "dummy-2-1"].map(Hop::stage));
+            for way in ways {
+                made.press(3, &way.map(Hop::stage));
             }
-            made.press(5, &[Hop::stage("dummy-0-0"), program, Hop::stage("dummy-2-0")]);
-            placed(&made.evidence(None), &["dummy-1-1"], "06-fix").err().map(|step| step.state)
+            let [first, last] = way.map(Hop::stage);
+            let layer = service.service.as_bytes()[6];
+            made.press(5, &if layer == b'0' { [service, first, last] } else { [first, service, last] });
+            placed(&made.evidence(None), &[service.service], "06-fix").err().map(|step| step.state)
         };
-        let Some(State::Open { saw, .. }) = after(&["dummy-0-1"]) else { panic!("it is done") };
-        assert_eq!(saw, "your v2 answers as dummy-1-1, but is called by dummy-0-0, which never calls that service");
-        assert_eq!(after(&["dummy-0-1", "dummy-0-2"]), None, "route random");
+        let straight = ["dummy-0-1", "dummy-1-1", "dummy-2-1"];
+        let Some(State::Open { saw, .. }) = after(&[straight], program, ["dummy-0-0", "dummy-2-0"]) else { panic!("it is done") };
+        assert_eq!(saw, "your v2 answers as dummy-1-1, but beside dummy-0-0, which is no neighbour of it");
+        let first = Hop { service: "dummy-0-1", ..program };
+        let Some(State::Open { saw, .. }) = after(&[straight], first, ["dummy-1-0", "dummy-2-0"]) else { panic!("it is done") };
+        assert_eq!(saw, "your v2 answers as dummy-0-1, but beside dummy-1-0, which is no neighbour of it");
+        let random = [straight, ["dummy-0-2", "dummy-1-1", "dummy-2-2"]];
+        assert_eq!(after(&random, program, ["dummy-0-0", "dummy-2-0"]), None);
     }
 
     #[test]
