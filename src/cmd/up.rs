@@ -101,7 +101,7 @@ fn welcome(config: &Config, addresses: &Addresses, cause: Option<Cause>) -> Stri
          \n\
          Press buttons on the page, or make 10,000 calls: {program} load{frontend}\n\
          {find} {program} guess {guess}\n\
-         Ctrl-C stops everything.",
+         First time here? {program} learn next. Ctrl-C stops everything.",
         page = addresses.frontend,
         traces = config.jaeger_links.as_ref().map_or_else(|| addresses.jaeger.clone(), base),
     )
