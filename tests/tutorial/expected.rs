@@ -1,8 +1,8 @@
 //! Whether a program printed what the book shows.
 //!
 //! Shown lines come in order and adjacent, the first one first and the last one last. A line `…` stands for any lines, none included,
-//! and `…` in a line for any text. A number matches any number, an id of 16 or 32 hexadecimal digits any such id, a run of blanks any
-//! run of blanks. A version such as `v2` is a word: what a chapter is about may be that it is another one.
+//! and `…` in a line for any text. A number matches any number, but for the 0 of `0 errors`, which is a claim.
+//! An id of 16 or 32 hexadecimal digits matches any such id, a run of blanks any run of blanks. A version such as `v2` is a word: what a chapter is about may be that it is another one.
 
 const ANY: &str = "…";
 
@@ -14,6 +14,8 @@ enum Token<'a> {
     Any,
     Blanks,
     Number,
+    /// A 0 that counts what the next word says.
+    Zero,
     /// And its number of digits.
     Id(usize),
     Word(&'a str),
@@ -70,7 +72,7 @@ pub fn line(shown: &str, printed: &str) -> bool {
             next[first..].fill(true);
         } else {
             for (place, printed) in printed.iter().enumerate().filter(|(place, _)| reached[*place]) {
-                next[place + 1] = token == *printed;
+                next[place + 1] = token == *printed || (token, *printed) == (Token::Number, Token::Zero);
             }
         }
         reached = next;
@@ -95,7 +97,9 @@ fn tokens(line: &str, shown: bool) -> Vec<Token<'_>> {
             } else if version {
                 (Token::Word(word), word.len())
             } else if first.is_ascii_digit() {
-                (Token::Number, number(rest))
+                let length = number(rest);
+                let counts = matches!(tokens.last(), None | Some(Token::Blanks)) && counts(&rest[length..]);
+                (if counts && &rest[..length] == "0" { Token::Zero } else { Token::Number }, length)
             } else {
                 // Up to a number in it.
                 let length = word.find(|sign: char| sign.is_ascii_digit()).unwrap_or(word.len());
@@ -110,6 +114,11 @@ fn tokens(line: &str, shown: bool) -> Vec<Token<'_>> {
         rest = &rest[length..];
     }
     tokens
+}
+
+/// Whether a word comes after one blank.
+fn counts(after: &str) -> bool {
+    after.strip_prefix(' ').is_some_and(|word| word.starts_with(char::is_alphabetic))
 }
 
 /// Its length, with thousands and a fraction: `10,000` or `1.25`.
@@ -185,6 +194,15 @@ mod tests {
         accepts("p99 is 12ms", "p50 is 7.25ms");
         rejects("200 calls", "no calls");
         rejects("200 calls", "many 200 calls");
+    }
+
+    #[test]
+    fn none_of_something_is_none() {
+        accepts("300 calls, 0 errors", "20 calls, 0 errors");
+        accepts("300 calls, 7 errors", "20 calls, 0 errors");
+        accepts("dummy-0-19 took 0.4 s", "dummy-1-5 took 3 s");
+        rejects("300 calls, 0 errors", "300 calls, 12 errors");
+        accepts("  296.836         0", "  300         1");
     }
 
     #[test]

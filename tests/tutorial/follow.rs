@@ -83,6 +83,16 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_leaves_nothing_behind() {
+        let told = told(
+            "<!-- keeps running -->\n```console\n$ trap 'mkdir -p $HOME/late; kill %1; exit' INT; tail -f /dev/null & echo ready; wait\nready\n```\n\
+             ```console\n$ echo $HOME\nelsewhere\n```\n",
+        );
+        let home = told.lines().find_map(|line| line.strip_prefix("+ ")).unwrap();
+        assert!(home.starts_with('/') && !std::path::Path::new(home).exists(), "{home} is still there");
+    }
+
+    #[test]
     fn a_placeholder_without_anything_to_fill_it_fails() {
         assert!(told("```console\n$ echo TRACE\n```\n").contains("no command has printed the id of a trace"));
         assert!(told("```console\n$ echo SERVICE\n```\n").contains("SERVICE is asked for, but `reveal` says: "));

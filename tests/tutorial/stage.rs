@@ -34,12 +34,13 @@ const PORTS: [u16; 8] = [8080, 16686, 4317, 4318, 9000, 9001, 8025, 1025];
 
 /// See the module.
 pub struct Stage {
+    /// Before `home`: what runs ends first, or it would write into a folder that is being removed.
+    running: Vec<Terminal>,
     home: TempDir,
     folder: PathBuf,
     ports: BTreeMap<u16, u16>,
     /// What the learner exported.
     exported: BTreeMap<String, String>,
-    running: Vec<Terminal>,
     /// The last id of a trace that a command printed.
     trace: Option<String>,
     _turn: Turn,
@@ -55,7 +56,7 @@ impl Stage {
         std::fs::create_dir(&programs).unwrap();
         programs::install(&programs);
         let ports = PORTS.into_iter().zip(free_ports()).collect();
-        Self { home, folder, ports, exported: BTreeMap::new(), running: Vec::new(), trace: None, _turn: turn }
+        Self { running: Vec::new(), home, folder, ports, exported: BTreeMap::new(), trace: None, _turn: turn }
     }
 
     /// Goes through a block. Where something is not as it is shown, it panics and says where.

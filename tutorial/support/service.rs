@@ -11,6 +11,7 @@ use std::sync::Arc;
 use opentelemetry::trace::{FutureExt as _, SpanKind, Status, TraceContextExt as _, Tracer as _};
 use opentelemetry::{Context, KeyValue, global};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
+use rand::seq::IteratorRandom as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -56,8 +57,8 @@ where
     println!("{service} {version} answers at http://{address}");
     let hello = warp::path::end().and(warp::get()).and(warp::header::headers_cloned()).then(move |headers: HeaderMap| {
         let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        // Where there are several to choose from, one is as good as another.
-        let next = header("x-next").and_then(|all| all.split(',').next()).map(str::to_owned);
+        // On routes other than `straight` there are several: one of them, as on route `random`.
+        let next = header("x-next").and_then(|all| all.split(',').choose(&mut rand::rng())).map(str::to_owned);
         let redis = header("x-redis").map(str::to_owned);
         let request = Arc::new(Request { service: service.clone(), next, redis, http: http.clone() });
         answer(request, version, headers, handle.clone())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::stand_in::{before, median, placed};
+use super::stand_in::{TOO_SOON, before, median, placed};
 use crate::learn::{Evidence, Step};
 
 /// Less is no sleep, in milliseconds; the shortest is 200.
@@ -21,6 +21,7 @@ pub fn check(evidence: &Evidence) -> Vec<Step> {
         let hints = [
             "`tracelab up` hides a sleep, and `tracelab load 300` presses each button ten times",
             "a new `up` has forgotten the traces of the one before: press the buttons again",
+            TOO_SOON,
         ];
         return vec![Step::open(goal, "no service that takes long on every request", &hints)];
     };
@@ -81,8 +82,16 @@ mod tests {
     use super::super::presses::{Hop, Presses, open};
     use super::*;
 
-    const SLEEPS: Hop<'_> =
-        Hop { service: "dummy-1-1", version: "v1", of_the_stage: true, own_ms: 400, redis_calls: 0, passes_on: true, calls: true };
+    const SLEEPS: Hop<'_> = Hop {
+        service: "dummy-1-1",
+        version: "v1",
+        of_the_stage: true,
+        own_ms: 400,
+        redis_calls: 0,
+        passes_on: true,
+        calls: true,
+        beside: &[],
+    };
     const FAST: Hop<'_> = Hop { version: "v2", of_the_stage: false, own_ms: 1, ..SLEEPS };
 
     fn press(made: &mut Presses, times: usize, service: Hop<'_>) {

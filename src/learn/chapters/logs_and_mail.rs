@@ -1,8 +1,6 @@
 //! Chapter 12: a mail names a slow trace, and the learner says where its time went. That a mail came no backend knows; that the trace
 //! is slow, and where, it does.
 
-use std::collections::BTreeMap;
-
 use crate::learn::evidence::Trace;
 use crate::learn::{Evidence, Step};
 
@@ -88,15 +86,11 @@ fn named(evidence: &Evidence, trace: Trace<'_>) -> Step {
         ];
         return Step::open(goal, format!("{service} took no part in that trace"), &hints);
     }
-    let mut longest: BTreeMap<&str, f64> = BTreeMap::new();
-    for span in trace.spans() {
-        let most = longest.entry(span.service()).or_default();
-        *most = most.max(span.self_ms());
-    }
-    let of = longest.get(service.as_str()).copied().unwrap_or_default();
+    let shares = trace.self_ms_by_service();
+    let of = shares.iter().find(|(name, _)| name == service).map_or(0.0, |(_, own)| *own);
     let share = of / trace.duration_ms().max(f64::MIN_POSITIVE) * 100.0;
     let saw = format!("{service} spent {of:.0} ms of its own, {share:.0} % of the trace");
-    if longest.values().all(|ms| *ms <= of) {
+    if shares.iter().all(|(_, own)| *own <= of) {
         return Step::done(goal, saw);
     }
     let hints = [

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::stand_in::{before, placed};
+use super::stand_in::{TOO_SOON, before, placed};
 use crate::diagnose::model::Kind;
 use crate::learn::evidence::{Span, Trace};
 use crate::learn::{Evidence, Step};
@@ -20,6 +20,7 @@ pub fn check(evidence: &Evidence) -> Vec<Step> {
         let hints = [
             "`tracelab up --mystery lost-context` has a service drop the context, and `tracelab load 300` presses each button ten times",
             "a new `up` has forgotten the traces of the one before: press the buttons again",
+            TOO_SOON,
         ];
         return vec![Step::open(goal, format!("{elsewhere} traces that begin behind the frontend"), &hints)];
     }
@@ -86,8 +87,16 @@ mod tests {
     use super::super::presses::{Hop, Presses, open};
     use super::*;
 
-    const LOSES: Hop<'_> =
-        Hop { service: "dummy-1-1", version: "v1", of_the_stage: true, own_ms: 5, redis_calls: 0, passes_on: false, calls: true };
+    const LOSES: Hop<'_> = Hop {
+        service: "dummy-1-1",
+        version: "v1",
+        of_the_stage: true,
+        own_ms: 5,
+        redis_calls: 0,
+        passes_on: false,
+        calls: true,
+        beside: &[],
+    };
     const KEEPS: Hop<'_> = Hop { version: "v2", of_the_stage: false, passes_on: true, ..LOSES };
     const RIGHT: Option<(Cause, Verdict)> = Some((Cause::LostContext, Verdict::Right));
 

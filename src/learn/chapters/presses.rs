@@ -20,11 +20,13 @@ pub struct Hop<'a> {
     pub passes_on: bool,
     /// It calls the next one at all.
     pub calls: bool,
+    /// Whom it calls as well, each of which calls the one after it.
+    pub beside: &'a [Hop<'a>],
 }
 
 impl<'a> Hop<'a> {
     pub fn stage(service: &'a str) -> Self {
-        Self { service, version: "v1", of_the_stage: true, own_ms: 5, redis_calls: 0, passes_on: true, calls: true }
+        Self { service, version: "v1", of_the_stage: true, own_ms: 5, redis_calls: 0, passes_on: true, calls: true, beside: &[] }
     }
 }
 
@@ -66,8 +68,9 @@ impl Presses {
             solved: 0,
         };
         let score =
-            guess.map(|(cause, verdict)| Score { mystery: 1, cause: Some(cause), seconds: 1.0, teams: vec![team(verdict)] });
-        Evidence { traces: self.builder.finish(), score, width: 30, team: "everybody".to_owned(), ..Evidence::default() }
+            guess.map(|(cause, verdict)| Score { mystery: 1, cause: Some(cause), seconds: 1e9, teams: vec![team(verdict)] });
+        let team = "everybody".to_owned();
+        Evidence { traces: self.builder.finish(), score, now: 1_000_000_000_000_000_000, width: 30, team, ..Evidence::default() }
     }
 
     /// The server span of the first, and all beneath it; when it ends.
@@ -81,13 +84,13 @@ impl Presses {
             self.push(hop, (trace, Some(id), call), (now, now + MS), Kind::Client, &attribute.into_iter().collect::<Vec<_>>());
             now += MS;
         }
-        if hop.calls && !rest.is_empty() {
+        for next in [rest, hop.beside].into_iter().filter(|next| hop.calls && !next.is_empty()) {
             let call = self.id();
             let end = if hop.passes_on {
-                self.serve(trace, Some(call), now, rest)
+                self.serve(trace, Some(call), now, next)
             } else {
                 self.traces += 1;
-                self.serve(self.traces, None, now, rest)
+                self.serve(self.traces, None, now, next)
             };
             self.push(hop, (trace, Some(id), call), (now, end), Kind::Client, &[]);
             now = end;

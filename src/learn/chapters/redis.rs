@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::stand_in::{before, median, placed};
+use super::stand_in::{TOO_SOON, before, median, placed};
 use crate::diagnose::model::Kind;
 use crate::learn::evidence::Span;
 use crate::learn::{Evidence, Step};
@@ -26,6 +26,7 @@ pub fn check(evidence: &Evidence) -> Vec<Step> {
         let hints = [
             "`tracelab up --mystery redis` has a service do so, and `tracelab load 300` presses each button ten times",
             "no Redis, no such traces: `redis-server` has to be on the PATH, or `--redis URL` names one that runs",
+            TOO_SOON,
         ];
         return vec![Step::open(goal, "no request with many calls to Redis", &hints)];
     };
@@ -89,8 +90,16 @@ mod tests {
     use super::super::presses::{Hop, Presses, open};
     use super::*;
 
-    const BY_KEY: Hop<'_> =
-        Hop { service: "dummy-1-1", version: "v1", of_the_stage: true, own_ms: 5, redis_calls: 150, passes_on: true, calls: true };
+    const BY_KEY: Hop<'_> = Hop {
+        service: "dummy-1-1",
+        version: "v1",
+        of_the_stage: true,
+        own_ms: 5,
+        redis_calls: 150,
+        passes_on: true,
+        calls: true,
+        beside: &[],
+    };
     const TOGETHER: Hop<'_> = Hop { version: "v2", of_the_stage: false, redis_calls: 1, ..BY_KEY };
     const RIGHT: Option<(Cause, Verdict)> = Some((Cause::Redis, Verdict::Right));
 
