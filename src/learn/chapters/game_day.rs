@@ -60,7 +60,7 @@ pub fn check(evidence: &Evidence) -> Vec<Step> {
             saw,
             &[
                 "who guesses without calls has nothing to look at: press buttons, or use tracelab load, while a round runs",
-                "the check looks back an hour: --lookback 4h looks back further, and a backend of little memory (--store-mb) may \
+                "the check looks back an hour at least: --lookback 4h looks back further, and a backend of little memory (--store-mb) may \
                  have forgotten the first round",
             ],
         )
