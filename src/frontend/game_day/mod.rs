@@ -1,6 +1,6 @@
 //! A game day: rounds that follow each other by the clock, and a board of what teams did in them.
 //!
-//! [`schedule`] and [`board`] are pure; here the game plays by them. A round is a mystery: teams, guesses and what is kept over a restart are
+//! `schedule` and `board` are pure; here the game plays by them. A round is a mystery: teams, guesses and what is kept over a restart are
 //! [`Game`]'s own.
 
 mod board;
