@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::stats::median;
 use crate::diagnose::evidence::{Evidence, Index, NONE, Visit};
-use crate::diagnose::model::{Text, Traces};
+use crate::diagnose::model::{Kind, Parent, Text, Traces};
 
 /// Fewer calls of a visit are not many.
 const MANY: f64 = 6.0;
@@ -109,7 +109,13 @@ impl Usual {
             seen.1 = seen.1.max(call.end);
             example = span;
         }
-        let visits = || evidence.by_service.of(service).iter().map(|row| (*row, &evidence.visits[*row as usize]));
+        let all = || evidence.by_service.of(service).iter().map(|row| (*row, &evidence.visits[*row as usize]));
+        // A call whose request is not there, since it is still running or was lost, is a part of that and no request itself.
+        let is_request = |visit: &Visit| {
+            let span = &spans[visit.span as usize];
+            !(span.parent == Parent::Missing && matches!(span.kind, Kind::Client | Kind::Producer))
+        };
+        let visits = || all().filter(|(_, visit)| is_request(visit));
         let count = |row: u32| in_turn.get(&row).map_or(0.0, |(count, _)| f64::from(*count));
         let time = |(row, visit): (u32, &Visit)| visit.calls_out as f64 * count(row) / f64::from(visit.calls.max(1));
         let mut calls: Vec<f64> = visits().map(|(row, _)| count(row)).collect();

@@ -299,6 +299,27 @@ fn many_calls_are_the_same_call_in_turn_and_more_than_before() {
     assert_eq!(causes(&diagnose::diagnose(&in_turn, Some(&in_turn), &Options::default())), [], "as ever");
 }
 
+#[test]
+fn calls_whose_requests_still_run_are_no_requests_without_calls() {
+    let mut written = Written::default();
+    for trace in 0..40 {
+        let start = trace as f64 * 100.0;
+        // Spans come when they end: of the last requests there are only the calls that they have made so far.
+        let runs = trace >= 30;
+        if !runs {
+            written.span(trace, (1, 0), "web", Kind::Server, (start, 60.0), false);
+            written.span(trace, (2, 1), "web", Kind::Client, (start + 1.0, 58.0), false);
+            written.span(trace, (3, 2), "shop", Kind::Server, (start + 2.0, 56.0), false);
+        }
+        for call in 0..if runs { 20 } else { 50 } {
+            written.named("SET", trace, (10 + call, 3), "shop", Kind::Client, (start + 3.0 + call as f64, 0.9), false);
+        }
+    }
+    let diagnosis = written.diagnosed();
+    assert_eq!(causes(&diagnosis), [(SuspectCause::ManyCalls, Some("shop"))]);
+    assert!(diagnosis.suspects[0].evidence[0].starts_with("a request makes 50 calls"), "{:?}", diagnosis.suspects);
+}
+
 /// A request that 40 services answer at once: 30 sleep up to 100 ms, the others write to a database, one of these call by call.
 fn fan_out(writers: u64) -> Traces {
     let mut written = Written::default();
