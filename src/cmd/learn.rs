@@ -29,6 +29,7 @@ const ANSWER: Duration = Duration::from_secs(20);
 pub fn run(file: Option<&Path>, command: LearnCommand) -> anyhow::Result<()> {
     let kept = Kept::load();
     match command {
+        // Three of them need nothing of the configuration, and say all the same where it is wrong, as every command does.
         LearnCommand::List(flags) => {
             let _ = Config::load_without_telemetry(file, &flags)?;
             list(&kept.progress, flags.json)

@@ -27,16 +27,7 @@ pub fn check(evidence: &Evidence) -> Vec<Step> {
     };
     let mut steps = vec![Step::done(goal, format!("half of its requests take more than {own_ms:.0} ms on their own"))];
     let services: Vec<&str> = slow.keys().copied().collect();
-    let program = match placed(evidence, &services, "06-fix") {
-        Ok((program, step)) => {
-            steps.push(step);
-            program
-        }
-        Err(step) => {
-            steps.push(step);
-            return steps;
-        }
-    };
+    let Some(program) = placed(evidence, &services, "06-fix", &mut steps) else { return steps };
     let goal = "its traces are whole, down to the last layer";
     if !program.traces_are_whole(evidence) {
         let hints = [

@@ -40,16 +40,7 @@ pub fn check(evidence: &Evidence) -> Vec<Step> {
     steps.push(Step::done(goal, "it was right"));
 
     let services: Vec<&str> = breaking.into_iter().collect();
-    let program = match placed(evidence, &services, "11-lost-context") {
-        Ok((program, step)) => {
-            steps.push(step);
-            program
-        }
-        Err(step) => {
-            steps.push(step);
-            return steps;
-        }
-    };
+    let Some(program) = placed(evidence, &services, "11-lost-context", &mut steps) else { return steps };
     let goal = "traces through it are whole, down to the last layer";
     steps.push(if program.traces_are_whole(evidence) {
         Step::done(goal, "all of them are")

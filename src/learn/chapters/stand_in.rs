@@ -31,8 +31,18 @@ pub fn before(evidence: &Evidence) -> impl Iterator<Item = Span<'_>> {
     requests(evidence).filter(|span| span.resource(OF_THE_STAGE).is_some() && span.resource(VERSION) == Some("v1"))
 }
 
-/// The program, version v2, that answers for one of `services`, or the step that is open. `example` is what the exercise is run as.
-pub fn placed<'a>(evidence: &'a Evidence, services: &[&str], example: &str) -> Result<(StandIn<'a>, Step), Step> {
+/// The program, version v2, that answers for one of `services`; whether there is one becomes one more of `steps`. `example` is what
+/// the exercise is run as.
+pub fn placed<'a>(evidence: &'a Evidence, services: &[&str], example: &str, steps: &mut Vec<Step>) -> Option<StandIn<'a>> {
+    let (program, step) = match found(evidence, services, example) {
+        Ok((program, step)) => (Some(program), step),
+        Err(open) => (None, open),
+    };
+    steps.push(step);
+    program
+}
+
+fn found<'a>(evidence: &'a Evidence, services: &[&str], example: &str) -> Result<(StandIn<'a>, Step), Step> {
     let goal = "your own program, version v2, answers in that service's place";
     let run = format!("start it in a terminal of its own: `cargo run --example {example} -- 127.0.0.1:9000 SERVICE`");
     let place = "`tracelab redeploy SERVICE http://127.0.0.1:9000` has it asked, and `tracelab load 300` presses its button";
@@ -155,7 +165,7 @@ mod tests {
             made.press(1, &["dummy-0-1", "dummy-1-1", "dummy-2-1"].map(Hop::stage));
             made.press(5, &[Hop { beside: &other, ..Hop::stage("dummy-0-1") }, program, Hop::stage("dummy-2-1")]);
             let evidence = made.evidence(None);
-            let (placed, _) = placed(&evidence, &["dummy-1-1"], "06-fix").ok().unwrap();
+            let (placed, _) = found(&evidence, &["dummy-1-1"], "06-fix").ok().unwrap();
             assert_eq!(placed.traces_are_whole(&evidence), expected);
         }
     }
@@ -171,7 +181,7 @@ mod tests {
             let [first, last] = way.map(Hop::stage);
             let layer = service.service.as_bytes()[6];
             made.press(5, &if layer == b'0' { [service, first, last] } else { [first, service, last] });
-            placed(&made.evidence(None), &[service.service], "06-fix").err().map(|step| step.state)
+            found(&made.evidence(None), &[service.service], "06-fix").err().map(|step| step.state)
         };
         let straight = ["dummy-0-1", "dummy-1-1", "dummy-2-1"];
         let Some(State::Open { saw, .. }) = after(&[straight], program, ["dummy-0-0", "dummy-2-0"]) else { panic!("it is done") };
@@ -192,7 +202,7 @@ mod tests {
         let cut = [way[0], Hop { passes_on: false, ..program }, way[2]];
         made.press(1, &cut);
         let mut evidence = made.evidence(None);
-        let whole = |evidence: &Evidence| placed(evidence, &["dummy-1-1"], "06-fix").ok().unwrap().0.traces_are_whole(evidence);
+        let whole = |evidence: &Evidence| found(evidence, &["dummy-1-1"], "06-fix").ok().unwrap().0.traces_are_whole(evidence);
         assert!(!whole(&evidence), "long ago");
         evidence.now = 1_000_000_000;
         assert!(whole(&evidence), "a moment ago");
@@ -216,7 +226,7 @@ mod tests {
         made.press(1, &["dummy-0-1", "dummy-1-1", "dummy-2-1"].map(Hop::stage));
         made.press(5, &[Hop::stage("dummy-0-1"), Hop::stage("dummy-1-1"), program]);
         let evidence = made.evidence(None);
-        let (placed, _) = placed(&evidence, &["dummy-2-1"], "06-fix").ok().unwrap();
+        let (placed, _) = found(&evidence, &["dummy-2-1"], "06-fix").ok().unwrap();
         assert!(placed.traces_are_whole(&evidence));
     }
 }
