@@ -1,4 +1,4 @@
-//! Every chapter, in the order of the book. Numbers 14 to 17 are kept free for the stages to come.
+//! Every chapter, in the order of the book. Number 17 is kept free for the stage to come.
 
 mod contention;
 mod context;
@@ -10,6 +10,7 @@ mod fix;
 mod game_day;
 mod hidden_sleep;
 mod hunt;
+mod kind;
 mod layers_below;
 mod logs_and_mail;
 mod lost_context;
@@ -141,6 +142,15 @@ pub const CHAPTERS: &[Chapter] = &[
         needs: Stage::Edge,
         fast: false,
         check: layers_below::check,
+    },
+    Chapter {
+        number: 14,
+        folder: "14-kind",
+        title: "Graduate to kind",
+        task: "find the service that sleeps in a cluster, and roll out its version v2 without a failed call",
+        needs: Stage::Kind(kind::START),
+        fast: false,
+        check: kind::check,
     },
     Chapter {
         number: 18,
