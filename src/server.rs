@@ -40,32 +40,54 @@ const POLL: Duration = Duration::from_millis(10);
 /// Tells every server of the process to go away, and to stop; clones share one signal.
 #[derive(Clone, Debug)]
 pub struct Stop {
-    stopped: watch::Sender<bool>,
+    stage: watch::Sender<Stage>,
     /// Beside it, because every request asks: one load where the channel would take a lock.
     leaving: Arc<AtomicBool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Serving,
+    Leaving,
+    Stopped,
 }
 
 impl Stop {
     #[allow(clippy::new_without_default, reason = "a default stop signal that nobody can give would be a trap")]
     pub fn new() -> Self {
-        Self { stopped: watch::Sender::new(false), leaving: Arc::default() }
+        Self { stage: watch::Sender::new(Stage::Serving), leaving: Arc::default() }
     }
 
     /// From now on servers send their callers elsewhere: every answer ends its connection, and `/readyz` says 503.
     pub fn leave(&self) {
         self.leaving.store(true, Relaxed);
+        self.advance(Stage::Leaving);
     }
 
     pub fn stop(&self) {
-        self.stopped.send_replace(true);
+        self.advance(Stage::Stopped);
+    }
+
+    /// Resolves once [`Stop::leave`] or [`Stop::stop`] was called: for what makes calls and had better end while they are answered.
+    pub fn leaving(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.reached(Stage::Leaving)
     }
 
     /// Resolves once [`Stop::stop`] was called.
     pub fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut receiver = self.stopped.subscribe();
+        self.reached(Stage::Stopped)
+    }
+
+    /// There is no way back.
+    fn advance(&self, to: Stage) {
+        self.stage.send_modify(|stage| *stage = to.max(*stage));
+    }
+
+    fn reached(&self, wanted: Stage) -> impl Future<Output = ()> + Send + use<> {
+        let mut receiver = self.stage.subscribe();
         // The sender cannot be gone: this future's origin holds one as long as anybody may stop.
         async move {
-            let _ = receiver.wait_for(|stopped| *stopped).await;
+            let _ = receiver.wait_for(|stage| *stage >= wanted).await;
         }
     }
 }

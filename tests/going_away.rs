@@ -115,6 +115,8 @@ async fn callers_that_press_on_lose_no_request_while_one_of_two_is_told_to_end()
     called(10 * CALLERS).await;
     assert_eq!(balancer.connections(), [CALLERS / 2; 2], "connections are kept");
 
+    // The balancer believes the first one there for long after its end was told.
+    balancer.told.store(true, SeqCst);
     stage.services[0].terminate();
     let (client, ending) = (tracelab::outbound::client().unwrap(), stage.services[0].url("service"));
     let unready = async {
@@ -131,8 +133,6 @@ async fn callers_that_press_on_lose_no_request_while_one_of_two_is_told_to_end()
     let error = unready.json::<Value>().await.unwrap()["error"].to_string();
     assert!(error.contains("going away"), "{error}");
     assert_eq!(client.get(format!("{ending}/healthz")).send().await.unwrap().status(), 200);
-    // Who was there has left or come again; the balancer hears of the end now, and believes it late.
-    balancer.told.store(true, SeqCst);
     until(|| balancer.late.load(SeqCst) == 0 && balancer.connections()[0] == 0, || balancer.say()).await;
     stage.services[0].terminate();
     assert_eq!(stage.services[0].ended().code(), Some(0), "{}", stage.services[0].printed());
@@ -207,9 +207,9 @@ impl Stage {
 /// Sends each connection to one of two, as a cluster's nodes do: in turn, and never elsewhere once it stands.
 struct Balancer {
     address: SocketAddr,
-    /// Whether it has heard that the first of the two ends.
+    /// Whether the first of the two was told to end.
     told: Arc<AtomicBool>,
-    /// So many connections that one gets after that.
+    /// So many connections that one gets before the balancer knows.
     late: Arc<AtomicUsize>,
     open: Arc<[AtomicUsize; 2]>,
 }
