@@ -193,8 +193,8 @@ impl Examined {
         let port = endpoint.url.port_or_known_default().unwrap_or_default();
         let way_out = format!(
             "nothing, where only the stage's own spans matter: in Compose and Kubernetes its services reach an endpoint inside, and the \
-             call's trace tells whether spans arrive. Other programs here need one that is named ({NAME_IT}, or \
-             OTEL_EXPORTER_OTLP_ENDPOINT), or the cluster's: kubectl --namespace tracelab port-forward service/jaeger {port}"
+             call's trace tells whether spans arrive. Other programs here need one: name it (--otlp URL, OTEL_EXPORTER_OTLP_ENDPOINT), or \
+             open the cluster's, kubectl --namespace tracelab port-forward service/jaeger {port}"
         );
         *finding = Finding::warning(finding.check, finding.saw.as_str(), way_out);
     }
