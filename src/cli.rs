@@ -952,11 +952,13 @@ pub struct Manifest {
 #[derive(Debug, Subcommand)]
 pub enum ManifestStage {
     /// The topology and an entry a service, as compose/compose.yaml has them
-    Compose(ManifestCompose),
+    Compose(ManifestFlags),
+    /// The topology, a Deployment and a Service for each service, as kind/base/services.yaml has them
+    Kubernetes(ManifestFlags),
 }
 
 #[derive(Debug, Args, Serialize)]
-pub struct ManifestCompose {
+pub struct ManifestFlags {
     /// Layers of services [default: 3]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -965,7 +967,7 @@ pub struct ManifestCompose {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub width: Option<u16>,
-    /// Instead of that the upstreams of layer 0, as compose/nginx/layer-0.conf has them
+    /// Instead of that the upstreams of layer 0, as the stage's nginx has them in layer-0.conf
     #[arg(long)]
     #[serde(skip)]
     pub gateway: bool,

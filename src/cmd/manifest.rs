@@ -3,21 +3,23 @@
 use anyhow::Context as _;
 
 use super::say;
-use crate::cli::{ManifestCompose, ManifestStage};
+use crate::cli::{ManifestFlags, ManifestStage};
 use crate::config::Config;
-use crate::manifest::{compose, gateway, splice};
+use crate::manifest::{compose, gateway, kubernetes, splice};
 
 /// What of the flags are keys.
-pub fn keys(stage: &ManifestStage) -> &ManifestCompose {
-    let ManifestStage::Compose(flags) = stage;
-    flags
+pub fn keys(stage: &ManifestStage) -> &ManifestFlags {
+    match stage {
+        ManifestStage::Compose(flags) | ManifestStage::Kubernetes(flags) => flags,
+    }
 }
 
 pub fn run(config: &Config, stage: &ManifestStage) -> anyhow::Result<()> {
     let topology = config.topology()?;
-    let regions = match keys(stage).gateway {
-        true => vec![gateway(topology)],
-        false => compose(topology)?.into(),
+    let regions = match stage {
+        _ if keys(stage).gateway => vec![gateway(topology)],
+        ManifestStage::Compose(_) => compose(topology)?.into(),
+        ManifestStage::Kubernetes(_) => kubernetes(topology).into(),
     };
     let Some(path) = &keys(stage).into else {
         return regions.iter().try_for_each(|region| say(&region.to_string()));

@@ -5,11 +5,13 @@
 
 mod compose;
 mod gateway;
+mod kubernetes;
 
 use std::fmt;
 
 pub use compose::compose;
 pub use gateway::gateway;
+pub use kubernetes::kubernetes;
 
 /// The lines of a file that are written by the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
