@@ -70,7 +70,10 @@ async fn a_tier_that_is_chosen_goes_along_with_calls_and_runs_and_a_call_that_me
     assert_eq!(tiers("#last-calls [data-button='7']").await, [const { None }; 4], "nobody chose one");
 
     // By keyboard, as a reader of the label does.
-    assert_eq!(browser.eval("document.querySelector('#tier').labels[0].innerText.startsWith('Tier of calls and runs')").await, true);
+    assert_eq!(
+        browser.eval("document.querySelector('#tier').labels[0].innerText.startsWith('Tier of calls and runs')").await,
+        true
+    );
     browser.eval("(document.querySelector('#tier').focus(), 1)").await;
     browser.press('g').await;
     browser.until("document.querySelector('#tier').value === 'gold'").await;
