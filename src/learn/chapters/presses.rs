@@ -156,7 +156,6 @@ impl Presses {
             kind,
             status: if self.fails { Status::Error } else { Status::Unset },
             attributes,
-            ..NewSpan::default()
         });
     }
 
