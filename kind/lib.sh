@@ -273,6 +273,9 @@ explain() {
       tell "  its log ends (kubectl --context $context -n $namespace logs $pod --previous):"
       quote
       if heard 'no such file or directory' && [ -n "$binary" ]; then tell "  $binary is not a static binary: compose/Dockerfile says how one is made"; fi
+      if heard 'unknown key'; then
+        tell "  $images is older than the files here: docker build -f compose/Dockerfile -t $images . and kind/up make it new"
+      fi
       ;;
     config) tell "  kubectl --context $context -n $namespace describe pod $pod says which ConfigMap, Secret or user it lacks" ;;
     pending)
