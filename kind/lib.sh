@@ -87,7 +87,9 @@ need_docker() {
       'install Docker: https://docs.docker.com/engine/install/ (Debian: apt-get install docker.io docker-cli)' \
       'or stay with `tracelab up`, which needs none'
   fi
-  docker version --format '{{.Server.Version}}' >"$said" 2>&1 && return
+  # Whoever asks in the middle may have something to say yet.
+  docker version --format '{{.Server.Version}}' >"$work/docker" 2>&1 && return
+  said=$work/docker
   if heard 'permission denied'; then
     what="you may not speak to Docker's engine"
     set -- 'add yourself to its group and log in again: sudo usermod -aG docker "$USER"'

@@ -54,7 +54,7 @@ const KUBECTL: &str = r#"
 "get node "*" --output jsonpath={.status.capacity.pods}") sed -n 's/^ *maxPods: *//p' config ;;
 "get deployments --selector tracelab/redeployed --output "*) cat redeployed 2>/dev/null ;;
 "kustomize "*) cat stage.yaml ;;
-"apply --filename "*) [ -f applied ] && word=unchanged || word=created; touch applied; echo "deployment.apps/frontend $word" ;;
+"apply --filename "*) [ -f applied ] && word=unchanged || word=created; echo >applied; echo "deployment.apps/frontend $word" ;;
 "api-resources --verbs=list,patch,delete --output name") printf 'configmaps\nsecrets\npods\nservices\ndeployments.apps\n' ;;
 "get services,deployments.apps --selector app.kubernetes.io/part-of=tracelab --output go-template="*) cat there 2>/dev/null ;;
 "get configmaps,secrets --selector app.kubernetes.io/part-of=tracelab --output go-template="*) cat maps 2>/dev/null ;;
