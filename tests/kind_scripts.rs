@@ -140,7 +140,7 @@ fn ports_and_settings_reach_cluster_and_frontend() {
         assert!(stage.contains(line), "{line}: {stage}");
     }
     assert!(!stage.contains("ROUTE") && !stage.contains("MAX_TRACES") && !stage.contains("a 'token'"), "{stage}");
-    let token = machine.repository().join("kind/.stage/token");
+    let token = machine.repository().join("kind/.stage/settings/token");
     assert_eq!(std::fs::read_to_string(&token).unwrap(), "a 'token' \"of\" mine");
     use std::os::unix::fs::PermissionsExt as _;
     assert_eq!(std::fs::metadata(&token).unwrap().permissions().mode() & 0o077, 0, "others may read the token");

@@ -183,8 +183,10 @@ impl Machine {
         self.directory.path().join("repository")
     }
 
+    /// What `up` applies, and then what its variables say of it.
     pub fn stage(&self) -> String {
-        std::fs::read_to_string(self.repository().join("kind/.stage/kustomization.yaml")).unwrap_or_default()
+        let read = |name: &str| std::fs::read_to_string(self.repository().join("kind/.stage").join(name)).unwrap_or_default();
+        read("kustomization.yaml") + &read("settings/kustomization.yaml")
     }
 
     /// Runs a script, and sees that it asked no program in a way that names no cluster.
