@@ -66,6 +66,17 @@ fn the_scripts_variables_are_none_that_tracelab_refuses() {
 }
 
 #[test]
+fn ci_jobs_call_the_check_with_a_kind_that_is_new_enough() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    let (workflow, jenkins) = (read(".github/workflows/kind.yml"), read("kind/Jenkinsfile"));
+    assert!(workflow.contains(" kind/check\n") && jenkins.contains("sh 'kind/check'"));
+    let version = workflow.lines().find_map(|line| line.trim().strip_prefix("version: ")).unwrap();
+    let machine = Machine::new().when("kind", "version", &format!("echo 'kind {version} go1.26.3 linux/amd64'"));
+    machine.run("up", &[]).says(0, &[]);
+    assert!(read("kind/up").contains("-lt 32 ]") && read("README.md").contains("kind 0.32 or newer"));
+}
+
+#[test]
 fn up_makes_cluster_and_stage_and_says_where_they_are() {
     let machine = Machine::new();
     let ran = machine.run("up", &[]);
@@ -148,9 +159,10 @@ fn ports_and_settings_reach_cluster_and_frontend() {
 
 #[test]
 fn the_stage_that_up_writes_is_one_that_kustomize_builds() {
-    let Some(kubectl) = find("kubectl") else {
-        assert!(!required("kubectl"), "TRACELAB_REQUIRE names kubectl, but it is not on the PATH");
-        eprintln!("skipped: there is no kubectl");
+    let kustomize = find("kustomize").map(|program| (program, "build"));
+    let Some((program, word)) = kustomize.or_else(|| Some((find("kubectl")?, "kustomize"))) else {
+        assert!(!required("kustomize"), "TRACELAB_REQUIRE names kustomize, but neither it nor kubectl is on the PATH");
+        eprintln!("skipped: there is neither kustomize nor kubectl");
         return;
     };
     let settings = Machine::new()
@@ -165,7 +177,7 @@ fn the_stage_that_up_writes_is_one_that_kustomize_builds() {
         machine.put("redeployed", "dummy-1-17|v2|registry.example:5000/tracelab:7-v2\n");
         machine.run("up", &words).says(0, &["dummy-1-17 still runs v2"]);
         let stage = machine.repository().join("kind/.stage");
-        let output = Command::new(&kubectl).arg("kustomize").arg(&stage).output().unwrap();
+        let output = Command::new(&program).arg(word).arg(&stage).output().unwrap();
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
         let objects = String::from_utf8_lossy(&output.stdout).into_owned();
         let deployment = |name: &str| {
