@@ -673,7 +673,10 @@ fn a_check_that_fails_says_why_and_cleans_up() {
     let nothing = r#"echo '{"read":{"traces":9,"spans":9,"left_out":{}},"suspects":[]}'"#;
     let other = r#"echo '{"suspects":[{"cause":"sleep","service":"dummy-2-2"}]}'"#;
     for (machine, words) in [
-        (Machine::new().when("kubectl", &exec("diagnose"), nothing), vec!["sees nothing that stands out", "/tracelab doctor"]),
+        (
+            Machine::new().when("kubectl", &exec("diagnose"), nothing),
+            vec!["names nothing, and it is sleep in dummy-1-17", "/tracelab doctor"],
+        ),
         (Machine::new().when("kubectl", &exec("diagnose"), other), vec!["names sleep in dummy-2-2, and it is sleep in dummy-1-17"]),
         (
             Machine::new().when("kubectl", &exec("load"), "echo 'no call got through' >&2; exit 3"),
@@ -694,6 +697,17 @@ fn a_check_that_fails_says_why_and_cleans_up() {
     // It passed, and the cluster stays all the same: that is a failure too.
     let ran = Machine::new().when("kind", "'delete '*", "echo 'ERROR: busy' >&2; exit 1").run("check", &[]);
     ran.says(1, &["found: sleep in dummy-1-17", "busy"]);
+}
+
+#[test]
+fn a_wrong_answer_on_a_busy_machine_is_asked_for_again_of_other_calls() {
+    let diagnose = "'exec deployment/frontend --container frontend -- /tracelab diagnose'*";
+    let [network, sleep] =
+        ["network", "sleep"].map(|cause| format!(r#"{{"suspects":[{{"cause":"{cause}","service":"dummy-1-17"}}]}}"#));
+    let say = format!("if [ -f asked ]; then echo '{sleep}'; else echo >asked; echo '{network}'; fi");
+    let ran = Machine::new().when("kubectl", diagnose, &say).run("check", &[]);
+    ran.says(0, &["diagnose: network in dummy-1-17", "once more", "found: sleep in dummy-1-17"]);
+    assert_eq!(ran.of("kubectl exec deployment/frontend --container frontend -- /tracelab load 1000 --concurrency 10").len(), 2);
 }
 
 #[test]
