@@ -253,6 +253,12 @@ troubles() {
     sed 's/|  */|/g; s/  *|/|/g; s/  *$//'
 }
 
+# Those of the stage, or of the one service that `only` names, into $work/troubles; whether there are any.
+ailing() {
+  troubles -l "$part_of" | { if [ -n "${only:-}" ]; then grep -F "|$only-"; else cat; fi; } >"$work/troubles"
+  [ -s "$work/troubles" ]
+}
+
 # explain FILE: says what stands in troubles' lines, the worst first, with a way out for each.
 explain() {
   for kind_of in image memory crash config pending; do
@@ -330,8 +336,7 @@ END
       break
     fi
     if [ $((waited - since)) -ge "$stuck" ]; then
-      troubles -l "$part_of" >"$work/troubles"
-      if [ -s "$work/troubles" ]; then
+      if ailing; then
         trouble="$what: no pod more got ready in $stuck seconds"
         break
       fi
@@ -346,8 +351,7 @@ END
     tell "  kubectl says:"
     quote
   fi
-  troubles -l "$part_of" >"$work/troubles"
-  if [ -s "$work/troubles" ]; then
+  if ailing; then
     explain "$work/troubles"
   else
     # Where a pod could not even be made, nobody but the events tells.

@@ -782,9 +782,11 @@ fn a_version_that_does_not_get_ready_is_told_with_the_way_back() {
         "'get deployments --selector app.kubernetes.io/name=dummy-1-17 '*",
         "echo 'dummy-1-17|2|2|1|2|1|1'",
     );
-    machine.put("troubles", "dummy-1-17-5||Running|| CrashLoopBackOff|Error|1|tracelab:0.1.0-v2|  \n");
+    let ails = |pod: &str| format!("{pod}||Running|| CrashLoopBackOff|Error|1|tracelab:0.1.0-v2|  \n");
+    machine.put("troubles", &(ails("dummy-1-1-5") + &ails("dummy-1-17-5")));
     let ran = machine.run("redeploy", &["dummy-1-17", "v2"]);
     ran.says(1, &["dummy-1-17-5", "the end of a log", "dummy-1-17 does not run v2", "kind/redeploy dummy-1-17 v1"]);
+    assert!(!ran.err.contains("dummy-1-1-5"), "that is another service: {}", ran.err);
 }
 
 #[test]
