@@ -37,8 +37,8 @@ const INSTRUMENTATION: &str = "instrumentation";
 const WATCH: &str = "watch";
 /// Variables with our prefix that are no keys: `TRACELAB_REQUIRE` tells tests what must not be skipped, the others belong to the
 /// files of the compose stage, and may be set where a client of ours runs too.
-const READ_ELSEWHERE: [&str; 8] =
-    ["require", "image", "jaeger_traces", "replacement", "nginx_image", "edge_queue", "gateway_queue", "mail_port"];
+const READ_ELSEWHERE: [&str; 9] =
+    ["require", "write", "image", "jaeger_traces", "replacement", "nginx_image", "edge_queue", "gateway_queue", "mail_port"];
 /// The standard variables that pick what is ours to pick; of two for one key the later one counts.
 const STANDARD: [(&str, &str); 8] = [
     ("OTEL_TRACES_EXPORTER", "exporter"),
