@@ -26,8 +26,15 @@ enum Caller {
     Outside,
 }
 
+/// Pods with what is asked of them often.
+struct Place<'a> {
+    pods: Pods<'a>,
+    part: Option<&'a str>,
+    ports: Vec<(&'a str, u64)>,
+}
+
 struct Network<'a> {
-    pods: Vec<Pods<'a>>,
+    places: Vec<Place<'a>>,
     policies: Vec<Policy<'a>>,
 }
 
@@ -49,36 +56,47 @@ struct Allowed<'a> {
 impl<'a> Network<'a> {
     fn new(composition: &'a Composition) -> Self {
         let pods: Vec<_> = pods(composition).collect();
-        let namespace =
-            composition.of_kind("Namespace").find(|(name, _)| *name == STAGE).map(|(_, object)| &object["metadata"]["labels"]);
-        let mut namespace = namespace.cloned().unwrap_or_else(|| json!({}));
+        let namespace = composition.of_kind("Namespace").find(|(name, _)| *name == STAGE);
+        let mut namespace = namespace.map_or_else(|| json!({}), |(_, object)| object["metadata"]["labels"].clone());
         // Every namespace is given this one.
         namespace["kubernetes.io/metadata.name"] = json!(STAGE);
         let policies = composition.of_kind("NetworkPolicy").map(|(_, object)| Policy::new(object, &pods, &namespace));
         let policies = policies.collect();
-        Self { pods, policies }
+        let places = pods.into_iter().map(|pods| Place { pods, part: pods.label("component"), ports: pods.ports() });
+        Self { places: places.collect(), policies }
     }
 
-    fn allows(&self, caller: Caller, called: usize, port: u64) -> bool {
-        let may_be_called = self.policies_of(called, Direction::Ingress, |allowed| {
-            let from = match caller {
+    fn may_be_called(&self, called: usize, by: Caller, port: u64) -> bool {
+        self.policies_of(called, Direction::Ingress, |allowed| {
+            let from = match by {
                 Caller::Pod(pod) => allowed.pods[pod],
                 Caller::Outside => allowed.outside,
             };
-            from && allowed.has_port(self.pods[called], port)
-        });
-        let may_call = match caller {
-            Caller::Outside => true,
-            Caller::Pod(pod) => self
-                .policies_of(pod, Direction::Egress, |allowed| allowed.pods[called] && allowed.has_port(self.pods[called], port)),
-        };
-        may_be_called && may_call
+            from && allowed.has_port(&self.places[called], port)
+        })
+    }
+
+    fn may_call(&self, caller: Caller, called: usize, port: u64) -> bool {
+        let Caller::Pod(pod) = caller else { return true };
+        let to = |allowed: &Allowed| allowed.pods[called] && allowed.has_port(&self.places[called], port);
+        self.policies_of(pod, Direction::Egress, to)
+    }
+
+    fn allows(&self, caller: Caller, called: usize, port: u64) -> bool {
+        self.may_be_called(called, caller, port) && self.may_call(caller, called, port)
     }
 
     fn policies_of(&self, pod: usize, direction: Direction, allows: impl Fn(&Allowed) -> bool) -> bool {
         let mut about =
             self.policies.iter().filter(|policy| policy.selected[pod]).filter_map(|policy| policy.rules(direction)).peekable();
         about.peek().is_none() || about.flatten().any(allows)
+    }
+}
+
+impl Place<'_> {
+    fn port(&self, told: &Value) -> Option<u64> {
+        let is_told = |(name, number): &&(&str, u64)| told.as_str().map_or(told.as_u64() == Some(*number), |told| told == *name);
+        self.ports.iter().find(is_told).map(|(_, number)| *number)
     }
 }
 
@@ -127,17 +145,14 @@ impl<'a> Allowed<'a> {
         }
     }
 
-    fn has_port(&self, called: Pods, port: u64) -> bool {
-        self.ports.is_none_or(|ports| {
-            list(ports).any(|told| {
-                let (first, last) = (called.port(&told["port"]), told["endPort"].as_u64());
-                let is_tcp = told["protocol"].is_null() || told["protocol"] == "TCP";
-                is_tcp
-                    && (told["port"].is_null()
-                        || first == Some(port)
-                        || last.is_some_and(|last| Some(port) >= told["port"].as_u64() && port <= last))
-            })
-        })
+    fn has_port(&self, called: &Place, port: u64) -> bool {
+        let has = |told: &Value| {
+            let (first, last) = (&told["port"], told["endPort"].as_u64());
+            let is_one = first.is_null() || called.port(first) == Some(port);
+            is_one || last.is_some_and(|last| first.as_u64().is_some_and(|first| (first..=last).contains(&port)))
+        };
+        let is_tcp = |told: &&Value| told["protocol"].is_null() || told["protocol"] == "TCP";
+        self.ports.is_none_or(|ports| list(ports).filter(is_tcp).any(has))
     }
 }
 
@@ -199,10 +214,11 @@ pub fn ports(composition: &Composition) -> Vec<String> {
         let egress = policy.egress.iter().flatten().enumerate().filter(|(n, _)| !leads_out(*n));
         let egress = egress.map(|(_, allowed)| (&allowed.pods, allowed.ports));
         for (about, told) in ingress.chain(egress) {
-            let about: Vec<_> = network.pods.iter().zip(about).filter(|(_, is_about)| **is_about).map(|(pods, _)| pods).collect();
+            let about: Vec<_> =
+                network.places.iter().zip(about).filter(|(_, is_about)| **is_about).map(|(place, _)| place).collect();
             for port in told.into_iter().flat_map(list).map(|port| &port["port"]).filter(|port| !port.is_null()) {
-                if let Some(pods) = about.iter().find(|pods| pods.port(port).is_none()) {
-                    wrong.push(format!("{}: {} has no port {port}", shown(policy.object), shown(pods.workload)));
+                if let Some(place) = about.iter().find(|place| place.port(port).is_none()) {
+                    wrong.push(format!("{}: {} has no port {port}", shown(policy.object), shown(place.pods.workload)));
                 }
             }
         }
@@ -210,10 +226,16 @@ pub fn ports(composition: &Composition) -> Vec<String> {
     wrong
 }
 
+pub fn world(composition: &Composition) -> Vec<String> {
+    let network = Network::new(composition);
+    let open = network.policies.iter().filter(|policy| policy.egress.iter().flatten().any(|allowed| allowed.outside));
+    open.map(|policy| shown(policy.object)).collect()
+}
+
 /// Whether a port of these pods shall be reached by that caller; None where the component that brings one of the two decides.
-fn wanted(composition: &Composition, caller: Option<&str>, called: Pods, port: &str) -> Option<bool> {
+fn wanted(composition: &Composition, caller: Option<&str>, called: &Place, port: &str) -> Option<bool> {
     let is = |parts: &[&str]| caller.is_some_and(|caller| parts.contains(&caller));
-    Some(match (called.label("component")?, port) {
+    Some(match (called.part?, port) {
         // Whoever reaches it can ask for the answer.
         ("frontend", "control") => is(&["service"]),
         ("frontend", "http") if is(&["gateway"]) => return None,
@@ -240,23 +262,24 @@ fn wanted(composition: &Composition, caller: Option<&str>, called: Pods, port: &
 pub fn reach(composition: &Composition) -> Vec<String> {
     let network = Network::new(composition);
     let mut wrong = Vec::new();
-    for (called, pods) in network.pods.iter().enumerate() {
-        let others = (0..network.pods.len()).filter(|pod| *pod != called).map(Caller::Pod);
-        for caller in others.chain([Caller::Outside]) {
-            let from = match caller {
-                Caller::Pod(pod) => Some(network.pods[pod]),
-                Caller::Outside => None,
-            };
-            let part = from.map(|pods| pods.label("component").unwrap_or_default());
-            for (port, number) in pods.ports() {
-                let may = network.allows(caller, called, number);
-                if wanted(composition, part, *pods, port).is_some_and(|shall| shall != may) {
-                    let from = from.map_or("the outside".to_owned(), |pods| shown(pods.workload));
-                    wrong.push(format!(
-                        "{from} {} {port} of {}",
-                        if may { "reaches" } else { "does not reach" },
-                        shown(pods.workload)
-                    ));
+    for (called, place) in network.places.iter().enumerate() {
+        for (port, number) in &place.ports {
+            // What is not for everybody is refused at its door already, whatever its callers are held to.
+            let is_private = wanted(composition, None, place, port) == Some(false);
+            let others = (0..network.places.len()).filter(|pod| *pod != called).map(Caller::Pod);
+            for caller in others.chain([Caller::Outside]) {
+                let from = match caller {
+                    Caller::Pod(pod) => Some(&network.places[pod]),
+                    Caller::Outside => None,
+                };
+                let part = from.map(|place| place.part.unwrap_or_default());
+                let Some(shall) = wanted(composition, part, place, port) else { continue };
+                let by_ingress = network.may_be_called(called, caller, *number);
+                let may = by_ingress && (is_private && !shall || network.may_call(caller, called, *number));
+                if may != shall {
+                    let from = from.map_or("the outside".to_owned(), |place| shown(place.pods.workload));
+                    let verb = if may { "may reach" } else { "does not reach" };
+                    wrong.push(format!("{from} {verb} {port} of {}", shown(place.pods.workload)));
                 }
             }
         }
@@ -280,7 +303,7 @@ fn told<'a>(composition: &'a Composition, pods: Pods<'a>) -> Vec<&'a str> {
 pub fn addresses(composition: &Composition) -> Vec<String> {
     let network = Network::new(composition);
     let mut wrong = BTreeSet::new();
-    for (caller, pods) in network.pods.iter().enumerate() {
+    for (caller, Place { pods, .. }) in network.places.iter().enumerate() {
         for text in told(composition, *pods) {
             let url = Url::parse(text).ok().filter(|url| url.has_host());
             if let Some(url) = url
@@ -297,7 +320,7 @@ pub fn addresses(composition: &Composition) -> Vec<String> {
                     continue;
                 };
                 for behind in behind(composition, service) {
-                    let called = network.pods.iter().position(|pods| std::ptr::eq(pods.workload, behind.workload));
+                    let called = network.places.iter().position(|place| std::ptr::eq(place.pods.workload, behind.workload));
                     let number = behind.port(&entry["targetPort"]).unwrap_or_default();
                     if called.is_some_and(|called| !network.allows(Caller::Pod(caller), called, number)) {
                         wrong.insert(format!("{} is told {host}:{port}, and no policy lets it go there", shown(pods.workload)));

@@ -46,6 +46,7 @@ pub const RULES: &[Rule] = &[
     ("nothing tells the culprit from the others", alike),
     ("nobody but the frontend knows the answer", ignorant),
     ("nobody may speak to anybody but by a policy", network::denied),
+    ("nobody may speak to the world", network::world),
     ("a policy's selectors select something", network::selectors),
     ("a policy's ports are ports of its pods", network::ports),
     ("who shall be reached is reached, and nobody else", network::reach),
