@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::policy::{Pods, list, pods};
 use crate::stage::Composition;
 
-/// What runs in the namespace kube-system of one node of kind.
+/// What one node of kind runs of its own.
 pub const KUBERNETES: Requests = Requests { pods: 9, cpu: 950, memory: 290 << 20 };
 /// What a small laptop has, in thousandths.
 pub const CORES: u64 = 2000;
