@@ -3,7 +3,7 @@
 //! As Kubernetes documents it: a pod that a policy selects for a direction may do there what some policy allows, any other pod
 //! everything; a connection needs the word of both ends.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use url::{Host, Url};
@@ -136,11 +136,11 @@ impl<'a> Allowed<'a> {
                     && selects(&peer["podSelector"], pods.labels)
             })
         };
-        let any_namespace = |peer: &&Value| peer["namespaceSelector"] == json!({});
+        let anybody = |peer: &&Value| peer["namespaceSelector"] == json!({}) && peer["podSelector"].is_null();
         let ports = &rule["ports"];
         Self {
             pods: pods.iter().map(|pods| everybody || is_one(pods)).collect(),
-            outside: everybody || peers.iter().any(any_namespace),
+            outside: everybody || peers.iter().any(anybody),
             ports: list(ports).next().is_some().then_some(ports),
         }
     }
@@ -194,10 +194,12 @@ fn own_selectors(policy: &Value) -> impl Iterator<Item = &Value> {
 }
 
 pub fn selectors(composition: &Composition) -> Vec<String> {
-    let all: Vec<_> = pods(composition).collect();
+    // Whoever implements the Gateway API labels the pods so that a Gateway gets.
+    let gateways = composition.of_kind("Gateway").map(|(name, _)| json!({"gateway.networking.k8s.io/gateway-name": name}));
+    let all: Vec<_> = pods(composition).map(|pods| pods.labels.clone()).chain(gateways).collect();
     let policies =
         composition.of_kind("NetworkPolicy").flat_map(|(name, object)| own_selectors(object).map(move |selector| (name, selector)));
-    let empty = policies.filter(|(_, selector)| !all.iter().any(|pods| selects(selector, pods.labels)));
+    let empty = policies.filter(|(_, selector)| !all.iter().any(|labels| selects(selector, labels)));
     empty.map(|(name, selector)| format!("NetworkPolicy {name}: {selector}")).collect()
 }
 
@@ -287,15 +289,14 @@ pub fn reach(composition: &Composition) -> Vec<String> {
     wrong
 }
 
-/// What a container is told: variables, arguments, and files out of ConfigMaps.
-fn told<'a>(composition: &'a Composition, pods: Pods<'a>) -> Vec<&'a str> {
+/// What pods are told by variables and arguments, and in files out of ConfigMaps.
+fn told<'a>(composition: &'a Composition, pods: Pods<'a>) -> [Vec<&'a str>; 2] {
     let variables = pods.containers().flat_map(|container| variables(composition, container).into_values());
     let arguments = pods.containers().flat_map(|container| ["command", "args"].into_iter().flat_map(|key| list(&container[key])));
     let maps = list(&pods.spec["volumes"]).map(|volume| &volume["configMap"]["name"]);
-    let files = maps
-        .flat_map(|map| composition.of_kind("ConfigMap").filter(move |(name, _)| map == name))
-        .flat_map(|(_, map)| entries(&map["data"]));
-    variables.chain(arguments.chain(files.map(|(_, file)| file)).filter_map(Value::as_str)).collect()
+    let maps = maps.flat_map(|map| composition.of_kind("ConfigMap").filter(move |(name, _)| map == name));
+    let files = maps.flat_map(|(_, map)| entries(&map["data"])).filter_map(|(_, file)| file.as_str());
+    [variables.chain(arguments.filter_map(Value::as_str)).collect(), files.collect()]
 }
 
 /// Every `HOST:PORT` that a program is told, as far as the host is a Service: is the port one of it, and may the pods go there? And of
@@ -303,8 +304,11 @@ fn told<'a>(composition: &'a Composition, pods: Pods<'a>) -> Vec<&'a str> {
 pub fn addresses(composition: &Composition) -> Vec<String> {
     let network = Network::new(composition);
     let mut wrong = BTreeSet::new();
+    // Of those who have the same file, not all need all of it.
+    let mut in_files = BTreeMap::<_, Vec<_>>::new();
     for (caller, Place { pods, .. }) in network.places.iter().enumerate() {
-        for text in told(composition, *pods) {
+        let [words, files] = told(composition, *pods);
+        for text in words {
             let url = Url::parse(text).ok().filter(|url| url.has_host());
             if let Some(url) = url
                 && let Some(Host::Domain(host)) = url.host()
@@ -314,22 +318,33 @@ pub fn addresses(composition: &Composition) -> Vec<String> {
                 wrong.insert(format!("{} is told {url}, and no Service is called {host}", shown(pods.workload)));
             }
             for (host, port) in hosts(text) {
-                let Some(service) = service(composition, host) else { continue };
-                let Some(entry) = list(&service["spec"]["ports"]).find(|entry| entry["port"] == port) else {
-                    wrong.insert(format!("{} is told {host}:{port}, and that is no port of the Service", shown(pods.workload)));
-                    continue;
-                };
-                for behind in behind(composition, service) {
-                    let called = network.places.iter().position(|place| std::ptr::eq(place.pods.workload, behind.workload));
-                    let number = behind.port(&entry["targetPort"]).unwrap_or_default();
-                    if called.is_some_and(|called| !network.allows(Caller::Pod(caller), called, number)) {
-                        wrong.insert(format!("{} is told {host}:{port}, and no policy lets it go there", shown(pods.workload)));
-                    }
+                if !network.leads_to(composition, &[caller], host, port) {
+                    wrong.insert(format!("{} is told {host}:{port}, and does not get there", shown(pods.workload)));
                 }
             }
         }
+        let lines = files.into_iter().flat_map(str::lines).filter(|line| !line.trim_start().starts_with('#'));
+        for address in lines.flat_map(hosts) {
+            in_files.entry(address).or_default().push(caller);
+        }
     }
+    let lost = in_files.iter().filter(|((host, port), callers)| !network.leads_to(composition, callers, host, *port));
+    wrong.extend(lost.map(|((host, port), _)| format!("a file says {host}:{port}, and nobody who has it gets there")));
     wrong.into_iter().collect()
+}
+
+impl Network<'_> {
+    /// Whether an address is one of a Service which one of the callers may call; any that is none of a Service is not looked at.
+    fn leads_to(&self, composition: &Composition, callers: &[usize], host: &str, port: u64) -> bool {
+        let Some(service) = service(composition, host) else { return true };
+        let Some(entry) = list(&service["spec"]["ports"]).find(|entry| entry["port"] == port) else { return false };
+        behind(composition, service).iter().all(|behind| {
+            let called =
+                self.places.iter().position(|place| std::ptr::eq(place.pods.workload, behind.workload)).unwrap_or_default();
+            let number = behind.port(&entry["targetPort"]).unwrap_or_default();
+            callers.iter().any(|caller| *caller == called || self.allows(Caller::Pod(*caller), called, number))
+        })
+    }
 }
 
 /// A Service by what a pod of the same namespace calls it.

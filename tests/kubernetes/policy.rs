@@ -15,7 +15,7 @@ pub const STAGE: &str = "tracelab";
 /// What pods are for; a policy or a patch that means all of a kind has no other word for them.
 const PARTS: [&str; 7] = ["service", "frontend", "tracing", "gateway", "store", "mail", "collector"];
 /// These components change a few of the services, all of a number alike: 0, 1 and 2 of each layer.
-const OF_A_SUBSET: [&str; 2] = ["mesh", "sidecar"];
+pub const OF_A_SUBSET: [&str; 2] = ["mesh", "sidecar"];
 const SUBSET: u16 = 3;
 /// Whoever has one of these knows the answer, or may ask for it.
 const SECRETS: [&str; 3] = ["TRACELAB_MYSTERY", "TRACELAB_SEED", "TRACELAB_INSTRUCTOR_TOKEN"];

@@ -66,6 +66,8 @@ impl Composition {
 pub struct Built {
     pub compositions: Vec<Composition>,
     pub documents: BTreeMap<String, String>,
+    /// What does not build, and why.
+    pub failures: Vec<String>,
 }
 
 pub fn name(object: &Value) -> &str {
@@ -107,34 +109,33 @@ impl Kustomize {
 }
 
 fn build_all(kustomize: Kustomize) -> Built {
-    let place = tempfile::tempdir().unwrap();
-    copy(&folder(), &place.path().join("kind"));
     let all = compositions();
-    // Half of the time it waits for the disk.
+    // Half of the time it waits.
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let texts: Vec<_> = std::thread::scope(|scope| {
-        let parts = all.chunks(all.len().div_ceil(threads)).enumerate().map(|(part, all)| {
-            let kind = place.path().join("kind");
-            let build =
-                move || all.iter().enumerate().map(|(n, it)| build_one(kustomize, &kind, &format!("{part}-{n}"), it)).collect();
-            scope.spawn(build)
-        });
-        let parts: Vec<_> = parts.collect();
-        parts.into_iter().flat_map(|part| -> Vec<String> { part.join().unwrap() }).collect()
+        let parts = all.chunks(all.len().div_ceil(threads));
+        let parts: Vec<_> =
+            parts.map(|part| scope.spawn(|| part.iter().map(|it| build_one(kustomize, it)).collect::<Vec<_>>())).collect();
+        parts.into_iter().flat_map(|part| part.join().unwrap()).collect()
     });
 
     // Most documents are the same everywhere, and reading one takes its time.
     let mut read = HashMap::new();
-    let mut documents = BTreeMap::new();
-    let compositions = all.into_iter().zip(&texts).map(|(components, text)| {
-        let composition = Composition { components, objects: Vec::new() };
-        let objects = text.split("\n---\n").map(|document| {
-            documents.entry(document.to_owned()).or_insert_with(|| composition.name());
-            Arc::clone(read.entry(document).or_insert_with(|| Arc::new(one(document))))
-        });
-        Composition { objects: objects.collect(), ..composition }
-    });
-    Built { compositions: compositions.collect(), documents }
+    let mut built = Built { compositions: Vec::new(), documents: BTreeMap::new(), failures: Vec::new() };
+    for (components, text) in all.into_iter().zip(&texts) {
+        let mut composition = Composition { components, objects: Vec::new() };
+        match text {
+            Ok(text) => {
+                for document in text.split("\n---\n") {
+                    built.documents.entry(document.to_owned()).or_insert_with(|| composition.name());
+                    composition.objects.push(Arc::clone(read.entry(document).or_insert_with(|| Arc::new(one(document)))));
+                }
+                built.compositions.push(composition);
+            }
+            Err(error) => built.failures.push(format!("{}: {error}", composition.name())),
+        }
+    }
+    built
 }
 
 fn one(document: &str) -> Value {
@@ -143,14 +144,17 @@ fn one(document: &str) -> Value {
     documents.remove(0)
 }
 
-/// As `kind/up` writes it, in a folder beside the base.
-fn build_one(kustomize: Kustomize, kind: &Path, folder: &str, components: &[String]) -> String {
-    let folder = kind.join(folder);
-    std::fs::create_dir(&folder).unwrap();
-    let lines: String = components.iter().map(|name| format!("  - ../components/{name}\n")).collect();
-    let head = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n  - ../base\ncomponents:\n";
-    std::fs::write(folder.join("kustomization.yaml"), format!("{head}{lines}")).unwrap();
-    kustomize.build(&folder).unwrap_or_else(|error| panic!("base with {components:?}: {error}"))
+/// As `kind/up` writes it, but in a folder elsewhere.
+fn build_one(kustomize: Kustomize, components: &[String]) -> Result<String, String> {
+    let place = tempfile::tempdir().unwrap();
+    // kustomize refuses absolute paths.
+    let up = "../".repeat(place.path().canonicalize().unwrap().components().count() - 1);
+    let kind = format!("{up}{}", folder().canonicalize().unwrap().strip_prefix("/").unwrap().display());
+    let lines: String = components.iter().map(|name| format!("  - {kind}/components/{name}\n")).collect();
+    let head = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n";
+    let text = format!("{head}resources:\n  - {kind}/base\ncomponents:\n{lines}");
+    std::fs::write(place.path().join("kustomization.yaml"), text).unwrap();
+    kustomize.build(place.path())
 }
 
 /// Each component alone with either backend, each pair with Jaeger, and all at once.
@@ -176,16 +180,4 @@ fn compositions() -> Vec<Vec<String>> {
         compositions.push(with(TRACING[0], &all));
     }
     compositions
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if from.is_dir() {
-            copy(&from, &to);
-        } else {
-            std::fs::copy(from, to).unwrap();
-        }
-    }
 }
