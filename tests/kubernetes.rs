@@ -126,7 +126,7 @@ fn every_component_says_what_it_teaches() {
         assert_eq!(kustomization[0]["kind"], "Component", "{name}");
         let readme = std::fs::read_to_string(folder.join("README.md")).unwrap_or_default();
         assert!(readme.starts_with(&format!("# {name}\n")), "{name} has no README.md of that title");
-        assert!(readme.contains("What it teaches:"), "{name}'s README.md does not say what it teaches");
+        assert!(readme.contains("What it teaches"), "{name}'s README.md does not say what it teaches");
     }
 }
 
