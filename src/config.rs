@@ -35,10 +35,11 @@ pub const FILE: &str = "tracelab.toml";
 const PREFIX: &str = "TRACELAB_";
 const INSTRUMENTATION: &str = "instrumentation";
 const WATCH: &str = "watch";
-/// Variables with our prefix that are no keys: `TRACELAB_REQUIRE` tells tests what must not be skipped, the others belong to the
+/// Variables with our prefix that are no keys: `TRACELAB_REQUIRE` and `TRACELAB_WRITE` are for tests, the others belong to the
 /// files of the compose stage and the scripts of the kind stage, and may be set where a client of ours runs too.
-const READ_ELSEWHERE: [&str; 15] = [
+const READ_ELSEWHERE: [&str; 16] = [
     "require",
+    "write",
     "image",
     "jaeger_traces",
     "replacement",
