@@ -66,6 +66,7 @@ chapters! {
     chapter_12: "12-logs-and-mail",
     chapter_13: "13-layers-below",
     chapter_14: "14-kind",
+    chapter_15: "15-mesh",
     chapter_18: "18-game-day",
 }
 

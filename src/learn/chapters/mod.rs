@@ -16,6 +16,7 @@ mod logs_and_mail;
 mod lost_context;
 #[cfg(test)]
 mod made;
+mod mesh;
 #[cfg(test)]
 mod presses;
 mod redis;
@@ -151,6 +152,15 @@ pub const CHAPTERS: &[Chapter] = &[
         needs: Stage::Kind(kind::START),
         fast: false,
         check: kind::check,
+    },
+    Chapter {
+        number: 15,
+        folder: "15-mesh",
+        title: "A mesh",
+        task: "have traces that only a mesh has seen, traces that the services have seen as well, and calls that went by their baggage",
+        needs: Stage::Kind(mesh::START),
+        fast: false,
+        check: mesh::check,
     },
     Chapter {
         number: 18,
