@@ -32,6 +32,8 @@ pub enum Stage {
     Redis,
     /// The compose stage behind its two nginx.
     Edge,
+    /// The services in a Kubernetes cluster, started with this command.
+    Kind(&'static str),
     /// A frontend that was started with an instructor's token.
     GameDay,
 }
@@ -76,7 +78,7 @@ impl Stage {
     pub fn start(self) -> &'static str {
         match self {
             Stage::Backend => "tracelab up",
-            Stage::Sandbox(command) => command,
+            Stage::Sandbox(command) | Stage::Kind(command) => command,
             Stage::Redis => "tracelab up --mystery redis",
             Stage::Edge => "docker compose -f compose/compose.yaml -f compose/edge.yaml up -d",
             Stage::GameDay => "tracelab up --mystery none --instructor-token TOKEN",
@@ -96,6 +98,7 @@ impl fmt::Display for Stage {
             Stage::Sandbox(_) => "the sandbox",
             Stage::Redis => "the sandbox beside a Redis",
             Stage::Edge => "the compose stage behind nginx",
+            Stage::Kind(_) => "the kind stage",
             Stage::GameDay => "the sandbox with an instructor's token",
         })
     }

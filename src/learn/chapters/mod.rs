@@ -10,6 +10,7 @@ mod fix;
 mod game_day;
 mod hidden_sleep;
 mod hunt;
+mod kubernetes;
 mod layers_below;
 mod logs_and_mail;
 mod lost_context;
@@ -141,6 +142,15 @@ pub const CHAPTERS: &[Chapter] = &[
         needs: Stage::Edge,
         fast: false,
         check: layers_below::check,
+    },
+    Chapter {
+        number: 16,
+        folder: "16-kubernetes",
+        title: "Kubernetes traces itself",
+        task: "follow the start of a pod through API server, kubelet and containerd, and say who spent its time",
+        needs: Stage::Kind(kubernetes::START),
+        fast: false,
+        check: kubernetes::check,
     },
     Chapter {
         number: 18,
