@@ -250,6 +250,17 @@ pub struct TelemetryFlags {
 }
 
 #[derive(Debug, Args, Serialize)]
+pub struct DrainFlags {
+    /// When told to end, answer on for so long and send callers elsewhere, before stopping [default: 0]
+    ///
+    /// For a balancer that hears of the end late, and callers that keep their connections: each answer closes its own, and /readyz
+    /// says 503. Another signal cuts it short.
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_seconds: Option<f64>,
+}
+
+#[derive(Debug, Args, Serialize)]
 pub struct FrontendClient {
     /// Base URL of the frontend [default: http://127.0.0.1:8080]
     #[arg(long, value_name = "URL")]
@@ -825,6 +836,9 @@ pub struct Service {
     #[command(flatten)]
     #[serde(flatten)]
     pub telemetry: TelemetryFlags,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub drain: DrainFlags,
     /// When listening, print one line of JSON {service}
     #[arg(long)]
     #[serde(skip)]
@@ -887,6 +901,9 @@ pub struct Frontend {
     #[command(flatten)]
     #[serde(flatten)]
     pub telemetry: TelemetryFlags,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub drain: DrainFlags,
     /// When all is ready, print one line of JSON {frontend, control}
     #[arg(long)]
     #[serde(skip)]
@@ -906,6 +923,9 @@ pub struct Backend {
     #[arg(long, value_name = "FILTER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub drain: DrainFlags,
     /// When all is ready, print one line of JSON {jaeger, otlp_http, otlp_grpc}
     #[arg(long)]
     #[serde(skip)]

@@ -39,6 +39,8 @@ const WATCH: &str = "watch";
 /// files of the compose stage, and may be set where a client of ours runs too.
 const READ_ELSEWHERE: [&str; 8] =
     ["require", "image", "jaeger_traces", "replacement", "nginx_image", "edge_queue", "gateway_queue", "mail_port"];
+/// Far more than any balancer needs to hear of an end. Whoever sends the signal waits, too: Kubernetes 30 s unless it is told otherwise.
+const LONGEST_DRAIN: f64 = 600.0;
 /// The standard variables that pick what is ours to pick; of two for one key the later one counts.
 const STANDARD: [(&str, &str); 8] = [
     ("OTEL_TRACES_EXPORTER", "exporter"),
@@ -75,6 +77,8 @@ pub struct Config {
     pub otlp_grpc_port: u16,
     /// What the embedded backend may keep, in MiB.
     pub store_mb: usize,
+    /// Seconds for which a role that was told to end answers on, so that its callers find another; `up` has none and stops at once.
+    pub drain_seconds: f64,
 
     /// Where seed, guesses and scores are kept over a restart.
     pub state: Option<PathBuf>,
@@ -163,6 +167,7 @@ impl Default for Config {
             otlp_http_port: 4318,
             otlp_grpc_port: 4317,
             store_mb: 256,
+            drain_seconds: 0.0,
             state: None,
             instructor_token: None,
             redeploy: None,
@@ -248,6 +253,10 @@ impl Config {
             let source = source(merged, "delay_scale");
             bail!("delay_scale is {}{source}; it must be between 0 (no ordinary delays) and 1000", self.delay_scale);
         }
+        if !(0.0..=LONGEST_DRAIN).contains(&self.drain_seconds) {
+            let source = source(merged, "drain_seconds");
+            bail!("drain_seconds is {}{source}; it must be between 0 (stop at once) and {LONGEST_DRAIN}", self.drain_seconds);
+        }
         for (key, value, most) in [
             ("store_mb", self.store_mb as u64, 1_000_000),
             ("export_delay_ms", self.export_delay_ms.unwrap_or(1), 60_000),
@@ -316,6 +325,12 @@ impl Config {
 
     pub fn address(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.bind, port)
+    }
+
+    /// How long a role answers on after it was told to end.
+    pub fn drain(&self) -> Duration {
+        // It was checked when it was read.
+        Duration::try_from_secs_f64(self.drain_seconds).unwrap_or_default()
     }
 
     /// Base URL of the Jaeger query API that clients ask.
@@ -699,6 +714,7 @@ mod tests {
                 ("TRACELAB_SEED", "18446744073709551615"),
                 ("TRACELAB_DELAY_SCALE", "0.5"),
                 ("TRACELAB_PATCHED", "true"),
+                ("TRACELAB_DRAIN_SECONDS", "5"),
             ] {
                 jail.set_env(variable, value);
             }
@@ -706,6 +722,7 @@ mod tests {
             assert_eq!(config.state.as_deref(), Some(Path::new("2024")));
             assert_eq!((config.log.as_deref(), config.name.as_deref()), (Some("5"), Some("1")));
             assert_eq!((config.seed, config.delay_scale, config.patched), (Some(u64::MAX), 0.5, true));
+            assert_eq!(config.drain(), Duration::from_secs(5));
             Ok(())
         });
     }
@@ -795,6 +812,10 @@ mod tests {
             ("TRACELAB_MYSTERY", "gremlins", "mystery"),
             ("TRACELAB_DELAY_SCALE", "-1", "delay_scale"),
             ("TRACELAB_STORE_MB", "0", "store_mb"),
+            ("TRACELAB_DRAIN_SECONDS", "-0.5", "drain_seconds"),
+            ("TRACELAB_DRAIN_SECONDS", "601", "drain_seconds is 601 in the variable tracelab_drain_seconds;"),
+            ("TRACELAB_DRAIN_SECONDS", "NaN", "drain_seconds"),
+            ("TRACELAB_DRAIN_SECONDS", "5s", "drain_seconds"),
             ("TRACELAB_FRONTEND", "ftp://here", "frontend"),
             ("TRACELAB_REDIS", "rediss://here", "redis is rediss://here"),
             ("TRACELAB_REDIS", "127.0.0.1:6379", "redis"),

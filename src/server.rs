@@ -2,15 +2,21 @@
 //!
 //! warp's own accept loop sets no TCP_NODELAY, gives a client all the time it wants to send a request's head and waits for ever
 //! while it drains; all our HTTP servers go through this one instead.
+//!
+//! A process that [`Stop::leave`] told to go away answers on for as long as those who call it may not know yet: a balancer that
+//! still sends it connections, a caller that holds one. Every answer then ends its connection, so that callers turn to somebody else
+//! between two requests and lose none; what is not asked by then may go.
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -20,6 +26,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::{debug, warn};
+use warp::reply::Response;
 use warp::{Filter, Reply};
 
 /// A client has this long to send the head of its next request; an idle connection is closed after it.
@@ -30,26 +37,57 @@ pub const DRAIN: Duration = Duration::from_secs(10);
 const LAST_BYTES: Duration = Duration::from_millis(500);
 const POLL: Duration = Duration::from_millis(10);
 
-/// Tells every server of the process to stop; clones share one signal.
+/// Tells every server of the process to go away, and to stop; clones share one signal.
 #[derive(Clone, Debug)]
-pub struct Stop(watch::Sender<bool>);
+pub struct Stop {
+    stage: watch::Sender<Stage>,
+    /// Beside it, because every request asks: one load where the channel would take a lock.
+    leaving: Arc<AtomicBool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Serving,
+    Leaving,
+    Stopped,
+}
 
 impl Stop {
     #[allow(clippy::new_without_default, reason = "a default stop signal that nobody can give would be a trap")]
     pub fn new() -> Self {
-        Self(watch::Sender::new(false))
+        Self { stage: watch::Sender::new(Stage::Serving), leaving: Arc::default() }
+    }
+
+    /// From now on servers send their callers elsewhere: every answer ends its connection, and `/readyz` says 503.
+    pub fn leave(&self) {
+        self.leaving.store(true, Relaxed);
+        self.advance(Stage::Leaving);
     }
 
     pub fn stop(&self) {
-        self.0.send_replace(true);
+        self.advance(Stage::Stopped);
+    }
+
+    /// Resolves once [`Stop::leave`] or [`Stop::stop`] was called: for what makes calls and had better end while they are answered.
+    pub fn leaving(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.reached(Stage::Leaving)
     }
 
     /// Resolves once [`Stop::stop`] was called.
     pub fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut receiver = self.0.subscribe();
+        self.reached(Stage::Stopped)
+    }
+
+    /// There is no way back.
+    fn advance(&self, to: Stage) {
+        self.stage.send_modify(|stage| *stage = to.max(*stage));
+    }
+
+    fn reached(&self, wanted: Stage) -> impl Future<Output = ()> + Send + use<> {
+        let mut receiver = self.stage.subscribe();
         // The sender cannot be gone: this future's origin holds one as long as anybody may stop.
         async move {
-            let _ = receiver.wait_for(|stopped| *stopped).await;
+            let _ = receiver.wait_for(|stage| *stage >= wanted).await;
         }
     }
 }
@@ -77,13 +115,18 @@ where
     F::Extract: Reply,
 {
     let warp = TowerToHyperService::new(warp::service(filter));
-    let running = Arc::new(AtomicUsize::new(0));
-    let counted = running.clone();
-    let service = service_fn(move |request| {
+    let requests = Arc::new(Requests { running: AtomicUsize::new(0), leaving: stop.leaving.clone() });
+    let counted = requests.clone();
+    let service = service_fn(move |request: Request<_>| {
         let guard = Running::enter(&counted);
+        let unready = guard.is_leaving() && request.uri().path() == "/readyz";
         let reply = warp.call(request);
         async move {
-            let response = reply.await?;
+            let mut response = if unready { going_away() } else { reply.await? };
+            // Asked again: a request that was there before may be the last of its connection.
+            if guard.is_leaving() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             // The closure is dropped with the body: a request is running until the last of its answer is taken.
             Ok::<_, Infallible>(response.map(|body| {
                 body.map_err(move |error| {
@@ -122,24 +165,41 @@ where
     tokio::select! {
         () = graceful.shutdown() => {}
         // A connection may be open without a request: a head that was half sent, for example. It holds up nobody.
-        () = nothing_running(&running) => {}
+        () = nothing_running(&requests.running) => {}
         () = tokio::time::sleep(DRAIN) => warn!(seconds = DRAIN.as_secs(), "requests still running after the drain time were cut off"),
     }
 }
 
+/// To whom asks whether it may send requests; who asks whether the process is well (`/healthz`) hears what it always hears.
+fn going_away() -> Response {
+    let error =
+        serde_json::json!({ "error": "going away: it was told to end, and answers only until its callers have gone elsewhere" });
+    warp::reply::with_status(warp::reply::json(&error), StatusCode::SERVICE_UNAVAILABLE).into_response()
+}
+
+/// What the requests of one listener share.
+struct Requests {
+    running: AtomicUsize,
+    leaving: Arc<AtomicBool>,
+}
+
 /// One request that is being handled or answered.
-struct Running(Arc<AtomicUsize>);
+struct Running(Arc<Requests>);
 
 impl Running {
-    fn enter(count: &Arc<AtomicUsize>) -> Self {
-        count.fetch_add(1, Relaxed);
-        Self(count.clone())
+    fn enter(requests: &Arc<Requests>) -> Self {
+        requests.running.fetch_add(1, Relaxed);
+        Self(requests.clone())
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.0.leaving.load(Relaxed)
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+        self.0.running.fetch_sub(1, Relaxed);
     }
 }
 

@@ -57,6 +57,41 @@ async fn a_run_shows_its_progress_and_ends_with_a_table_and_the_slowest_traces()
 }
 
 #[tokio::test]
+async fn a_tier_that_is_chosen_goes_along_with_calls_and_runs_and_a_call_that_met_v2_says_so() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--delay-scale", "0", "--mystery", "none"]);
+    open(&browser, &sandbox).await;
+    let tiers = async |trace: &str| -> Vec<Option<String>> {
+        let link = browser.find(&format!("{trace} .trace[data-state=ready] a")).await.attr("href").await.unwrap().unwrap();
+        let spans = sandbox.spans(link.rsplit('/').next().unwrap(), 7).await;
+        spans.iter().filter(|span| span.kind() == 2).map(|span| span.attribute("tier")).collect()
+    };
+    browser.click("#buttons [data-button='7']").await;
+    assert_eq!(tiers("#last-calls [data-button='7']").await, [const { None }; 4], "nobody chose one");
+
+    // By keyboard, as a reader of the label does.
+    assert_eq!(
+        browser.eval("document.querySelector('#tier').labels[0].innerText.startsWith('Tier of calls and runs')").await,
+        true
+    );
+    browser.eval("(document.querySelector('#tier').focus(), 1)").await;
+    browser.press('g').await;
+    browser.until("document.querySelector('#tier').value === 'gold'").await;
+    sandbox.patch("dummy-1-8".parse().unwrap()).await;
+    browser.click("#buttons [data-button='8']").await;
+    browser.until_text("#last-calls [data-button='8'] .tier", "tier gold").await;
+    browser.until_text("#last-calls [data-button='8'] .message", "hello world (v2)").await;
+    let gold = vec![Some("gold".to_owned()); 4];
+    assert_eq!(tiers("#last-calls [data-button='8']").await, gold);
+    browser.fill("#run-calls", "30").await;
+    browser.click("#run-start").await;
+    assert_eq!(tiers("#run-slowest li:first-child").await, gold);
+    browser.emulate("dark", 360).await;
+    browser.until("innerWidth === 360 && document.documentElement.scrollWidth <= 360").await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
 async fn a_run_can_be_cancelled_and_reports_what_was_done() {
     let Some(browser) = Browser::start().await else { return };
     let sandbox = Sandbox::up(&["--mystery", "none"]);

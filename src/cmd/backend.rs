@@ -3,7 +3,7 @@
 use serde_json::json;
 use tracing::info;
 
-use super::{allow_many_connections, say, start_logs, stop_on_signal};
+use super::{allow_many_connections, leave_on_signal, say, start_logs};
 use crate::backend::{self, Listeners, Store};
 use crate::config::Config;
 use crate::server::{self, Stop};
@@ -19,7 +19,7 @@ pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
     let query = listeners.query.local_addr()?;
     let (http, grpc) = (listeners.otlp_http.local_addr()?, listeners.otlp_grpc.local_addr()?);
     let stop = Stop::new();
-    stop_on_signal(stop.clone());
+    leave_on_signal(stop.clone(), config.drain());
     info!(jaeger = %query, otlp_http = %http, otlp_grpc = %grpc, store_mb = config.store_mb, "backend listens");
     if json {
         let url = |address| format!("http://{address}");

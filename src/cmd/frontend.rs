@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tracing::info;
 
-use super::{allow_many_connections, say, start_logs, stop_on_signal};
+use super::{allow_many_connections, leave_on_signal, say, start_logs};
 use crate::config::{Config, base};
 use crate::frontend::{Frontend, Game, Redeploy, serve_control};
 use crate::mystery::Peers;
@@ -31,7 +31,7 @@ pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
     let elsewhere = Redeploy::Elsewhere(config.redeploy.clone().unwrap_or_else(|| how.to_owned()));
     let page = Frontend::new(settings, game.clone(), &peers, elsewhere, &telemetry, outbound::client()?);
     let stop = Stop::new();
-    stop_on_signal(stop.clone());
+    leave_on_signal(stop.clone(), config.drain());
     info!(address = %public_address, control = %control_address, "frontend listens");
     if json {
         let control = format!("http://{control_address}");

@@ -21,6 +21,7 @@ mod watch;
 
 use std::io::{self, Write as _};
 use std::num::NonZero;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
@@ -115,8 +116,19 @@ fn start_logs(config: &Config, console: &str, service: &str) -> anyhow::Result<L
 
 /// Stops everything that shares `stop` at the first Ctrl-C or SIGTERM; a second one ends the process at once.
 fn stop_on_signal(stop: Stop) {
+    leave_on_signal(stop, Duration::ZERO);
+}
+
+/// The same for a role that others call: before it stops it answers for `drain` on, or until the next signal, and sends its callers
+/// elsewhere.
+fn leave_on_signal(stop: Stop, drain: Duration) {
     tokio::spawn(async move {
         signal().await;
+        if !drain.is_zero() {
+            info!(seconds = drain.as_secs_f64(), "going away; callers are answered for so long, and sent elsewhere");
+            stop.leave();
+            let _ = tokio::time::timeout(drain, signal()).await;
+        }
         info!("stopping; requests that are running may finish");
         stop.stop();
         signal().await;

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use tracing::info;
 
-use super::{allow_many_connections, say, start_logs, stop_on_signal};
+use super::{allow_many_connections, leave_on_signal, say, start_logs};
 use crate::config::Config;
 use crate::outbound;
 use crate::server::{self, Stop};
@@ -27,7 +27,7 @@ pub async fn run(mut config: Config, level: Option<Level>, json: bool) -> anyhow
     let client = outbound::client()?;
     let service = Service::new(name, config.patched, &telemetry, client.clone());
     let stop = Stop::new();
-    stop_on_signal(stop.clone());
+    leave_on_signal(stop.clone(), config.drain());
     let control = tokio::spawn(control::follow(service.clone(), config.control.clone(), client));
     info!(%address, control = %config.control, "service listens");
     if json {

@@ -85,7 +85,8 @@ impl Frontend {
         tokio::pin!(running);
         let result = tokio::select! {
             result = &mut running => result,
-            () = server.stopped() => {
+            // Its calls go to this very frontend, which still answers them.
+            () = server.leaving() => {
                 stop.stop();
                 running.await
             }

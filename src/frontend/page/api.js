@@ -45,10 +45,11 @@ export async function post(path, body = {}) {
   return read(await ask(path, request(Object.fromEntries(filled))));
 }
 
-/** One call through a button: `{button, message, path, latency_ms, trace_id, customer}`; a failed one has `error` in the message's place. */
-export async function press(button) {
+/** One call through a button, with more baggage if wanted: `{button, message, path, latency_ms, trace_id, customer}`; a failed one has `error` in the message's place. */
+export async function press(button, baggage = {}) {
   calls += 1;
-  const answer = await ask(`buttons/${button}`, { method: 'POST', headers: { baggage: `client=${client}-${calls}` } });
+  const carried = Object.entries({ client: `${client}-${calls}`, ...baggage }).map(([key, value]) => `${key}=${value}`);
+  const answer = await ask(`buttons/${button}`, { method: 'POST', headers: { baggage: carried.join(',') } });
   try {
     return await read(answer);
   } catch (error) {

@@ -21,38 +21,45 @@ export function start({ width, services }) {
   byId('buttons').replaceChildren(...buttons);
 }
 
+/** What calls carry beside whose they are. */
+export function baggage() {
+  const tier = byId('tier').value;
+  return tier === '' ? {} : { tier };
+}
+
 async function call(number, button) {
   const latency = button.querySelector('small');
   button.dataset.state = 'busy';
   latency.textContent = '…';
+  const carried = baggage();
   let pressed;
   try {
-    pressed = await press(number);
+    pressed = await press(number, carried);
   } catch (error) {
     pressed = { button: number, path: [], error: error.message };
   }
   button.dataset.state = pressed.error ? 'failed' : 'done';
   latency.textContent = pressed.error ? 'failed' : `${ms(pressed.latency_ms)} ms`;
-  show(pressed);
+  show({ ...pressed, ...carried });
 }
 
-function show({ button, path, message, latency_ms: latency, trace_id: id, customer, error }) {
+function show({ button, path, message, latency_ms: latency, trace_id: id, customer, tier, error }) {
   const list = byId('last-calls');
   const line = element('li', { 'data-button': button, 'data-trace-id': id, 'data-failed': error ? 'true' : null });
   line.append(
     element('span', { class: 'path' }, `${button}: `, ...way(path)),
     element('span', { class: 'latency' }, latency === undefined ? '' : `${ms(latency)} ms`),
     traceLink(id),
-    element('span', { class: error ? 'failed' : 'message' }, error ?? message, ...by(customer)),
+    element('span', { class: error ? 'failed' : 'message' }, error ?? message, ...by('customer', customer), ...by('tier', tier && `tier ${tier}`)),
   );
   list.prepend(line);
   while (list.children.length > SHOWN) list.lastChild.remove();
   byId('no-calls').hidden = true;
 }
 
-/** Who called, where the frontend says so. */
-function by(customer) {
-  return customer ? [' · ', element('span', { class: 'customer' }, customer)] : [];
+/** Who called, and of what tier, where that is known. */
+function by(what, caller) {
+  return caller ? [' · ', element('span', { class: what }, caller)] : [];
 }
 
 /** The services of a path, which breaks between them and not within. A fan-out may pass a thousand. */

@@ -1,6 +1,7 @@
 // A run of many calls: its form, its progress as it happens, and its report.
 
 import { client, post, run } from './api.js';
+import { baggage } from './buttons.js';
 import { byId, element, say } from './dom.js';
 import { count, duration, ms, perSecond } from './format.js';
 import { traceLink } from './trace.js';
@@ -17,6 +18,7 @@ export function start() {
       concurrency: number('run-concurrency'),
       rate: number('run-rate'),
       client: `${client}-run${runs}`,
+      baggage: baggage(),
     });
   });
   byId('run-cancel').addEventListener('click', () => post('runs/cancel').catch((error) => say(byId('run-status'), error.message, 'error')));
