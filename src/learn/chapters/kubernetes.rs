@@ -48,7 +48,7 @@ fn traced(evidence: &Evidence) -> Step {
     let hints = [
         start.as_str(),
         "questions and heartbeats are thrown away: spans come when a pod starts or stops, some 20 seconds after it. Have one do so: \
-         kind/redeploy dummy-1-17 v2",
+         kind/redeploy dummy-1-17 v2. After kind/up it takes up to two minutes until all of them have found their collector",
         "kind/components/cluster-traces/README.md says how to see who does not send, and why",
     ];
     Step::open(goal, format!("it holds no span of {}", missing.join(", nor of ")), &hints)
