@@ -1,4 +1,4 @@
-//! Every chapter, in the order of the book. Numbers 14 to 17 are kept free for the stages to come.
+//! Every chapter, in the order of the book. Number 17 is kept free for the stage to come.
 
 mod contention;
 mod context;
