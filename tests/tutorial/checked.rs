@@ -75,6 +75,8 @@ fn simple(words: &[&str]) -> Result<(), String> {
         ["cargo", "build" | "install" | "test" | "bench", ..] => Ok(()),
         ["docker", "compose", arguments @ ..] => compose(arguments),
         ["docker", "build" | "exec" | "image" | "images" | "info" | "kill" | "logs" | "ps" | "restart" | "tag", ..] => Ok(()),
+        // That there is such a script, path() has seen.
+        [script, ..] if script.starts_with("kind/") => Ok(()),
         [program, ..] if PROGRAMS.contains(program) => Ok(()),
         [program, ..] => Err(format!("{program} is no program that the book may use; tests/tutorial/checked.rs lists them")),
     }
