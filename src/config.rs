@@ -35,10 +35,26 @@ pub const FILE: &str = "tracelab.toml";
 const PREFIX: &str = "TRACELAB_";
 const INSTRUMENTATION: &str = "instrumentation";
 const WATCH: &str = "watch";
-/// Variables with our prefix that are no keys: `TRACELAB_REQUIRE` tells tests what must not be skipped, the others belong to the
-/// files of the compose stage, and may be set where a client of ours runs too.
-const READ_ELSEWHERE: [&str; 8] =
-    ["require", "image", "jaeger_traces", "replacement", "nginx_image", "edge_queue", "gateway_queue", "mail_port"];
+/// Variables with our prefix that are no keys: `TRACELAB_REQUIRE` and `TRACELAB_WRITE` are for tests, the others belong to the
+/// files of the compose stage and the scripts of the kind stage, and may be set where a client of ours runs too.
+const READ_ELSEWHERE: [&str; 16] = [
+    "require",
+    "write",
+    "image",
+    "jaeger_traces",
+    "replacement",
+    "nginx_image",
+    "edge_queue",
+    "gateway_queue",
+    "mail_port",
+    "cluster",
+    "node_image",
+    "binary",
+    "timeout",
+    "context",
+    "keep",
+    "calls",
+];
 /// Far more than any balancer needs to hear of an end. Whoever sends the signal waits, too: Kubernetes 30 s unless it is told otherwise.
 const LONGEST_DRAIN: f64 = 600.0;
 /// The standard variables that pick what is ours to pick; of two for one key the later one counts.

@@ -14,6 +14,7 @@ mod sandbox;
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tracelab::config::Config;
-use tracelab::manifest;
+use tracelab::manifest::{self, Addresses};
 use tracelab::mystery::{Cause, Mystery};
 use tracelab::topology::{Route, Topology};
 
@@ -40,11 +41,14 @@ fn nginx_finds_nothing_wrong_with_either_configuration() {
     if !nginx::there_is_one() {
         return;
     }
-    for role in ROLES {
-        for queue in ["off", "long", "short"] {
-            let said = nginx::check(role, queue);
-            assert!(said.contains("syntax is ok") && said.contains("test is successful"), "{role}, {queue}: {said}");
-            assert_eq!(said.lines().count(), 2, "{role}, {queue}: {said}");
+    for stage in [nginx::Stage::Compose, nginx::Stage::Kubernetes] {
+        for role in ROLES {
+            for queue in ["off", "long", "short"] {
+                let said = nginx::check(stage, role, queue);
+                let of = format!("{stage:?}, {role}, {queue}: {said}");
+                assert!(said.contains("syntax is ok") && said.contains("test is successful"), "{of}");
+                assert_eq!(said.lines().count(), 2, "{of}");
+            }
         }
     }
 }
@@ -52,10 +56,15 @@ fn nginx_finds_nothing_wrong_with_either_configuration() {
 #[test]
 fn the_gateway_leads_to_every_service_of_layer_0() {
     let topology = Config::default().topology().unwrap();
-    let committed = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/compose/nginx/layer-0.conf")).unwrap();
-    let written = manifest::splice(&committed, &[manifest::gateway(topology)]).unwrap();
-    assert!(written == committed, "it differs; run: cargo run -- manifest compose --gateway --into compose/nginx/layer-0.conf");
-    assert_eq!(written.lines().filter(|line| line.starts_with("upstream dummy-0-")).count(), 30);
+    for (stage, file, addresses) in [
+        ("compose", "compose/nginx/layer-0.conf", Addresses::Change),
+        ("kubernetes", "kind/components/edge/nginx/layer-0.conf", Addresses::Stay),
+    ] {
+        let committed = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let written = manifest::splice(&committed, &[manifest::gateway(topology, addresses)]).unwrap();
+        assert!(written == committed, "it differs; run: cargo run -- manifest {stage} --gateway --into {file}");
+        assert_eq!(written.lines().filter(|line| line.starts_with("upstream dummy-0-")).count(), 30, "{file}");
+    }
 }
 
 #[tokio::test]
@@ -217,7 +226,7 @@ async fn where_nobody_is_the_answer_says_so() {
     let edge = Nginx::start("edge", &[], "off");
     let (status, answer) = read(client().get(edge.url()).send().await.unwrap()).await;
     assert_eq!(status, 502);
-    assert!(answer["error"].as_str().unwrap().contains("is its container running?"), "{answer}");
+    assert!(answer["error"].as_str().unwrap().contains("is it running?"), "{answer}");
 
     let gateway = Nginx::start("gateway", &[], "off");
     let ask = |path: &str| client().get(format!("{}{path}", gateway.url())).send();

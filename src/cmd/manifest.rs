@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use super::say;
 use crate::cli::{ManifestFlags, ManifestStage};
 use crate::config::Config;
-use crate::manifest::{compose, gateway, kubernetes, splice};
+use crate::manifest::{Addresses, compose, gateway, kubernetes, splice};
 
 /// What of the flags are keys.
 pub fn keys(stage: &ManifestStage) -> &ManifestFlags {
@@ -17,7 +17,8 @@ pub fn keys(stage: &ManifestStage) -> &ManifestFlags {
 pub fn run(config: &Config, stage: &ManifestStage) -> anyhow::Result<()> {
     let topology = config.topology()?;
     let regions = match stage {
-        _ if keys(stage).gateway => vec![gateway(topology)],
+        ManifestStage::Compose(flags) if flags.gateway => vec![gateway(topology, Addresses::Change)],
+        ManifestStage::Kubernetes(flags) if flags.gateway => vec![gateway(topology, Addresses::Stay)],
         ManifestStage::Compose(_) => compose(topology)?.into(),
         ManifestStage::Kubernetes(_) => kubernetes(topology).into(),
     };

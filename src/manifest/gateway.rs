@@ -1,11 +1,25 @@
-//! The per-service part of `compose/nginx/layer-0.conf`: an upstream a service, of its name.
+//! The per-service part of the stages' `layer-0.conf`: an upstream a service, of its name.
 
 use super::Region;
 use crate::topology::Topology;
 
+/// How long the address of a service holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// A container that comes again has another one: nginx looks its name up while it runs, by the resolver that it is told of.
+    Change,
+    /// A Service keeps its own: nginx looks it up once, as any program does, so that no domain of a cluster need be written down.
+    Stay,
+}
+
 /// The region of the file. Upstreams share a zone, which takes more of them than there can be.
-pub fn gateway(topology: Topology) -> Region {
-    let upstream =
-        |name| format!("upstream {name} {{ zone layer-0 4m; server {name}:8080 resolve; keepalive 16; keepalive_timeout 20s; }}\n");
+pub fn gateway(topology: Topology, addresses: Addresses) -> Region {
+    let resolve = match addresses {
+        Addresses::Change => " resolve",
+        Addresses::Stay => "",
+    };
+    let upstream = |name| {
+        format!("upstream {name} {{ zone layer-0 4m; server {name}:8080{resolve}; keepalive 16; keepalive_timeout 20s; }}\n")
+    };
     Region { name: "upstreams", text: topology.layer(0).map(upstream).collect() }
 }

@@ -10,7 +10,7 @@ mod kubernetes;
 use std::fmt;
 
 pub use compose::compose;
-pub use gateway::gateway;
+pub use gateway::{Addresses, gateway};
 pub use kubernetes::kubernetes;
 
 /// The lines of a file that are written by the program.

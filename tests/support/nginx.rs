@@ -1,4 +1,4 @@
-//! The committed configuration of compose/nginx in Debian's own nginx, on loopback.
+//! The committed configuration of compose/nginx in Debian's own nginx, on loopback, as either stage has it.
 //!
 //! What differs from the container: [`render`] says it of the files. Debian's nginx has no OpenTelemetry module, so the folder
 //! `telemetry` is left away. It is one process and not three, so that nothing of it is left whatever ends the test.
@@ -30,6 +30,13 @@ pub fn there_is_one() -> bool {
     found
 }
 
+/// Whose files they are: most are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Compose,
+    Kubernetes,
+}
+
 /// One of the two nginx; ends with this.
 pub struct Nginx {
     process: Child,
@@ -39,7 +46,7 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// `role` is `edge` or `gateway`; `upstreams` says where the names are that it calls, the others being nowhere.
+    /// `role` is `edge` or `gateway` of the compose stage; `upstreams` says where the names are that it calls, the others being nowhere.
     pub fn start(role: &str, upstreams: &[(&str, SocketAddr)], queue: &str) -> Self {
         (0..ATTEMPTS).find_map(|_| Self::attempt(role, upstreams, queue)).unwrap_or_else(|| panic!("nginx finds no free port"))
     }
@@ -57,7 +64,7 @@ impl Nginx {
     fn attempt(role: &str, upstreams: &[(&str, SocketAddr)], queue: &str) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        render(directory.path(), address, upstreams, queue);
+        render(directory.path(), Stage::Compose, address, upstreams, queue);
         let errors = directory.path().join("errors");
         let mut command = command(directory.path(), role, "daemon off; master_process off;");
         let mut process = command.stderr(fs::File::create(&errors).unwrap()).spawn().unwrap();
@@ -83,9 +90,9 @@ impl Drop for Nginx {
 }
 
 /// What `nginx -t` says of a role's configuration, with nothing behind it.
-pub fn check(role: &str, queue: &str) -> String {
+pub fn check(stage: Stage, role: &str, queue: &str) -> String {
     let directory = tempfile::tempdir().unwrap();
-    render(directory.path(), ([127, 0, 0, 1], 8080).into(), &[], queue);
+    render(directory.path(), stage, ([127, 0, 0, 1], 8080).into(), &[], queue);
     let output = command(directory.path(), role, "daemon off;").arg("-t").output().unwrap();
     String::from_utf8(output.stderr).unwrap()
 }
@@ -99,34 +106,70 @@ fn command(directory: &Path, role: &str, global: &str) -> Command {
 }
 
 /// Copies the files, with free ports in the place of names; Debian's nginx, being older than 1.27.3, cannot look up an upstream's name
-/// while it runs (`resolve`). The queue is a file that the container finds mounted.
-fn render(into: &Path, address: SocketAddr, upstreams: &[(&str, SocketAddr)], queue: &str) {
+/// while it runs (`resolve`), and on this machine nobody has those names. The queue is a file that the container finds mounted.
+fn render(into: &Path, stage: Stage, address: SocketAddr, upstreams: &[(&str, SocketAddr)], queue: &str) {
     // Its workers may be somebody else than who runs the test.
     fs::set_permissions(into, fs::Permissions::from_mode(0o755)).unwrap();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("compose/nginx");
-    for file in ["edge", "gateway", "process", "proxy", "layer-0"].map(|name| format!("{name}.conf")) {
-        let text = fs::read_to_string(source.join(&file)).unwrap();
+    let files = mounted(stage);
+    for (path, source) in files.iter().filter(|(path, _)| !path.contains('/')) {
+        let text = fs::read_to_string(source).unwrap();
         let text = text.replace("listen 8080;", &format!("listen {address};")).replace("/etc/nginx/queue*.conf", "queue.conf");
         let mut rendered = String::new();
         for line in text.lines() {
             rendered.push_str(&located(line, upstreams));
             rendered.push('\n');
         }
-        fs::write(into.join(file), rendered).unwrap();
+        fs::write(into.join(path), rendered).unwrap();
     }
-    fs::copy(source.join(format!("queue/{queue}.conf")), into.join("queue.conf")).unwrap();
+    let queue = format!("queue/{queue}.conf");
+    let (_, source) = files.iter().find(|(path, _)| *path == queue).unwrap_or_else(|| panic!("no {queue} is mounted"));
+    fs::copy(source, into.join("queue.conf")).unwrap();
 }
 
-/// A line in which `server NAME:8080 resolve;` says where that is.
+/// The files that a container of the stage finds, by their paths there.
+fn mounted(stage: Stage) -> Vec<(String, PathBuf)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    match stage {
+        Stage::Compose => {
+            let folder = root.join("compose/nginx");
+            let files = ["", "telemetry", "queue"].into_iter().flat_map(|part| fs::read_dir(folder.join(part)).unwrap());
+            let paths =
+                files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|ending| ending == "conf"));
+            paths.map(|path| (path.strip_prefix(&folder).unwrap().to_str().unwrap().to_owned(), path)).collect()
+        }
+        Stage::Kubernetes => {
+            let own = root.join("kind/components/edge/nginx");
+            let keys = [generated(&root.join("compose/nginx")), generated(&own)].concat();
+            let patch = fs::read_to_string(own.join("nginx.yaml")).unwrap();
+            let items =
+                patch.lines().filter_map(|line| line.trim().strip_prefix("- {key: ")?.strip_suffix('}')?.split_once(", path: "));
+            let source =
+                |key| &keys.iter().find(|(other, _)| other == key).unwrap_or_else(|| panic!("nobody makes the key {key}")).1;
+            items.map(|(key, path)| (path.to_owned(), source(key).clone())).collect()
+        }
+    }
+}
+
+/// The files of a kustomization's ConfigMap, by their keys there.
+fn generated(folder: &Path) -> Vec<(String, PathBuf)> {
+    let text = fs::read_to_string(folder.join("kustomization.yaml")).unwrap();
+    let entries = text.lines().filter_map(|line| line.trim().strip_prefix("- ")).filter(|entry| entry.ends_with(".conf"));
+    let entries = entries.map(|entry| entry.split_once('=').unwrap_or((entry, entry)));
+    entries.map(|(key, file)| (key.to_owned(), folder.join(file))).collect()
+}
+
+/// A line in which `server NAME:8080` says where that is.
 fn located(line: &str, upstreams: &[(&str, SocketAddr)]) -> String {
     const BEFORE: &str = "server ";
-    const AFTER: &str = ":8080 resolve;";
-    let Some(end) = line.find(AFTER) else { return line.to_owned() };
-    let start = line[..end].rfind(BEFORE).unwrap() + BEFORE.len();
-    let address = upstreams.iter().find(|(name, _)| *name == &line[start..end]).map(|(_, address)| address.to_string());
+    let found = line.find(BEFORE).and_then(|at| {
+        let (name, after) = line[at + BEFORE.len()..].split_once(":8080")?;
+        Some((&line[..at], name, after.strip_prefix(" resolve").unwrap_or(after)))
+    });
+    let Some((before, name, after)) = found else { return line.to_owned() };
+    let address = upstreams.iter().find(|(known, _)| *known == name).map(|(_, address)| address.to_string());
     // Nobody listens there.
     let address = address.unwrap_or_else(|| "127.0.0.1:9".to_owned());
-    format!("{}{address};{}", &line[..start], &line[end + AFTER.len()..])
+    format!("{before}{BEFORE}{address}{after}")
 }
 
 fn is_ready(address: SocketAddr) -> bool {

@@ -12,7 +12,7 @@ use super::docker::Compose;
 use super::{examples, placeholders, root};
 
 /// Nothing is known of their arguments.
-const PROGRAMS: [&str; 18] = [
+const PROGRAMS: [&str; 19] = [
     "cat",
     "cd",
     "curl",
@@ -21,6 +21,7 @@ const PROGRAMS: [&str; 18] = [
     "git",
     "grep",
     "head",
+    "helm",
     "jq",
     "kubectl",
     "less",

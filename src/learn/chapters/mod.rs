@@ -16,6 +16,7 @@ mod logs_and_mail;
 mod lost_context;
 #[cfg(test)]
 mod made;
+mod mesh;
 #[cfg(test)]
 mod presses;
 mod redis;
@@ -142,6 +143,15 @@ pub const CHAPTERS: &[Chapter] = &[
         needs: Stage::Edge,
         fast: false,
         check: layers_below::check,
+    },
+    Chapter {
+        number: 15,
+        folder: "15-mesh",
+        title: "A mesh",
+        task: "have traces that only a mesh has seen, traces that the services have seen as well, and calls that went by their baggage",
+        needs: Stage::Kind(mesh::START),
+        fast: false,
+        check: mesh::check,
     },
     Chapter {
         number: 16,

@@ -28,6 +28,8 @@ use jaeger::{ESCAPED, Jaeger};
 const OWN_HEADERS: [(&str, HeaderName); 2] = [CUSTOMER_HEADER, (VARIANT, HeaderName::from_static("x-variant"))];
 /// The one that a client may send. How services go about a request is none of its business, so the edge does not read the other.
 const CUSTOMER_HEADER: (&str, HeaderName) = (CUSTOMER, HeaderName::from_static("x-customer-id"));
+/// What a mesh or a gateway calls the request in its logs; it has to come back from whoever calls further.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// How context travels between services; clones share it.
 #[derive(Clone)]
@@ -35,6 +37,10 @@ pub(super) struct Propagation {
     propagator: Arc<dyn TextMapPropagator + Send + Sync>,
     with_baggage: bool,
 }
+
+/// The value of [`REQUEST_ID`], where the service writes all other headers anew.
+#[derive(Debug)]
+struct RequestId(HeaderValue);
 
 /// What came to a service that only passes it on.
 #[derive(Debug)]
@@ -58,7 +64,7 @@ impl Propagation {
         let meddles = edge && came.baggage().get(VARIANT).is_some();
         let cx = if meddles { came.with_baggage(without_variant(came.baggage())) } else { came };
         match level {
-            Level::Full => with_own(cx, own, headers),
+            Level::Full => with_request_id(with_own(cx, own, headers), headers),
             Level::Propagate => {
                 let is_passed_on = |name| is_passed_on(name) && !(meddles && is_baggage(name));
                 let passed = headers.iter().filter(|(name, _)| is_passed_on(name.as_str()));
@@ -76,7 +82,12 @@ impl Propagation {
     pub fn inject(&self, level: Level, cx: &Context, headers: &mut HeaderMap) {
         match level {
             Level::None => {}
-            Level::Full => self.propagator.inject_context(cx, &mut HeaderInjector(headers)),
+            Level::Full => {
+                self.propagator.inject_context(cx, &mut HeaderInjector(headers));
+                if let Some(RequestId(id)) = cx.get() {
+                    headers.insert(REQUEST_ID, id.clone());
+                }
+            }
             Level::Propagate => {
                 let Some(passed) = cx.get::<Passed>() else { return };
                 headers.extend(passed.headers.clone());
@@ -121,6 +132,13 @@ fn with_own(cx: Context, own: &[(&'static str, HeaderName)], headers: &HeaderMap
         Some(value) if cx.baggage().get(key).is_none() => with_baggage(&cx, key, value.into_owned()),
         _ => cx,
     })
+}
+
+fn with_request_id(cx: Context, headers: &HeaderMap) -> Context {
+    match headers.get(REQUEST_ID) {
+        Some(id) => cx.with_value(RequestId(id.clone())),
+        None => cx,
+    }
 }
 
 fn same(a: &Baggage, b: &Baggage) -> bool {
@@ -310,6 +328,18 @@ mod tests {
         let out = sent_on(Level::Propagate, &[Propagator::TraceContext, Propagator::Baggage], &came, |cx| cx);
         came.remove("authorization");
         assert_eq!(out, came);
+    }
+
+    #[test]
+    fn the_id_of_a_request_goes_on_unless_nothing_of_tracing_does() {
+        let came = map(&[("x-request-id", "17")]);
+        for names in [&[Propagator::TraceContext, Propagator::Baggage][..], &[Propagator::None]] {
+            for (level, id) in [(Level::Full, Some("17")), (Level::Propagate, Some("17")), (Level::None, None)] {
+                let out = sent_on(level, names, &came, |cx| with_baggage(&cx, VARIANT, "b".to_owned()));
+                assert_eq!(out.get("x-request-id").map(|id| id.to_str().unwrap()), id, "{level:?}");
+            }
+        }
+        assert_eq!(sent_on(Level::Full, &[Propagator::TraceContext], &HeaderMap::new(), |cx| cx), HeaderMap::new());
     }
 
     #[test]

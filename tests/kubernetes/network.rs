@@ -1,0 +1,368 @@
+//! Who may speak to whom: the NetworkPolicies of a composition, evaluated for every pair of pods.
+//!
+//! As Kubernetes documents it: a pod that a policy selects for a direction may do there what some policy allows, any other pod
+//! everything; a connection needs the word of both ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use url::{Host, Url};
+
+use crate::policy::{Pods, STAGE, behind, entries, has_labels, list, pods, shown, variables};
+use crate::stage::{Composition, name};
+
+/// A direction that is said of a policy's pods.
+#[derive(Clone, Copy, PartialEq)]
+enum Direction {
+    Ingress,
+    Egress,
+}
+
+/// Who is at the other end of a connection to a pod.
+#[derive(Clone, Copy, PartialEq)]
+enum Caller {
+    Pod(usize),
+    /// Another namespace, a node, or a reader's browser.
+    Outside,
+}
+
+/// Pods with what is asked of them often.
+struct Place<'a> {
+    pods: Pods<'a>,
+    part: Option<&'a str>,
+    ports: Vec<(&'a str, u64)>,
+}
+
+struct Network<'a> {
+    places: Vec<Place<'a>>,
+    policies: Vec<Policy<'a>>,
+}
+
+struct Policy<'a> {
+    object: &'a Value,
+    selected: Vec<bool>,
+    ingress: Option<Vec<Allowed<'a>>>,
+    egress: Option<Vec<Allowed<'a>>>,
+}
+
+/// One entry of `ingress` or `egress`.
+struct Allowed<'a> {
+    pods: Vec<bool>,
+    outside: bool,
+    /// None are all.
+    ports: Option<&'a Value>,
+}
+
+impl<'a> Network<'a> {
+    fn new(composition: &'a Composition) -> Self {
+        let pods: Vec<_> = pods(composition).collect();
+        let namespace = composition.of_kind("Namespace").find(|(name, _)| *name == STAGE);
+        let mut namespace = namespace.map_or_else(|| json!({}), |(_, object)| object["metadata"]["labels"].clone());
+        // Every namespace is given this one.
+        namespace["kubernetes.io/metadata.name"] = json!(STAGE);
+        let policies = composition.of_kind("NetworkPolicy").map(|(_, object)| Policy::new(object, &pods, &namespace));
+        let policies = policies.collect();
+        let places = pods.into_iter().map(|pods| Place { pods, part: pods.label("component"), ports: pods.ports() });
+        Self { places: places.collect(), policies }
+    }
+
+    fn may_be_called(&self, called: usize, by: Caller, port: u64) -> bool {
+        self.policies_of(called, Direction::Ingress, |allowed| {
+            let from = match by {
+                Caller::Pod(pod) => allowed.pods[pod],
+                Caller::Outside => allowed.outside,
+            };
+            from && allowed.has_port(&self.places[called], port)
+        })
+    }
+
+    fn may_call(&self, caller: Caller, called: usize, port: u64) -> bool {
+        let Caller::Pod(pod) = caller else { return true };
+        let to = |allowed: &Allowed| allowed.pods[called] && allowed.has_port(&self.places[called], port);
+        self.policies_of(pod, Direction::Egress, to)
+    }
+
+    fn allows(&self, caller: Caller, called: usize, port: u64) -> bool {
+        self.may_be_called(called, caller, port) && self.may_call(caller, called, port)
+    }
+
+    fn policies_of(&self, pod: usize, direction: Direction, allows: impl Fn(&Allowed) -> bool) -> bool {
+        let mut about =
+            self.policies.iter().filter(|policy| policy.selected[pod]).filter_map(|policy| policy.rules(direction)).peekable();
+        about.peek().is_none() || about.flatten().any(allows)
+    }
+}
+
+impl Place<'_> {
+    fn port(&self, told: &Value) -> Option<u64> {
+        let is_told = |(name, number): &&(&str, u64)| told.as_str().map_or(told.as_u64() == Some(*number), |told| told == *name);
+        self.ports.iter().find(is_told).map(|(_, number)| *number)
+    }
+}
+
+impl<'a> Policy<'a> {
+    fn new(object: &'a Value, pods: &[Pods], namespace: &Value) -> Self {
+        let spec = &object["spec"];
+        let types: Vec<_> = list(&spec["policyTypes"]).collect();
+        let has = |direction: &str, key: &str| {
+            types.iter().any(|told| *told == direction) || types.is_empty() && (key == "ingress" || !spec[key].is_null())
+        };
+        let rules = |direction: &str, key: &str, peers: &'static str| {
+            has(direction, key).then(|| list(&spec[key]).map(|rule| Allowed::new(rule, peers, pods, namespace)).collect())
+        };
+        Self {
+            object,
+            selected: pods.iter().map(|pods| selects(&spec["podSelector"], pods.labels)).collect(),
+            ingress: rules("Ingress", "ingress", "from"),
+            egress: rules("Egress", "egress", "to"),
+        }
+    }
+
+    fn rules(&self, direction: Direction) -> Option<&Vec<Allowed<'a>>> {
+        match direction {
+            Direction::Ingress => self.ingress.as_ref(),
+            Direction::Egress => self.egress.as_ref(),
+        }
+    }
+}
+
+impl<'a> Allowed<'a> {
+    fn new(rule: &'a Value, peers: &str, pods: &[Pods], namespace: &Value) -> Self {
+        let peers: Vec<_> = list(&rule[peers]).collect();
+        let everybody = peers.is_empty() || peers.iter().any(|peer| peer["ipBlock"]["cidr"] == "0.0.0.0/0");
+        let is_one = |pods: &Pods| {
+            peers.iter().filter(|peer| peer["ipBlock"].is_null()).any(|peer| {
+                (peer["namespaceSelector"].is_null() || selects(&peer["namespaceSelector"], namespace))
+                    && selects(&peer["podSelector"], pods.labels)
+            })
+        };
+        let anybody = |peer: &&Value| peer["namespaceSelector"] == json!({}) && peer["podSelector"].is_null();
+        let ports = &rule["ports"];
+        Self {
+            pods: pods.iter().map(|pods| everybody || is_one(pods)).collect(),
+            outside: everybody || peers.iter().any(anybody),
+            ports: list(ports).next().is_some().then_some(ports),
+        }
+    }
+
+    fn has_port(&self, called: &Place, port: u64) -> bool {
+        let has = |told: &Value| {
+            let (first, last) = (&told["port"], told["endPort"].as_u64());
+            let is_one = first.is_null() || called.port(first) == Some(port);
+            is_one || last.is_some_and(|last| first.as_u64().is_some_and(|first| (first..=last).contains(&port)))
+        };
+        let is_tcp = |told: &&Value| told["protocol"].is_null() || told["protocol"] == "TCP";
+        self.ports.is_none_or(|ports| list(ports).filter(is_tcp).any(has))
+    }
+}
+
+/// A selector of labels; none selects everything, and so does an empty one.
+fn selects(selector: &Value, labels: &Value) -> bool {
+    has_labels(labels, &selector["matchLabels"])
+        && list(&selector["matchExpressions"]).all(|expression| {
+            let value = &labels[expression["key"].as_str().unwrap_or_default()];
+            let is_in = || list(&expression["values"]).any(|one| one == value);
+            match expression["operator"].as_str() {
+                Some("In") => is_in(),
+                Some("NotIn") => !is_in(),
+                Some("Exists") => !value.is_null(),
+                Some("DoesNotExist") => value.is_null(),
+                _ => false,
+            }
+        })
+}
+
+pub fn denied(composition: &Composition) -> Vec<String> {
+    let denies = composition.of_kind("NetworkPolicy").any(|(_, object)| {
+        let spec = &object["spec"];
+        let types: BTreeSet<_> = list(&spec["policyTypes"]).filter_map(Value::as_str).collect();
+        spec["podSelector"] == json!({})
+            && types == ["Egress", "Ingress"].into()
+            && spec["ingress"].is_null()
+            && spec["egress"].is_null()
+    });
+    if denies { Vec::new() } else { vec!["no policy denies everything to every pod".to_owned()] }
+}
+
+/// The selectors of a policy that are about pods of the same namespace.
+fn own_selectors(policy: &Value) -> impl Iterator<Item = &Value> {
+    let spec = &policy["spec"];
+    let rules =
+        [("ingress", "from"), ("egress", "to")].into_iter().flat_map(|(key, peers)| list(&spec[key]).map(move |rule| &rule[peers]));
+    let peers = rules.flat_map(list).filter(|peer| peer["namespaceSelector"].is_null() && peer["ipBlock"].is_null());
+    std::iter::once(&spec["podSelector"]).chain(peers.map(|peer| &peer["podSelector"]))
+}
+
+pub fn selectors(composition: &Composition) -> Vec<String> {
+    // Whoever implements the Gateway API labels the pods so that a Gateway gets.
+    let gateways = composition.of_kind("Gateway").map(|(name, _)| json!({"gateway.networking.k8s.io/gateway-name": name}));
+    let all: Vec<_> = pods(composition).map(|pods| pods.labels.clone()).chain(gateways).collect();
+    let policies =
+        composition.of_kind("NetworkPolicy").flat_map(|(name, object)| own_selectors(object).map(move |selector| (name, selector)));
+    let empty = policies.filter(|(_, selector)| !all.iter().any(|labels| selects(selector, labels)));
+    empty.map(|(name, selector)| format!("NetworkPolicy {name}: {selector}")).collect()
+}
+
+pub fn ports(composition: &Composition) -> Vec<String> {
+    let network = Network::new(composition);
+    let mut wrong = Vec::new();
+    for policy in &network.policies {
+        let rules = policy.object["spec"]["egress"].as_array();
+        let leads_out = |n: usize| {
+            let peers = rules.into_iter().flatten().nth(n).map(|rule| &rule["to"]);
+            peers.is_some_and(|peers| list(peers).any(|peer| !peer["namespaceSelector"].is_null() || !peer["ipBlock"].is_null()))
+        };
+        let ingress = policy.ingress.iter().flatten().map(|allowed| (&policy.selected, allowed.ports));
+        let egress = policy.egress.iter().flatten().enumerate().filter(|(n, _)| !leads_out(*n));
+        let egress = egress.map(|(_, allowed)| (&allowed.pods, allowed.ports));
+        for (about, told) in ingress.chain(egress) {
+            let about: Vec<_> =
+                network.places.iter().zip(about).filter(|(_, is_about)| **is_about).map(|(place, _)| place).collect();
+            for port in told.into_iter().flat_map(list).map(|port| &port["port"]).filter(|port| !port.is_null()) {
+                if let Some(place) = about.iter().find(|place| place.port(port).is_none()) {
+                    wrong.push(format!("{}: {} has no port {port}", shown(policy.object), shown(place.pods.workload)));
+                }
+            }
+        }
+    }
+    wrong
+}
+
+pub fn world(composition: &Composition) -> Vec<String> {
+    let network = Network::new(composition);
+    let open = network.policies.iter().filter(|policy| policy.egress.iter().flatten().any(|allowed| allowed.outside));
+    open.map(|policy| shown(policy.object)).collect()
+}
+
+/// Whether a port of these pods shall be reached by that caller; None where the component that brings one of the two decides.
+fn wanted(composition: &Composition, caller: Option<&str>, called: &Place, port: &str) -> Option<bool> {
+    let is = |parts: &[&str]| caller.is_some_and(|caller| parts.contains(&caller));
+    Some(match (called.part?, port) {
+        // Whoever reaches it can ask for the answer.
+        ("frontend", "control") => is(&["service"]),
+        ("frontend", "http") if is(&["gateway"]) => return None,
+        ("frontend", "http") => caller.is_none(),
+        ("service", _) if is(&["gateway"]) => return None,
+        ("service", _) => is(&["service", "frontend"]),
+        ("tracing", "otlp-grpc" | "otlp-http") => match caller {
+            // The control plane is no pod of ours.
+            None if composition.has("cluster-traces") => return None,
+            None => false,
+            Some(_) => true,
+        },
+        ("tracing", "query") if is(&["mail"]) => return None,
+        ("tracing", "query") => caller.is_none() || is(&["frontend"]),
+        ("tracing", _) => false,
+        ("store", _) => is(&["service", "frontend"]),
+        ("gateway", _) if caller.is_none() || is(&["frontend"]) => return None,
+        ("mail", _) if caller.is_none() || is(&["mail"]) => return None,
+        ("gateway" | "mail", _) => false,
+        _ => return None,
+    })
+}
+
+pub fn reach(composition: &Composition) -> Vec<String> {
+    let network = Network::new(composition);
+    let mut wrong = Vec::new();
+    for (called, place) in network.places.iter().enumerate() {
+        for (port, number) in &place.ports {
+            // What is not for everybody is refused at its door already, whatever its callers are held to.
+            let is_private = wanted(composition, None, place, port) == Some(false);
+            let others = (0..network.places.len()).filter(|pod| *pod != called).map(Caller::Pod);
+            for caller in others.chain([Caller::Outside]) {
+                let from = match caller {
+                    Caller::Pod(pod) => Some(&network.places[pod]),
+                    Caller::Outside => None,
+                };
+                let part = from.map(|place| place.part.unwrap_or_default());
+                let Some(shall) = wanted(composition, part, place, port) else { continue };
+                let by_ingress = network.may_be_called(called, caller, *number);
+                let may = by_ingress && (is_private && !shall || network.may_call(caller, called, *number));
+                if may != shall {
+                    let from = from.map_or("the outside".to_owned(), |place| shown(place.pods.workload));
+                    let verb = if may { "may reach" } else { "does not reach" };
+                    wrong.push(format!("{from} {verb} {port} of {}", shown(place.pods.workload)));
+                }
+            }
+        }
+    }
+    wrong
+}
+
+/// What pods are told by variables and arguments, and in files out of ConfigMaps.
+fn told<'a>(composition: &'a Composition, pods: Pods<'a>) -> [Vec<&'a str>; 2] {
+    let variables = pods.containers().flat_map(|container| variables(composition, container).into_values());
+    let arguments = pods.containers().flat_map(|container| ["command", "args"].into_iter().flat_map(|key| list(&container[key])));
+    let maps = list(&pods.spec["volumes"]).map(|volume| &volume["configMap"]["name"]);
+    let maps = maps.flat_map(|map| composition.of_kind("ConfigMap").filter(move |(name, _)| map == name));
+    let files = maps.flat_map(|(_, map)| entries(&map["data"])).filter_map(|(_, file)| file.as_str());
+    [variables.chain(arguments.filter_map(Value::as_str)).collect(), files.collect()]
+}
+
+/// Every `HOST:PORT` that a program is told, as far as the host is a Service: is the port one of it, and may the pods go there? And of
+/// a variable that is a URL, the host must be one.
+pub fn addresses(composition: &Composition) -> Vec<String> {
+    let network = Network::new(composition);
+    let mut wrong = BTreeSet::new();
+    // Of those who have the same file, not all need all of it.
+    let mut in_files = BTreeMap::<_, Vec<_>>::new();
+    for (caller, Place { pods, .. }) in network.places.iter().enumerate() {
+        let [words, files] = told(composition, *pods);
+        for text in words {
+            let url = Url::parse(text).ok().filter(|url| url.has_host());
+            if let Some(url) = url
+                && let Some(Host::Domain(host)) = url.host()
+                && host != "localhost"
+                && service(composition, host).is_none()
+            {
+                wrong.insert(format!("{} is told {url}, and no Service is called {host}", shown(pods.workload)));
+            }
+            for (host, port) in hosts(text) {
+                if !network.leads_to(composition, &[caller], host, port) {
+                    wrong.insert(format!("{} is told {host}:{port}, and does not get there", shown(pods.workload)));
+                }
+            }
+        }
+        let lines = files.into_iter().flat_map(str::lines).filter(|line| !line.trim_start().starts_with('#'));
+        for address in lines.flat_map(hosts) {
+            in_files.entry(address).or_default().push(caller);
+        }
+    }
+    // With the Gateway API the way in is a pod that is made in the cluster.
+    let is_asked_elsewhere = |host: &str| host == "frontend" && composition.has("gateway-api");
+    let in_files = in_files.iter().filter(|((host, _), _)| !is_asked_elsewhere(host));
+    let lost = in_files.filter(|((host, port), callers)| !network.leads_to(composition, callers, host, *port));
+    wrong.extend(lost.map(|((host, port), _)| format!("a file says {host}:{port}, and nobody who has it gets there")));
+    wrong.into_iter().collect()
+}
+
+impl Network<'_> {
+    /// Whether an address is one of a Service which one of the callers may call; any that is none of a Service is not looked at.
+    fn leads_to(&self, composition: &Composition, callers: &[usize], host: &str, port: u64) -> bool {
+        let Some(service) = service(composition, host) else { return true };
+        let Some(entry) = list(&service["spec"]["ports"]).find(|entry| entry["port"] == port) else { return false };
+        behind(composition, service).iter().all(|behind| {
+            let called =
+                self.places.iter().position(|place| std::ptr::eq(place.pods.workload, behind.workload)).unwrap_or_default();
+            let number = behind.port(&entry["targetPort"]).unwrap_or_default();
+            callers.iter().any(|caller| *caller == called || self.allows(Caller::Pod(*caller), called, number))
+        })
+    }
+}
+
+/// A Service by what a pod of the same namespace calls it.
+fn service<'a>(composition: &'a Composition, host: &str) -> Option<&'a Value> {
+    let parts: Vec<_> = host.split('.').collect();
+    let is_ours = matches!(parts[..], [_] | [_, STAGE] | [_, STAGE, "svc"] | [_, STAGE, "svc", "cluster", "local"]);
+    let service = composition.objects.iter().find(|object| object["kind"] == "Service" && name(object) == parts[0])?;
+    is_ours.then_some(service)
+}
+
+/// What looks like `HOST:PORT`.
+fn hosts(text: &str) -> impl Iterator<Item = (&str, u64)> {
+    let words = text.split(|sign: char| !(sign.is_ascii_alphanumeric() || "-.:".contains(sign)));
+    words.filter_map(|word| {
+        let (host, port) = word.trim_end_matches([':', '.']).rsplit_once(':')?;
+        Some((host, port.parse().ok()?))
+    })
+}
