@@ -119,6 +119,22 @@ async fn where_all_is_well_every_line_says_so() {
 }
 
 #[tokio::test]
+async fn a_stage_whose_services_have_an_endpoint_of_their_own_is_not_blamed_for_the_default_one() {
+    let sandbox = Sandbox::up(&QUIET);
+    let flags = ["--frontend", &sandbox.frontend, "--jaeger", &sandbox.jaeger];
+    let report = doctor(&[&flags[..], &["--no-probe"]].concat(), &[]).await;
+    assert_eq!(report.code, 0, "{}", report.text);
+    assert!(report.conclusion.starts_with("traces arrive: a call's is found"), "{}", report.conclusion);
+    // Somebody else may listen there on this machine.
+    if std::net::TcpStream::connect("localhost:4318").is_err() {
+        report.says("otlp", "warning", "the default): nothing listens", "port-forward service/jaeger 4318");
+        // Without a call there is nothing that would tell.
+        let report = doctor(&[&flags[..], &["--no-call"]].concat(), &[]).await;
+        report.fails("otlp", "nothing listens", "OTEL_EXPORTER_OTLP_ENDPOINT");
+    }
+}
+
+#[tokio::test]
 async fn people_read_a_sign_a_line_and_below_it_what_to_do() {
     let sandbox = Sandbox::up(&QUIET);
     let flags = ["--frontend", &sandbox.frontend, "--jaeger", &sandbox.jaeger, "--otlp", &closed().await];

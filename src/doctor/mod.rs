@@ -22,6 +22,7 @@ mod stage;
 use futures_util::future::OptionFuture;
 use futures_util::join;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 
 pub use environment::Environment;
 pub use finding::{Finding, Verdict};
@@ -94,12 +95,21 @@ pub async fn examine(plan: &Plan, mut tell: impl FnMut(&Finding)) -> anyhow::Res
         },
     };
     let [(stage_says, stage_said), (sent_says, sent_said), (query_says, query_said)] = [(); 3].map(|()| unbounded_channel());
+    let (ours_says, ours_said) = oneshot::channel();
     let stage = async {
         let found = OptionFuture::from(plan.compose.then(|| stage::examine(&plan.environment))).await;
         say(stage_says, found.unwrap_or_default());
     };
     let sent = async {
         let mut sent = OptionFuture::from(endpoint.as_ref().map(otlp::examine)).await;
+        // Whether a call will tell more is known as soon as somebody answers there.
+        if let (Some(sent), Some(endpoint)) = (&mut sent, &endpoint)
+            && !sent.reached
+            && plan.call
+            && ours_said.await.unwrap_or(false)
+        {
+            sent.excuse(endpoint);
+        }
         let found = sent.as_mut().map(|sent| std::mem::take(&mut sent.findings));
         say(sent_says, delivery.into_iter().chain(found.unwrap_or_default()));
         sent
@@ -109,7 +119,12 @@ pub async fn examine(plan: &Plan, mut tell: impl FnMut(&Finding)) -> anyhow::Res
         say(query_says, std::mem::take(&mut query.findings));
         query
     };
-    let frontend = frontend::examine(&client, &config.frontend, plan.frontend_named);
+    let frontend = async {
+        let frontend = frontend::examine(&client, &config.frontend, plan.frontend_named).await;
+        // Nobody may want to know.
+        let _ = ours_says.send(frontend.is_ours);
+        frontend
+    };
     let told = in_order([stage_said, sent_said, query_said], &mut note);
     let ((), sent, query, frontend, ()) = join!(stage, sent, query, frontend, told);
     let calls = plan.call && frontend.is_ours && query.api.is_some();
@@ -190,9 +205,11 @@ impl Diagnosis {
             return format!("begin with {}{way_out}{then}", first.check);
         }
         let warnings = self.findings.iter().filter(|finding| finding.result == Verdict::Warning).count();
-        let well = match self.arrived {
-            true => "traces arrive: a span that was sent is found",
-            false => "nothing is wrong as far as could be seen; whether a span arrives was not tried",
+        let found = self.findings.iter().any(|finding| finding.check == call::TRACE && finding.result == Verdict::Ok);
+        let well = match (self.arrived, found) {
+            (true, _) => "traces arrive: a span that was sent is found",
+            (false, true) => "traces arrive: a call's is found",
+            (false, false) => "nothing is wrong as far as could be seen; whether a span arrives was not tried",
         };
         match warnings {
             0 => well.to_owned(),

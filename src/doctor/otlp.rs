@@ -182,6 +182,24 @@ pub(super) fn inside() -> Finding {
     )
 }
 
+impl Examined {
+    /// Nobody is at the default address, and a stage is there whose services need not send to it: the compose stage's endpoint and a
+    /// cluster's are reached inside alone.
+    pub(super) fn excuse(&mut self, endpoint: &Endpoint) {
+        let Some(finding) = self.findings.iter_mut().find(|finding| finding.is_failure()) else { return };
+        if self.reached || endpoint.named_by.is_some() {
+            return;
+        }
+        let port = endpoint.url.port_or_known_default().unwrap_or_default();
+        let way_out = format!(
+            "nothing, where only the stage's own spans matter: in Compose and Kubernetes its services reach an endpoint inside, and the \
+             call's trace tells whether spans arrive. Other programs here need one: name it (--otlp URL, OTEL_EXPORTER_OTLP_ENDPOINT), or \
+             open the cluster's, kubectl --namespace tracelab port-forward service/jaeger {port}"
+        );
+        *finding = Finding::warning(finding.check, finding.saw.as_str(), way_out);
+    }
+}
+
 /// Name, port, TLS, protocol, path and permission.
 pub(super) async fn examine(endpoint: &Endpoint) -> Examined {
     let mut examined = Examined { findings: Vec::new(), stamp: None, reached: false, accepts: false };

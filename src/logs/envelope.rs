@@ -11,6 +11,9 @@ use super::clock;
 /// Docker cuts lines into pieces of so many bytes. What is shorter ends its line, even where that has no line feed.
 pub(super) const DOCKER_PIECE: usize = 16 << 10;
 
+/// Containers that are what their pod is for, whatever that is called; any other one beside it is a sidecar.
+const OWN: [&str; 2] = ["service", "nginx"];
+
 /// A line without what was around it, and what that said.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Opened<'a> {
@@ -80,7 +83,7 @@ impl Opened<'_> {
         if let Some((name, container, rest)) = pod(body) {
             self.source = Some(format!("{name}/{container}"));
             let owner = workload(name);
-            let is_sidecar = !owner.starts_with(container);
+            let is_sidecar = !owner.starts_with(container) && !OWN.contains(&container);
             self.service = Some(if is_sidecar { format!("{owner}/{container}") } else { owner.to_owned() });
             at = body.len() - rest.len();
         } else if let Some((name, rest)) = container(body) {
@@ -218,6 +221,9 @@ mod tests {
         check("x-dummy-1-17-2 | {}", Some("x-dummy-1-17"), Some("x-dummy-1-17-2"), false, "{}");
         let pod = "dummy-1-17-6f8d9c7b54-x2x4z";
         check(&format!("[pod/{pod}/dummy-1-17] {{}}"), Some("dummy-1-17"), Some(&format!("{pod}/dummy-1-17")), false, "{}");
+        check(&format!("[pod/{pod}/service] x"), Some("dummy-1-17"), Some(&format!("{pod}/service")), false, "x");
+        let edge = "edge-7d9b998965-x55xz";
+        check(&format!("[pod/{edge}/nginx] GET /"), Some("edge"), Some(&format!("{edge}/nginx")), false, "GET /");
         check(
             &format!("[pod/{pod}/istio-proxy] {TIME} GET /"),
             Some("dummy-1-17/istio-proxy"),

@@ -88,13 +88,14 @@ fn is_assignment(word: &str) -> bool {
         .is_some_and(|(name, _)| !name.is_empty() && name.bytes().all(|sign| sign.is_ascii_uppercase() || sign == b'_'))
 }
 
-/// A variable of ours is a key, or one of the compose stage's.
+/// A variable of ours is a key, or one of a stage's.
 fn variable(name: &str) -> Result<(), String> {
     let Some(key) = name.strip_prefix("TRACELAB_") else { return Ok(()) };
     let keys = serde_json::to_value(tracelab::config::Config::default()).map_err(|error| error.to_string())?;
     let ours = keys.get(key.to_lowercase()).is_some();
     let stage = || {
-        let files = std::fs::read_dir(root().join("compose")).unwrap().map(|entry| entry.unwrap().path());
+        let folders = ["compose", "kind"].map(|stage| std::fs::read_dir(root().join(stage)).unwrap());
+        let files = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
         files.filter_map(|path| std::fs::read_to_string(path).ok()).any(|text| text.contains(name))
     };
     if ours || stage() { Ok(()) } else { Err(format!("nothing reads the variable {name}")) }
@@ -181,6 +182,7 @@ mod tests {
             ("docker compose -f compose/none.yaml up", "there is no compose/none.yaml"),
             ("cat tutorial/none.md", "there is no tutorial/none.md"),
             ("TRACELAB_NOTHING=1 tracelab up", "nothing reads the variable TRACELAB_NOTHING"),
+            ("kind/upp", "there is no kind/upp"),
             ("make all", "make is no program"),
             ("echo fine && make all", "make is no program"),
             ("echo 'open", "a quote is open"),

@@ -114,8 +114,10 @@ fn blocks(text: &str) -> Result<Vec<Block>, String> {
     if next.is_some() { Err("0: a directive stands above nothing".to_owned()) } else { Ok(blocks) }
 }
 
+/// But for the marks around what a program writes into the page.
 fn comments(html: &str) -> impl Iterator<Item = &str> {
-    html.split("<!--").skip(1).map(|comment| comment.split("-->").next().unwrap_or(comment).trim())
+    let texts = html.split("<!--").skip(1).map(|comment| comment.split("-->").next().unwrap_or(comment).trim());
+    texts.filter(|text| !text.starts_with(">>>") && !text.starts_with("<<<"))
 }
 
 fn directive(block: &mut Block, text: &str) -> Result<(), String> {
@@ -202,6 +204,7 @@ mod tests {
     #[test]
     fn other_languages_are_no_console() {
         assert!(blocks("```rust\n$ no\n```\n\n    $ neither\n").unwrap().is_empty());
+        assert!(blocks("<!-- >>> figures -->\n| 1 |\n<!-- <<< figures -->\n\nText.\n").unwrap().is_empty());
     }
 
     #[test]

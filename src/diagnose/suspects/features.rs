@@ -15,6 +15,8 @@ const LEAST: f64 = 4.0;
 const CUSTOMER: f64 = 3.0;
 /// Attributes that name whom a request is for.
 const CUSTOMER_KEYS: [&str; 5] = ["customer.id", "enduser.id", "user.id", "tenant.id", "session.id"];
+/// Of what tells equally well, this is what somebody changed: a pod, and a host that is called like it, only come with it.
+const CHANGED: &str = "service.version";
 /// How requests ended is said by all instrumentations in attributes that begin like this.
 const EVERYBODYS: [&str; 6] = ["http.", "rpc.", "otel.", "error", "exception", "status"];
 /// A feature tells the struck visits from the others where it has at least this share of them …
@@ -107,7 +109,13 @@ fn best(
             && found.with.0 as f64 >= MOST_OF_THEM * hits as f64
             && rate(found.with) > TIMES_AS_OFTEN * rate(found.without)
     };
-    judged.filter(is_special).filter(tells).max_by(|a, b| a.evidence.total_cmp(&b.evidence).then_with(|| b.feature.cmp(&a.feature)))
+    let changed = |found: &Found| matches!(found.feature, Feature::Attribute(key, _) if traces.texts.get(key) == CHANGED);
+    // Of equals the first, so that the same traces have the same answer.
+    let better = |a: &Found, b: &Found| {
+        let by_evidence = a.evidence.total_cmp(&b.evidence);
+        by_evidence.then_with(|| changed(a).cmp(&changed(b))).then_with(|| b.feature.cmp(&a.feature))
+    };
+    judged.filter(is_special).filter(tells).max_by(better)
 }
 
 /// Gives everything once that may be the reason for what happened to a visit.

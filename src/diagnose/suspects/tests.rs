@@ -265,6 +265,25 @@ fn an_attribute_that_span_and_resource_both_have_counts_once() {
     assert_eq!(diagnosis.suspects[0].evidence[1], "100 of 100 requests with host = host-1, 0 of 200 others");
 }
 
+#[test]
+fn of_a_release_and_the_pod_that_came_with_it_the_release_is_named() {
+    let mut written = Written::default();
+    for trace in 0..300 {
+        for service in 0..10 {
+            let is_old = trace < 150;
+            let slow = service == 4 && is_old;
+            let pod = format!("s{service}-{}", if is_old { "x2x4z" } else { "q9w8r" });
+            let version = if service == 4 && !is_old { "v2" } else { "v1" };
+            written.resource = vec![("host.name", pod.clone()), ("k8s.pod.name", pod), ("service.version", version.to_owned())];
+            let length = if slow { 300.0 } else { 1.0 };
+            let trace = trace * 10 + service;
+            written.span(trace, (1, 0), &format!("s{service}"), Kind::Server, (trace as f64 * 40.0, length), false);
+        }
+    }
+    let attribute = Attribute { key: "service.version".to_owned(), value: "v1".to_owned() };
+    assert_eq!(written.diagnosed().suspects[0].attribute, Some(attribute));
+}
+
 /// A service of five that calls a database ten times a request, the others once.
 fn database(at_once: bool, same: bool, failing: bool) -> Traces {
     let mut written = Written::default();

@@ -26,7 +26,7 @@ pub(super) const CALL: &str = "call";
 const CONTEXT: &str = "context";
 const SAMPLING: &str = "sampling";
 const UNSAMPLED: &str = "unsampled";
-const TRACE: &str = "trace";
+pub(super) const TRACE: &str = "trace";
 const KEPT: &str = "trace-kept";
 
 /// Batches of spans wait for five seconds in most SDKs, and again in a collector.

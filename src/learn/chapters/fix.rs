@@ -57,7 +57,7 @@ pub fn check(evidence: &Evidence) -> Vec<Step> {
 }
 
 /// The services of the stage that sleep on every request, with their median self time in milliseconds.
-fn slow(evidence: &Evidence) -> BTreeMap<&str, f64> {
+pub fn slow(evidence: &Evidence) -> BTreeMap<&str, f64> {
     let mut times: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for request in before(evidence) {
         times.entry(request.service()).or_default().push(request.self_ms());
@@ -77,6 +77,7 @@ mod tests {
         service: "dummy-1-1",
         version: "v1",
         of_the_stage: true,
+        pod: "",
         own_ms: 400,
         redis_calls: 0,
         passes_on: true,

@@ -25,7 +25,7 @@ pub fn check(evidence: &Evidence) -> Vec<Step> {
 }
 
 /// The last press of each button.
-fn buttons<'a>(presses: &[Press<'a>]) -> BTreeMap<&'a str, Press<'a>> {
+pub fn buttons<'a>(presses: &[Press<'a>]) -> BTreeMap<&'a str, Press<'a>> {
     let mut last: BTreeMap<&str, Press<'_>> = BTreeMap::new();
     for press in presses {
         let kept = last.entry(press.button).or_insert(*press);
@@ -53,7 +53,8 @@ fn all_pressed(evidence: &Evidence, buttons: &BTreeMap<&str, Press<'_>>) -> Step
     Step::open(goal, saw, &hints.each_ref().map(String::as_str))
 }
 
-fn look(buttons: &BTreeMap<&str, Press<'_>>) -> Vec<String> {
+/// Where to look for who sleeps, each hint more direct than the one before.
+pub fn look(buttons: &BTreeMap<&str, Press<'_>>) -> Vec<String> {
     let ordinary = median(buttons.values().map(|press| press.ms()));
     let slowest = buttons.values().max_by(|one, other| one.ms().total_cmp(&other.ms()));
     let Some(slowest) = slowest.filter(|slowest| slowest.ms() > TIMES * ordinary) else {

@@ -77,17 +77,19 @@ pub fn is_straight(presses: &[Press<'_>]) -> bool {
 
 /// The stage runs a mystery of `cause`; `start` is the command that starts a stage with one.
 pub fn runs(evidence: &Evidence, cause: Cause, start: &str) -> Step {
+    let restart = format!("end `tracelab up` with Ctrl-C and start it again: {start}");
+    runs_or(evidence, cause, &["what runs stands on the page, and in what `tracelab up` printed", &restart])
+}
+
+/// The same, with hints for another stage.
+pub fn runs_or(evidence: &Evidence, cause: Cause, hints: &[&str]) -> Step {
     let goal = format!("a mystery of cause {cause} runs");
     let saw = match evidence.cause() {
         Some(running) if running == cause => return Step::done(goal, "the frontend says so"),
         Some(running) => format!("the running one is of cause {running}"),
         None => "the running one's cause is secret".to_owned(),
     };
-    let hints = [
-        "what runs stands on the page, and in what `tracelab up` printed".to_owned(),
-        format!("end `tracelab up` with Ctrl-C and start it again: {start}"),
-    ];
-    Step::open(goal, saw, &hints.each_ref().map(String::as_str))
+    Step::open(goal, saw, hints)
 }
 
 /// Somebody in the team has found it. `look` is where to look for it, one hint at least, each more direct than the one before.

@@ -82,6 +82,7 @@ mod tests {
         service: "dummy-1-1",
         version: "v1",
         of_the_stage: true,
+        pod: "",
         own_ms: 5,
         redis_calls: 0,
         passes_on: false,

@@ -10,6 +10,7 @@ mod fix;
 mod game_day;
 mod hidden_sleep;
 mod hunt;
+mod kind;
 mod kubernetes;
 mod layers_below;
 mod logs_and_mail;
@@ -143,6 +144,15 @@ pub const CHAPTERS: &[Chapter] = &[
         needs: Stage::Edge,
         fast: false,
         check: layers_below::check,
+    },
+    Chapter {
+        number: 14,
+        folder: "14-kind",
+        title: "Graduate to kind",
+        task: "find the service that sleeps in a cluster, and roll out its version v2 without a failed call",
+        needs: Stage::Kind(kind::START),
+        fast: false,
+        check: kind::check,
     },
     Chapter {
         number: 15,

@@ -1,6 +1,6 @@
 //! Presses as the stage and programs of a learner's record them, for the checks' tests.
 
-use crate::diagnose::model::{Builder, Kind, NewSpan, Resource, Text};
+use crate::diagnose::model::{Builder, Kind, NewSpan, Resource, Status, Text};
 use crate::frontend::{Score, TeamScore};
 use crate::learn::Evidence;
 use crate::mystery::{Cause, Verdict};
@@ -14,6 +14,8 @@ pub struct Hop<'a> {
     pub version: &'a str,
     /// The stage's own, or a program of the learner's.
     pub of_the_stage: bool,
+    /// In which it runs; empty where there are none.
+    pub pod: &'a str,
     pub own_ms: u64,
     pub redis_calls: usize,
     /// The next one gets the context.
@@ -26,7 +28,17 @@ pub struct Hop<'a> {
 
 impl<'a> Hop<'a> {
     pub fn stage(service: &'a str) -> Self {
-        Self { service, version: "v1", of_the_stage: true, own_ms: 5, redis_calls: 0, passes_on: true, calls: true, beside: &[] }
+        Self {
+            service,
+            version: "v1",
+            of_the_stage: true,
+            pod: "",
+            own_ms: 5,
+            redis_calls: 0,
+            passes_on: true,
+            calls: true,
+            beside: &[],
+        }
     }
 }
 
@@ -37,6 +49,8 @@ pub struct Presses {
     spans: u64,
     traces: u64,
     now: u64,
+    /// Presses fail.
+    fails: bool,
 }
 
 impl Presses {
@@ -53,6 +67,20 @@ impl Presses {
             let way: Vec<Hop<'_>> = [frontend].into_iter().chain(hops.iter().copied()).collect();
             self.now = self.serve(trace, None, start, &way) + MS;
         }
+        self
+    }
+
+    /// One press that fails.
+    pub fn fail(&mut self, hops: &[Hop<'_>]) -> &mut Self {
+        self.fails = true;
+        self.press(1, hops);
+        self.fails = false;
+        self
+    }
+
+    /// Nobody presses anything.
+    pub fn pause(&mut self, ms: u64) -> &mut Self {
+        self.now += ms * MS;
         self
     }
 
@@ -111,6 +139,9 @@ impl Presses {
         if hop.of_the_stage {
             about.push(("tracelab.layer", "1"));
         }
+        if !hop.pod.is_empty() {
+            about.extend([("k8s.pod.name", hop.pod), ("k8s.namespace.name", "tracelab")]);
+        }
         let attributes_of_it = about.into_iter().filter_map(|(key, value)| self.builder.attribute(key, value)).collect();
         let service = self.builder.text(hop.service);
         let resource = self.builder.resource(Resource { service, attributes: attributes_of_it });
@@ -123,8 +154,8 @@ impl Presses {
             start,
             duration: i64::try_from(end - start).unwrap(),
             kind,
+            status: if self.fails { Status::Error } else { Status::Unset },
             attributes,
-            ..NewSpan::default()
         });
     }
 
