@@ -236,7 +236,7 @@ pub fn world(composition: &Composition) -> Vec<String> {
 }
 
 /// Whether a port of these pods shall be reached by that caller; None where the component that brings one of the two decides.
-fn wanted(composition: &Composition, caller: Option<&str>, called: &Place, port: &str) -> Option<bool> {
+fn wanted(caller: Option<&str>, called: &Place, port: &str) -> Option<bool> {
     let is = |parts: &[&str]| caller.is_some_and(|caller| parts.contains(&caller));
     Some(match (called.part?, port) {
         // Whoever reaches it can ask for the answer.
@@ -268,7 +268,7 @@ pub fn reach(composition: &Composition) -> Vec<String> {
     for (called, place) in network.places.iter().enumerate() {
         for (port, number) in &place.ports {
             // What is not for everybody is refused at its door already, whatever its callers are held to.
-            let is_private = wanted(composition, None, place, port) == Some(false);
+            let is_private = wanted(None, place, port) == Some(false);
             let others = (0..network.places.len()).filter(|pod| *pod != called).map(Caller::Pod);
             for caller in others.chain([Caller::Outside]) {
                 let from = match caller {
@@ -276,7 +276,7 @@ pub fn reach(composition: &Composition) -> Vec<String> {
                     Caller::Outside => None,
                 };
                 let part = from.map(|place| place.part.unwrap_or_default());
-                let Some(shall) = wanted(composition, part, place, port) else { continue };
+                let Some(shall) = wanted(part, place, port) else { continue };
                 let by_ingress = network.may_be_called(called, caller, *number);
                 let may = by_ingress && (is_private && !shall || network.may_call(caller, called, *number));
                 if may != shall {
