@@ -21,7 +21,9 @@ pub struct Press<'a> {
 impl<'a> Press<'a> {
     fn of(trace: Trace<'a>) -> Option<Self> {
         let root = trace.roots().find(|root| root.service() == "frontend")?;
-        let button = trace.services().find(|service| service.starts_with("dummy-0-"))?;
+        let called = trace.services().find(|service| service.starts_with("dummy-0-"))?;
+        // A mesh's proxy comes first where there is one, and is called `<service>.<namespace>`.
+        let button = called.split_once('.').map_or(called, |(service, _)| service);
         Some(Self { trace, root, button })
     }
 
