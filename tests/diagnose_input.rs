@@ -321,6 +321,32 @@ async fn what_a_jaeger_records_of_its_own_answers_is_left_out_unless_asked_for()
 }
 
 #[tokio::test]
+async fn what_a_cluster_records_of_itself_is_left_out_unless_asked_for() {
+    for own in ["apiserver", "etcd", "kubelet", "containerd"] {
+        let all = traces(5).replacen("shop", own, 2);
+        let server = Fake::start(move |path| {
+            let all = all.clone();
+            async move {
+                match path.split('?').next().unwrap() {
+                    "/api/services" => Reply::json(&json!({ "data": ["shop", own] }).to_string()),
+                    "/api/traces" => Reply::json(&all),
+                    _ => Reply::not_found(),
+                }
+            }
+        })
+        .await;
+        let window = ["--jaeger", &*server.url, "--start", "2026-11-01T11:00:00Z", "--end", "2026-11-01T13:00:00Z"];
+        let said = command(&window, b"").await;
+        assert_eq!((&said.json()["read"]["traces"], said.left_out()), (&json!(3), json!({ "trace of Kubernetes' own": 2 })));
+        let said = command(&[&window[..], &["--service", own]].concat(), b"").await;
+        assert_eq!((&said.json()["read"]["traces"], said.left_out()), (&json!(5), json!({})));
+    }
+    // A file is read as it is.
+    let said = command(&["--file", "-"], traces(5).replacen("shop", "kubelet", 2).as_bytes()).await;
+    assert_eq!((&said.json()["read"]["traces"], said.left_out()), (&json!(5), json!({})));
+}
+
+#[tokio::test]
 async fn the_page_is_written_to_a_file_whether_there_are_traces_or_not() {
     let folder = TempDir::new().unwrap();
     let page = folder.path().join("report.html");

@@ -67,6 +67,7 @@ chapters! {
     chapter_13: "13-layers-below",
     chapter_14: "14-kind",
     chapter_15: "15-mesh",
+    chapter_16: "16-kubernetes",
     chapter_18: "18-game-day",
 }
 

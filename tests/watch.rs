@@ -486,6 +486,20 @@ async fn one_look_tells_by_its_exit_code_whether_a_rule_is_met() {
 }
 
 #[tokio::test]
+async fn a_pod_that_starts_slowly_is_no_news_unless_asked_for() {
+    let backend = Backend::start().await;
+    trace(&backend, 1, "kubelet", "syncPod", 9_000, true).await;
+    for (flags, code, says) in [
+        (&["--slower-than", "500ms", "--failed"][..], 0, "nothing to report: 0 traces of the last 5m, 2 rules"),
+        (&["--slower-than", "500ms", "--service", "kubelet"], 1, "in kubelet"),
+    ] {
+        let output = once(&backend.query, flags, &[]).await;
+        assert_eq!(output.status.code(), Some(code), "{flags:?}: {}", stderr(&output));
+        assert!(stdout(&output).contains(says), "{flags:?}: {}", stdout(&output));
+    }
+}
+
+#[tokio::test]
 async fn a_program_gets_what_was_found_as_one_line_of_json() {
     let backend = slow_backend().await;
     trace(&backend, 2, "shop", "GET /", 1, true).await;

@@ -144,9 +144,10 @@ struct Read {
 impl Input {
     async fn read(&self, source: &Source) -> anyhow::Result<Read> {
         let mut builder = Builder::until(u64::try_from(self.now.as_nanosecond()).unwrap_or_default());
-        // The page asks a Jaeger for each trace until that is there. A file, and a service by its name, was asked for as it is.
+        // The page asks a Jaeger for each trace until that is there, and a cluster may trace itself into it. A file, and a service by
+        // its name, was asked for as it is.
         if matches!(source, Source::Window { services, .. } if services.is_empty()) {
-            builder = builder.without_jaegers_own();
+            builder = builder.without_jaegers_own().without_kubernetes_own();
         }
         let (from, mut empty) = match source {
             Source::Files(paths) => {

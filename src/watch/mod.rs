@@ -343,6 +343,10 @@ impl Watch {
     ) -> Result<Traces, JaegerError> {
         let now = epoch(now);
         let mut builder = Builder::until(now);
+        // A cluster may trace itself into the same Jaeger. A rule that names a service may mean one of its own.
+        if self.rules.iter().all(|rule| rule.service.is_none()) {
+            builder = builder.without_kubernetes_own();
+        }
         let (start, end) = (now.saturating_sub(nanoseconds(back)), now.saturating_add(nanoseconds(AHEAD)));
         let wanted = Wanted { start, end, services: services.to_vec(), limit };
         let heard = Cell::new(Instant::now());

@@ -43,6 +43,8 @@ pub(super) const MOST_KEYS: usize = 1 << 12;
 const LONGEST_VALUE: usize = 1 << 10;
 /// What a Jaeger calls itself: the query service of 1.x, that in one process with the others, and 2.x.
 const JAEGERS_OWN: [&str; 3] = ["jaeger-query", "jaeger-all-in-one", "jaeger"];
+/// What those call themselves that a Kubernetes node is made of, where they make traces.
+const KUBERNETES_OWN: [&str; 4] = ["apiserver", "etcd", "kubelet", "containerd"];
 /// Clocks differ, but not by more.
 pub(super) const AHEAD: u64 = 60_000_000_000;
 
@@ -62,6 +64,8 @@ pub struct Builder {
     latest_start: u64,
     /// Traces that a Jaeger made of questions to itself are left out.
     without_jaegers_own: bool,
+    /// Traces in which nobody but Kubernetes itself took part are left out.
+    without_kubernetes_own: bool,
     answer: Option<Answer>,
 }
 
@@ -117,6 +121,12 @@ impl Builder {
     #[must_use]
     pub fn without_jaegers_own(self) -> Self {
         Self { without_jaegers_own: true, ..self }
+    }
+
+    /// Leaves out traces in which nobody but Kubernetes itself took part: a pod that starts is slow for a request, and none.
+    #[must_use]
+    pub fn without_kubernetes_own(self) -> Self {
+        Self { without_kubernetes_own: true, ..self }
     }
 
     pub fn text(&mut self, text: &str) -> Text {
@@ -301,7 +311,7 @@ impl Builder {
 
     /// Groups what came into traces.
     pub fn finish(self) -> Traces {
-        let Self { mut traces, mut pending, ids, keys, without_jaegers_own, .. } = self;
+        let Self { mut traces, mut pending, ids, keys, without_jaegers_own, without_kubernetes_own, .. } = self;
         let mut unkept: Vec<Text> = keys.into_iter().filter(|(_, values)| values.given_up).map(|(key, _)| key).collect();
         unkept.sort_unstable_by_key(|key| traces.texts.get(*key));
         traces.unkept = unkept.iter().map(|key| traces.texts.get(*key).to_owned()).collect();
@@ -311,6 +321,7 @@ impl Builder {
         }
         traces.spans.reserve_exact(pending.len());
         let (mut order, ends) = by_trace(&pending, ids.len());
+        let kubernetes: Vec<Text> = KUBERNETES_OWN.iter().filter_map(|name| traces.texts.find(name)).collect();
         let (mut linker, mut start) = (Linker::default(), 0);
         for (id, end) in ids.into_iter().zip(ends) {
             let first = traces.spans.len();
@@ -318,6 +329,11 @@ impl Builder {
             start = end as usize;
             if without_jaegers_own && is_jaegers_own(&pending, spans, &traces) {
                 *traces.left_out.entry("trace of Jaeger's own").or_default() += 1;
+                continue;
+            }
+            let is_kubernetes = |at: &u32| kubernetes.contains(&traces.service(&pending[*at as usize].span));
+            if without_kubernetes_own && spans.iter().all(is_kubernetes) {
+                *traces.left_out.entry("trace of Kubernetes' own").or_default() += 1;
                 continue;
             }
             linker.link(&pending, spans, &mut traces);

@@ -164,3 +164,30 @@ fn what_an_answer_repeats_is_passed_over_and_what_it_lost_is_forgotten() {
     let traces = builder.finish();
     assert_eq!((traces.len(), traces.span_count(), traces.left_out.len()), (2, 3, 0));
 }
+
+#[test]
+fn a_trace_that_passes_kubernetes_and_somebody_else_is_kept() {
+    let traces = |without: bool| {
+        let mut builder = Builder::default();
+        if without {
+            builder = builder.without_kubernetes_own();
+        }
+        let mut resource = |name| {
+            let service = builder.text(name);
+            builder.resource(Resource { service, attributes: vec![] })
+        };
+        let (kubelet, containerd, webhook) = (resource("kubelet"), resource("containerd"), resource("webhook"));
+        for (trace, id, parent, resource) in [
+            ("1", "a", "", kubelet),
+            ("1", "b", "a", containerd),
+            ("2", "a", "", kubelet),
+            ("2", "b", "a", webhook),
+            ("3", "a", "x", containerd),
+        ] {
+            push(&mut builder, trace, id, parent, Kind::Internal, (1, 1), resource);
+        }
+        builder.finish()
+    };
+    assert_eq!((traces(false).len(), traces(true).len()), (3, 1));
+    assert_eq!(traces(true).left_out.get("trace of Kubernetes' own"), Some(&2));
+}

@@ -11,6 +11,7 @@ mod game_day;
 mod hidden_sleep;
 mod hunt;
 mod kind;
+mod kubernetes;
 mod layers_below;
 mod logs_and_mail;
 mod lost_context;
@@ -161,6 +162,15 @@ pub const CHAPTERS: &[Chapter] = &[
         needs: Stage::Kind(mesh::START),
         fast: false,
         check: mesh::check,
+    },
+    Chapter {
+        number: 16,
+        folder: "16-kubernetes",
+        title: "Kubernetes traces itself",
+        task: "follow the start of a pod through API server, kubelet and containerd, and say who spent its time",
+        needs: Stage::Kind(kubernetes::START),
+        fast: false,
+        check: kubernetes::check,
     },
     Chapter {
         number: 18,
