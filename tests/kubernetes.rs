@@ -73,7 +73,9 @@ fn a_file_or_topology_that_does_not_fit_is_refused() {
     let into = ["manifest", "kubernetes", "--into", path.to_str().unwrap()];
     let nowhere = ["manifest", "kubernetes", "--into", "nowhere/services.yaml"];
     let none = ["manifest", "kubernetes", "--width", "0"];
-    for (command, says) in [(&into[..], "no line with \"# >>> topology\""), (&nowhere, "cannot read nowhere"), (&none, "width")] {
+    for (command, says) in
+        [(&into[..], "no line with \"# >>> kubernetes-topology\""), (&nowhere, "cannot read nowhere"), (&none, "width")]
+    {
         let refused = run(command);
         assert_eq!(refused.status.code(), Some(2), "{command:?}: {}", stderr(&refused));
         assert!(stderr(&refused).contains(says), "{command:?}: {}", stderr(&refused));
