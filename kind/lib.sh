@@ -115,6 +115,30 @@ need_kubectl() {
     'install one of version 1.35 or newer: https://kubernetes.io/docs/tasks/tools/ (brew install kubectl; snap install kubectl --classic)'
 }
 
+# Whether another kind/up or kind/check is at work here; who asks, and the check that called it, are none.
+busy() { read -r other 2>/dev/null <"$stage/pid" && [ "$other" != $$ ] && [ "$other" != "$PPID" ] && kill -0 "$other" 2>/dev/null; }
+
+# Two at a time would take each other's half-made cluster for one that was given up.
+alone() {
+  not_ours="it may be somebody else's: remove it"
+  (umask 077 && mkdir -p "$stage") || fail 3 "$stage cannot be written" "$not_ours"
+  other=
+  if ! busy; then
+    # Says that the cluster was made, and not there before.
+    rm -f "$stage/made"
+    # The check that called this holds it, and lets it go.
+    [ "$other" = "$PPID" ] && return
+    # What is left is of nobody who lives.
+    rm -f "$stage/pid"
+    if (set -C && echo $$ >"$stage/pid") 2>/dev/null; then
+      trap 'rm -rf "$work" "$stage/pid"' EXIT
+      return
+    fi
+    busy || fail 3 "$stage cannot be written" "$not_ours"
+  fi
+  fail 3 "another kind/up or kind/check is at work (process $other)" "wait for it, or end it; if that is something else, remove $stage/pid"
+}
+
 # Sets `nodes` and `state`: none, or what Docker says of the control plane's container (running, exited, created, paused, …).
 look_at_cluster() {
   if ! nodes=$(kind get nodes --name "$cluster" 2>"$said"); then
@@ -126,6 +150,12 @@ look_at_cluster() {
   state=none
   [ -z "$nodes" ] && return
   state=$(docker inspect --format '{{.State.Status}}' "$node" 2>"$said") && return
+  if ! heard 'no such'; then
+    need_docker
+    tell "kind/$self: docker says:"
+    quote
+    fail 3 "Docker does not say how the node of the cluster $cluster is"
+  fi
   # Of a cluster without a control plane, some node is left.
   state=created
 }

@@ -357,7 +357,8 @@ fn what_an_interrupted_start_left_is_removed_first() {
         .when(
             "kind",
             "export*",
-            "echo 'ERROR: failed to get cluster internal kubeconfig: cat /etc/kubernetes/admin.conf' >&2; exit 1",
+            "echo 'ERROR: command \"docker exec tracelab-control-plane cat /etc/kubernetes/admin.conf\" failed' >&2; \
+             echo 'Command Output: cat: /etc/kubernetes/admin.conf: No such file or directory' >&2; exit 1",
         );
     empty.put("node", "running");
     // One that has no network yet, and so is not ready.
@@ -392,6 +393,19 @@ fn a_cluster_that_is_only_unwell_is_not_deleted() {
     );
     let ran = unready.run("up", &[]);
     ran.says(3, &["the node of the cluster tracelab is not ready", "describe node"]);
+    assert!(!ran.did("kind delete"), "{:?}", ran.commands);
+
+    // The engine starts again just now: it says nothing of the node, and runs nothing in it.
+    let busy = "'inspect '*";
+    let ran = Machine::with_stage().when("docker", busy, "echo 'Error response from daemon: busy' >&2; exit 1").run("up", &[]);
+    ran.says(3, &["daemon: busy", "Docker does not say how the node"]);
+    assert!(!ran.did("kind delete"), "{:?}", ran.commands);
+    let command = "docker exec tracelab-control-plane cat /etc/kubernetes/admin.conf";
+    let ran = Machine::with_stage()
+        .when("kubectl", "'get --raw /readyz'", "exit 1")
+        .when("kind", "export*", &format!("echo 'ERROR: command \"{command}\" failed: OCI runtime exec failed' >&2; exit 1"))
+        .run("up", &[]);
+    ran.says(3, &["OCI runtime exec failed", "kind does not tell kubectl"]);
     assert!(!ran.did("kind delete"), "{:?}", ran.commands);
 }
 
@@ -446,10 +460,79 @@ fn two_do_not_bring_it_up_at_once() {
     let machine = Machine::with_stage();
     let pid = machine.repository().join("kind/.stage/pid");
     assert!(!pid.exists());
-    std::fs::write(&pid, format!("{}\n", std::process::id())).unwrap();
-    let ran = machine.run("up", &[]);
-    ran.says(3, &["another kind/up is at work", &std::process::id().to_string()]);
-    assert!(pid.exists() && !ran.did("kind"), "{:?}", ran.commands);
+    let mut other = Command::new("sleep").arg("60").spawn().unwrap();
+    for script in ["up", "check"] {
+        std::fs::write(&pid, format!("{}\n", other.id())).unwrap();
+        let ran = machine.run(script, &[]);
+        ran.says(3, &["another kind/up or kind/check is at work", &other.id().to_string()]);
+        assert!(pid.exists() && !ran.did("kind"), "{:?}", ran.commands);
+    }
+    machine.run("down", &[]).says(0, &["is gone"]);
+    assert!(pid.exists(), "what another writes was removed beneath it");
+    other.kill().unwrap();
+    other.wait().unwrap();
+    // Who was killed cannot say that it has gone.
+    machine.run("check", &[]).says(0, &["found: sleep in dummy-1-17"]);
+    assert!(!pid.exists());
+}
+
+#[test]
+fn a_check_does_not_delete_the_cluster_that_somebody_else_makes() {
+    let said = "ERROR: failed to create cluster: node(s) already exist for a cluster with the name";
+    let ran = Machine::new().when("kind", "'create cluster '*", &format!("echo '{said}' >&2; exit 1")).run("check", &[]);
+    ran.says(3, &["somebody else makes the cluster"]);
+    assert!(!ran.did("kind delete"), "{:?}", ran.commands);
+}
+
+#[test]
+fn check_compares_all_that_the_answer_names() {
+    let network = r#""cause":"network","service":"dummy-0-3","callee":"dummy-1-3""#;
+    let customer = r#""cause":"customer","service":"dummy-0-3""#;
+    let whose = r#""attribute":{"key":"customer.id","value":"customer-7"}"#;
+    let pair = r#"{"callee":"dummy-1-3","cause":"network","explanation":"x","service":"dummy-0-3"}"#;
+    let one = r#"{"cause":"customer","customer":"customer-7","explanation":"customer.id: customer-1","service":"dummy-0-3"}"#;
+    let nothing = r#"{"cause":"none","explanation":"Nothing was wrong","seed":1}"#;
+    for (suspect, answer, code, words) in [
+        (network, pair, 0, "found: network in dummy-0-3 on the way to dummy-1-3"),
+        (
+            r#""cause":"network","service":"dummy-0-3","callee":"dummy-1-4""#,
+            pair,
+            1,
+            "says network in dummy-0-3 on the way to dummy-1-4",
+        ),
+        (&format!("{customer},{whose}"), one, 0, "found: customer in dummy-0-3 for customer-7"),
+        (customer, one, 1, "says customer in dummy-0-3, and it is customer in dummy-0-3 for customer-7"),
+        ("", nothing, 0, "found: none"),
+        (network, nothing, 1, "and it is none"),
+    ] {
+        let evidence = r#""confidence":0.9,"evidence":["a call of \"service\":\"x\""]"#;
+        let suspects = if suspect.is_empty() {
+            String::new()
+        } else {
+            format!("{{{suspect},{evidence}}},{{\"cause\":\"sleep\",\"service\":\"x\"}}")
+        };
+        let exec = |of: &str| format!("'exec deployment/frontend --container frontend -- /tracelab {of}'*");
+        let ran = Machine::new()
+            .when(
+                "kubectl",
+                &exec("diagnose"),
+                &format!("printf '%s\\n' '{{\"read\":{{\"traces\":9}},\"suspects\":[{suspects}]}}'"),
+            )
+            .when("kubectl", &exec("reveal"), &format!("echo '{answer}'"))
+            .run("check", &[]);
+        ran.says(code, &[words]);
+    }
+}
+
+#[test]
+fn a_mystery_that_the_stage_does_not_have_is_the_callers_mistake() {
+    let mystery = "'exec deployment/frontend --container frontend -- /tracelab mystery '*";
+    let ran = Machine::new()
+        .when("kubectl", mystery, "echo \"error: invalid value 'slep'\" >&2; exit 2")
+        .set("TRACELAB_MYSTERY", "slep")
+        .run("check", &[]);
+    ran.says(2, &["invalid value 'slep'", "there is no mystery slep of seed 1", "TRACELAB_MYSTERY"]);
+    assert!(ran.did("kind delete cluster"), "{:?}", ran.commands);
 }
 
 #[test]
@@ -675,9 +758,9 @@ fn a_check_that_fails_says_why_and_cleans_up() {
     for (machine, words) in [
         (
             Machine::new().when("kubectl", &exec("diagnose"), nothing),
-            vec!["names nothing, and it is sleep in dummy-1-17", "/tracelab doctor"],
+            vec!["says none, and it is sleep in dummy-1-17", "/tracelab doctor"],
         ),
-        (Machine::new().when("kubectl", &exec("diagnose"), other), vec!["names sleep in dummy-2-2, and it is sleep in dummy-1-17"]),
+        (Machine::new().when("kubectl", &exec("diagnose"), other), vec!["says sleep in dummy-2-2, and it is sleep in dummy-1-17"]),
         (
             Machine::new().when("kubectl", &exec("load"), "echo 'no call got through' >&2; exit 3"),
             vec!["no call got through", "`tracelab load` ended with 3"],

@@ -76,7 +76,7 @@ const KUBECTL: &str = r#"
 "exec deployment/frontend --container frontend -- /tracelab mystery "*) ;;
 "exec deployment/frontend --container frontend -- /tracelab load "*) echo '1000 calls' ;;
 "exec deployment/frontend --container frontend -- /tracelab diagnose --json --start "*)
-  echo '{"read":{"traces":1000,"spans":7000,"left_out":{}},"suspects":[{"cause":"sleep","service":"dummy-1-17","confidence":0.99},{"cause":"network","service":"dummy-0-3","callee":"dummy-1-3"}]}' ;;
+  echo '{"read":{"traces":1000,"spans":7000,"left_out":{}},"suspects":[{"cause":"sleep","service":"dummy-1-17","confidence":0.99},{"cause":"network","service":"dummy-0-3","callee":"dummy-1-3","confidence":0.1}]}' ;;
 "exec deployment/frontend --container frontend -- /tracelab reveal --json") echo '{"cause":"sleep","service":"dummy-1-17","seed":1}' ;;
 "exec "*" --container service -- /tracelab --version") echo 'tracelab 0.1.0' ;;
 "#;
