@@ -8,8 +8,10 @@
 
 set -u
 
-here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 3
-self=${0##*/}
+# A link to a script leads to where the others are.
+here=$(readlink -f -- "$0") || exit 3
+self=${here##*/}
+here=${here%/*}
 # Before the directory changes.
 binary=${TRACELAB_BINARY:-}
 case $binary in '' | /*) ;; *) binary=$PWD/$binary ;; esac
@@ -21,6 +23,8 @@ namespace=tracelab
 node=$cluster-control-plane
 default_image=tracelab:0.1.0
 image=${TRACELAB_IMAGE:-$default_image}
+# What Docker and nodes call an image without a tag.
+case ${image##*/} in *[:@]*) ;; *) image=$image:latest ;; esac
 part_of=app.kubernetes.io/part-of=tracelab
 services=app.kubernetes.io/component=service
 # On the Deployment of a service that runs another version than the stage says; its value is the version.
@@ -78,6 +82,10 @@ need_names() {
   esac
   case $image in
   *[!A-Za-z0-9._:/@-]*) fail 2 "TRACELAB_IMAGE is \"$image\", which is no image's name" "one is $default_image" ;;
+  esac
+  # More than nine digits are more than some shells count.
+  case ${TRACELAB_TIMEOUT:-600} in
+  *[!0-9]* | ??????????*) fail 2 "TRACELAB_TIMEOUT is a number of seconds, and not \"$TRACELAB_TIMEOUT\"" ;;
   esac
 }
 
@@ -215,6 +223,11 @@ build() {
       "TRACELAB_BINARY=compose/bin/tracelab kind/$self …"
   fi
   fail 1 "the image $tag cannot be built (docker build ended with $code); above is why"
+}
+
+# Where a binary is named that nobody looks at.
+unused_binary() {
+  [ -z "$binary" ] || warn "Docker has an image $1 already, and so TRACELAB_BINARY is not looked at" "docker image rm $1; then again"
 }
 
 has_image() { docker image inspect "$1" >/dev/null 2>&1; }

@@ -201,8 +201,28 @@ fn the_stage_that_up_writes_is_one_that_kustomize_builds() {
 }
 
 #[test]
+fn a_script_is_found_from_anywhere_by_any_name() {
+    let machine = Machine::new();
+    let link = machine.repository().parent().unwrap().join("stage-up");
+    std::os::unix::fs::symlink(machine.repository().join("kind/up"), &link).unwrap();
+    machine.run(link.to_str().unwrap(), &[]).says(0, &["the page: "]);
+    machine.run(link.to_str().unwrap(), &["egde"]).says(2, &["kind/up: there is no component egde"]);
+}
+
+#[test]
+fn who_had_another_context_of_kubectls_is_told_that_kind_changed_it() {
+    let was = |context: &str| Machine::new().when("kubectl", "'config current-context'", &format!("echo {context}"));
+    was("prod").run("up", &[]).says(0, &["it was prod: kubectl config use-context prod"]);
+    for quiet in [was("kind-tracelab"), Machine::new().when("kubectl", "'config current-context'", "exit 1")] {
+        let ran = quiet.run("up", &[]);
+        assert!(ran.code == 0 && !ran.err.contains("use-context"), "{}", ran.err);
+    }
+}
+
+#[test]
 fn a_component_is_one_that_is_there() {
     let machine = Machine::new();
+    machine.run("up", &[".."]).says(2, &["\"..\" is no component's name"]);
     machine.run("up", &["egde"]).says(2, &["there is no component egde", "offline"]);
     machine.run("up", &["../base"]).says(2, &["no component's name"]);
     for (name, wanted) in
@@ -210,8 +230,24 @@ fn a_component_is_one_that_is_there() {
     {
         Machine::new().set(name, "Eight").run("up", &[]).says(2, &[wanted, "Eight"]);
     }
+    // YAML's octal, and more than a shell counts.
+    for (name, value) in [
+        ("TRACELAB_PORT", "08080"),
+        ("TRACELAB_JAEGER_PORT", "0"),
+        ("TRACELAB_PORT", "99999999999999999999"),
+        ("TRACELAB_TIMEOUT", "99999999999999999999"),
+    ] {
+        let ran = Machine::new().set(name, value).run("up", &[]);
+        ran.says(2, &[value]);
+        assert!(!ran.err.to_lowercase().contains("illegal"), "{}", ran.err);
+    }
     Machine::new().set("TRACELAB_PORT", "16686").run("up", &[]).says(2, &["are the same"]);
-    Machine::new().set("TRACELAB_CONTEXT", "k3s").run("up", &[]).says(2, &["kubectl --context k3s apply -k kind"]);
+    Machine::new()
+        .set("TRACELAB_CONTEXT", "k3s")
+        .without("docker")
+        .without("kind")
+        .run("up", &[])
+        .says(2, &["kubectl --context k3s apply -k kind"]);
 }
 
 #[test]
@@ -556,6 +592,8 @@ fn an_image_that_is_missing_is_built() {
 
     let ran = Machine::new().set("TRACELAB_IMAGE", "other:1").run("up", &[]);
     ran.says(3, &["Docker has no image other:1", "docker build -f compose/Dockerfile -t other:1 ."]);
+    let ran = Machine::new().set("TRACELAB_IMAGE", "other").run("up", &[]);
+    ran.says(3, &["Docker has no image other:latest"]);
     // A registry's.
     let ran = Machine::new().set("TRACELAB_IMAGE", "registry.example/tracelab:1").run("up", &[]);
     ran.says(0, &[]);
@@ -572,6 +610,7 @@ fn a_binary_that_is_there_is_packed_in_place_of_a_compile() {
     ran.says(0, &[]);
     let [build] = ran.of("docker build")[..] else { panic!("{:?}", ran.commands) };
     assert!(build.contains("--target package --build-arg BINARY=tracelab /"), "{build}");
+    machine.run("up", &[]).says(0, &["Docker has an image tracelab:0.1.0 already", "docker image rm tracelab:0.1.0"]);
 }
 
 #[test]
@@ -813,6 +852,21 @@ fn redeploy_puts_the_patched_version_in_place_and_says_what_runs() {
     ran.says(0, &[]);
     assert!(!ran.did("docker build") && !ran.did("kind load"), "{:?}", ran.commands);
 
+    // Built anew under the same name: the template says the same, and another program is meant.
+    let machine = machine
+        .when("kind", "'load docker-image tracelab:0.1.0-v2'*", "echo 'tracelab:0.1.0-v2 sha256:newer' >present")
+        .when("kubectl", "'patch deployment/'*", "echo 'deployment.apps/dummy-1-17 patched (no change)'")
+        .when("kubectl", "'rollout restart deployment/dummy-1-17'", ":");
+    machine.run("redeploy", &["dummy-1-17", "v2"]).says(0, &["runs v2 already"]);
+    machine.put("images", "tracelab:0.1.0 sha256:ours\ntracelab:0.1.0-v2 sha256:newer\n");
+    let ran = machine.run("redeploy", &["dummy-1-17", "v2"]);
+    ran.says(0, &["tracelab:0.1.0-v2 has changed since it was loaded"]);
+    assert!(ran.did("rollout restart deployment/dummy-1-17"), "{:?}", ran.commands);
+}
+
+#[test]
+fn redeploy_v1_puts_the_stages_own_back() {
+    let machine = Machine::with_stage();
     let ran = machine.run("redeploy", &["dummy-1-17", "v1"]);
     ran.says(0, &["dummy-1-17 runs v1"]);
     let [patch] = ran.of("kubectl patch")[..] else { panic!("{:?}", ran.commands) };

@@ -9,9 +9,9 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// What the scripts take from the system; a script that needs more fails here.
-const TOOLS: [&str; 22] = [
-    "awk", "basename", "cat", "chmod", "comm", "cp", "cut", "date", "dirname", "env", "grep", "head", "mkdir", "mktemp", "rm",
-    "sed", "sh", "sort", "tail", "tee", "tr", "wc",
+const TOOLS: [&str; 23] = [
+    "awk", "basename", "cat", "chmod", "comm", "cp", "cut", "date", "dirname", "env", "grep", "head", "mkdir", "mktemp",
+    "readlink", "rm", "sed", "sh", "sort", "tail", "tee", "tr", "wc",
 ];
 /// Programs that are played.
 const PLAYED: [(&str, &str); 5] = [("kind", KIND), ("kubectl", KUBECTL), ("docker", DOCKER), ("curl", "*) ;;"), ("sleep", "*) ;;")];
@@ -48,6 +48,7 @@ const DOCKER: &str = r#"
 
 /// What comes after the context and the namespace. `pods` says how many of 92 are ready, one look after the other.
 const KUBECTL: &str = r#"
+"config current-context") ;;
 "get --raw /readyz") ;;
 "get nodes --output "*Ready*) printf True ;;
 "get nodes --selector tracelab/traced=true --output name") ;;
