@@ -521,6 +521,19 @@ fn a_check_does_not_delete_the_cluster_that_somebody_else_makes() {
 }
 
 #[test]
+fn who_is_told_to_end_leaves_no_lock_and_a_check_no_cluster() {
+    // A job that is given up: script and kind are told. (INT would be ignored where the tests run in the background of a script.)
+    let shell = r#"echo running >node; kill "$(cat ../repository/kind/.stage/pid)"; exit 143"#;
+    for script in ["up", "check"] {
+        let machine = Machine::new().when("kind", "'create cluster '*", shell);
+        let ran = machine.run(script, &[]);
+        ran.says(143, &[]);
+        assert_eq!(machine.world("node").is_empty(), script == "check", "{}", ran.err);
+        assert!(!machine.repository().join("kind/.stage/pid").exists());
+    }
+}
+
+#[test]
 fn check_compares_all_that_the_answer_names() {
     let network = r#""cause":"network","service":"dummy-0-3","callee":"dummy-1-3""#;
     let customer = r#""cause":"customer","service":"dummy-0-3""#;
