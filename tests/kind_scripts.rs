@@ -413,6 +413,20 @@ fn what_an_interrupted_start_left_is_removed_first() {
 }
 
 #[test]
+fn what_was_interrupted_here_is_not_waited_for() {
+    let not_found = "echo 'Error from server (NotFound): daemonsets.apps \"kindnet\" not found' >&2; exit 1";
+    let give_up = r#"if [ -f config ]; then cat >config; else echo >config; echo running >node; kill "$(cat ../repository/kind/.stage/pid)"; exit 143; fi"#;
+    let machine = Machine::new().when("kind", "'create cluster '*", give_up).when("kubectl", "'get daemonset/kindnet'", not_found);
+    machine.run("up", &[]).says(143, &[]);
+    let ran = machine.run("up", &[]);
+    ran.says(0, &["removing what an interrupted kind/up left"]);
+    assert!(!ran.err.contains("waiting for the node"), "{}", ran.err);
+    // It is whole now.
+    let ran = machine.run("up", &[]);
+    assert!(ran.code == 0 && !ran.did("kind delete"), "{:?}", ran.commands);
+}
+
+#[test]
 fn a_cluster_that_is_only_unwell_is_not_deleted() {
     let silent = Machine::with_stage().when("kubectl", "'get --raw /readyz'", "echo 'connection refused' >&2; exit 1");
     let ran = silent.run("up", &[]);
