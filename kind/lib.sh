@@ -315,8 +315,8 @@ explain() {
     [ -n "$message" ] && tell "  | $(printf %s "$message" | cut -c1-400)"
     case $kind_of in
     image)
-      tell "  the node has no image $images and cannot pull it: docker pull it here and run kind/up again, which loads it; where no registry"
-      tell '  can be reached, `kind/up offline` needs none but tracelab'"'"'s own'
+      tell "  the node has no image $images and cannot pull it: docker pull it here and run kind/up again, which loads it"
+      case $images in *jaegertracing/*) tell '  where no registry can be reached, `kind/up offline` needs no Jaeger' ;; esac
       ;;
     memory) tell '  its memory limit was too little: for Jaeger, TRACELAB_JAEGER_TRACES=10000 keeps fewer traces' ;;
     crash)

@@ -211,7 +211,10 @@ fn a_script_is_found_from_anywhere_by_any_name() {
 
 #[test]
 fn who_had_another_context_of_kubectls_is_told_that_kind_changed_it() {
-    let was = |context: &str| Machine::new().when("kubectl", "'config current-context'", &format!("echo {context}"));
+    let was = |context: &str| {
+        let shell = format!("if [ -f node ]; then echo kind-tracelab; else echo {context}; fi");
+        Machine::new().when("kubectl", "'config current-context'", &shell)
+    };
     was("prod").run("up", &[]).says(0, &["it was prod: kubectl config use-context prod"]);
     for quiet in [was("kind-tracelab"), Machine::new().when("kubectl", "'config current-context'", "exit 1")] {
         let ran = quiet.run("up", &[]);
@@ -709,7 +712,11 @@ fn pods_that_do_not_get_ready_are_named_with_why_and_what_to_do() {
     for (line, words) in [
         (
             "dummy-1-17-5||Pending|| ImagePullBackOff|||tracelab:0.1.0|  Back-off pulling image",
-            vec!["ImagePullBackOff: dummy-1-17-5", "Back-off pulling image", "has no image tracelab:0.1.0", "kind/up offline"],
+            vec!["ImagePullBackOff: dummy-1-17-5", "Back-off pulling image", "has no image tracelab:0.1.0"],
+        ),
+        (
+            "jaeger-5||Pending|| ImagePullBackOff|||jaegertracing/jaeger:2.20.0|  Back-off pulling image",
+            vec!["has no image jaegertracing/jaeger:2.20.0", "kind/up offline"],
         ),
         (
             "dummy-1-17-5||Running|| CrashLoopBackOff|Error|101|tracelab:0.1.0|  ",
