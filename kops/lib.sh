@@ -23,7 +23,6 @@ state_store=${state_store%/}
 zones=${TRACELAB_ZONES:-}
 namespace=tracelab
 local_image=tracelab:0.1.0
-part_of=app.kubernetes.io/part-of=tracelab
 # What tells our clusters from others, on everything of theirs (cluster.yaml).
 mark='tracelab: kops'
 # Not below kops/: a kustomization may not be inside one that it builds on. Git ignores it.
@@ -156,7 +155,7 @@ need_docker() {
 
 # What any call of AWS may have said: credentials, rights, region. Returns where it was none of these.
 aws_trouble() {
-  if heard 'unable to locate credentials\|no EC2 IMDS role found\|failed to refresh cached credentials\|get credentials\|could not be found'; then
+  if heard 'unable to locate credentials\|no EC2 IMDS role found\|failed to refresh cached credentials\|get credentials\|config profile'; then
     fail 3 'there are no credentials for AWS' 'aws configure, or aws sso login, or AWS_PROFILE names those that you have' \
       'whose rights kops needs: https://kops.sigs.k8s.io/getting_started/aws/'
   fi
@@ -215,7 +214,7 @@ need_state_store() {
 # Sets `known`: none, ours, or other, and leaves what kops knows in $work/known.yaml.
 look_at_cluster() {
   known=none
-  if kops get cluster "$cluster" --state "$state_store" --output yaml >"$work/known.yaml" 2>"$said"; then
+  if kops get cluster --name "$cluster" --state "$state_store" --output yaml >"$work/known.yaml" 2>"$said"; then
     known=other
     # As kops writes it; with quotes where somebody edited it.
     sed -n '/^  cloudLabels:/,/^  [a-z]/p' "$work/known.yaml" | tr -d "\"'" | grep -q "^    $mark\$" && known=ours
@@ -233,7 +232,7 @@ look_at_cluster() {
 not_ours() {
   fail 3 "there is a cluster $cluster in $state_store already, and kops/up did not make it" \
     'choose another name: export KOPS_CLUSTER_NAME=mine.k8s.local' \
-    "what it is: kops get cluster $cluster --state $state_store --output yaml"
+    "what it is: kops get cluster --name $cluster --output yaml"
 }
 
 # Zones of the cluster that is there, and its region.
@@ -246,7 +245,7 @@ know_region() {
 
 # Credentials for kubectl that last for some hours: kops/up's last a day at most.
 know_kubectl() {
-  kops export kubeconfig "$cluster" --state "$state_store" --admin >"$said" 2>&1 && return
+  kops export kubeconfig --name "$cluster" --state "$state_store" --admin >"$said" 2>&1 && return
   tell "kops/$self: kops says:"
   quote
   aws_trouble
@@ -256,9 +255,9 @@ know_kubectl() {
 # Why kubectl got no answer, for whoever has to go on or to give up.
 api_trouble() {
   if heard 'unauthorized\|must be logged in\|provide credentials\|certificate has expired'; then
-    tell "  the credentials are old: kops export kubeconfig $cluster --admin"
+    tell "  the credentials are old: kops export kubeconfig --name $cluster --admin"
   elif heard 'context .*does not exist'; then
-    tell "  kubectl does not know the cluster yet: kops export kubeconfig $cluster --admin"
+    tell "  kubectl does not know the cluster yet: kops export kubeconfig --name $cluster --admin"
   elif heard 'timeout\|timed out\|deadline\|unable to connect\|refused\|no such host'; then
     tell '  it answers one network only, that of TRACELAB_ADMIN_NETWORK: if your own address has changed, kops/up with another tells it so'
     tell '  a load balancer that is new has a name that is not known everywhere for some minutes'
@@ -269,16 +268,14 @@ api_trouble() {
 tagged() {
   : >"$work/tagged"
   for filter in "Key=kubernetes.io/cluster/$cluster" "Key=KubernetesCluster,Values=$cluster"; do
-    aws resourcegroupstaggingapi get-resources --region "$region" --tag-filters "$filter" \
-      --query 'ResourceTagMappingList[].ResourceARN' --output text 2>"$said" | tr '\t' '\n' >"$work/some"
-    # `tr` ends well whatever aws did.
-    if [ -s "$said" ]; then
+    if ! aws resourcegroupstaggingapi get-resources --region "$region" --tag-filters "$filter" \
+      --query 'ResourceTagMappingList[].ResourceARN' --output text >"$work/some" 2>"$said"; then
       tell "kops/$self: aws says:"
       quote
       aws_trouble
       fail 3 "AWS does not say what bears the name $cluster in $region"
     fi
-    grep '^arn:' "$work/some" >>"$work/tagged"
+    tr '\t' '\n' <"$work/some" | grep '^arn:' >>"$work/tagged"
   done
   sort -u -o "$work/tagged" "$work/tagged"
 }
@@ -336,19 +333,19 @@ left_over() {
     if exists "$each"; then printf '%s\n' "$each" >>"$work/left"; fi
   done 3<"$work/tagged"
   # Roles have no place in the register.
-  aws iam list-roles --query "Roles[?ends_with(RoleName, '.$cluster')].Arn" --output text 2>"$said" | tr '\t' '\n' | grep '^arn:' >>"$work/left"
-  [ -s "$said" ] && warn 'the roles (IAM) of your account cannot be listed' "kops made such as nodes.$cluster; see that they are gone"
-  aws s3 ls "$state_store/$cluster/" >"$work/objects" 2>/dev/null
+  if aws iam list-roles --query "Roles[?ends_with(RoleName, '.$cluster')].Arn" --output text >"$work/some" 2>"$said"; then
+    tr '\t' '\n' <"$work/some" | grep '^arn:' >>"$work/left"
+  else
+    warn 'the roles (IAM) of your account cannot be listed' "kops made such as nodes.$cluster; see that they are gone"
+  fi
+  aws s3 ls "$state_store/$cluster/" --region "$region" >"$work/objects" 2>/dev/null
   [ -s "$work/objects" ] && printf '%s\n' "$state_store/$cluster/" >>"$work/left"
   [ -s "$work/left" ]
 }
 
-# Kinds that run pods.
-workloads=deployments,statefulsets,daemonsets
-
 # Lines of `name|generation|seen|wanted|all|updated|available`, one for each workload of the stage; a DaemonSet has other words for it.
 rollouts() {
-  kube get "$workloads" --selector "$part_of" --output jsonpath='{range .items[*]}{.metadata.name}|{.metadata.generation}|{.status.observedGeneration}|{.spec.replicas}{.status.desiredNumberScheduled}|{.status.replicas}{.status.currentNumberScheduled}|{.status.updatedReplicas}{.status.updatedNumberScheduled}|{.status.availableReplicas}{.status.numberAvailable}{"\n"}{end}'
+  kube get deployments,statefulsets,daemonsets --output jsonpath='{range .items[*]}{.metadata.name}|{.metadata.generation}|{.status.observedGeneration}|{.spec.replicas}{.status.desiredNumberScheduled}|{.status.replicas}{.status.currentNumberScheduled}|{.status.updatedReplicas}{.status.updatedNumberScheduled}|{.status.availableReplicas}{.status.numberAvailable}{"\n"}{end}'
 }
 
 # Of those lines: `READY ALL`, in pods. One counts when it is of the newest version and no older one is left.
@@ -367,7 +364,7 @@ progress() {
 
 # What ails pods that are not ready, into $work/troubles: lines of `KIND|pod|reason|image|message`. Whether there are any.
 ailing() {
-  kube get pods --selector "$part_of" --output jsonpath='{range .items[*]}{.metadata.name}|{.metadata.deletionTimestamp}|{.status.phase}|{.status.conditions[?(@.type=="PodScheduled")].reason}|{.status.initContainerStatuses[*].state.waiting.reason} {.status.containerStatuses[*].state.waiting.reason}|{.status.containerStatuses[*].lastState.terminated.reason}|{.status.containerStatuses[*].lastState.terminated.exitCode}|{.spec.containers[*].image}|{.status.conditions[?(@.type=="PodScheduled")].message} {.status.initContainerStatuses[*].state.waiting.message} {.status.containerStatuses[*].state.waiting.message}{"\n"}{end}' 2>/dev/null |
+  kube get pods --output jsonpath='{range .items[*]}{.metadata.name}|{.metadata.deletionTimestamp}|{.status.phase}|{.status.conditions[?(@.type=="PodScheduled")].reason}|{.status.initContainerStatuses[*].state.waiting.reason} {.status.containerStatuses[*].state.waiting.reason}|{.status.containerStatuses[*].lastState.terminated.reason}|{.status.containerStatuses[*].lastState.terminated.exitCode}|{.spec.containers[*].image}|{.status.conditions[?(@.type=="PodScheduled")].message} {.status.initContainerStatuses[*].state.waiting.message} {.status.containerStatuses[*].state.waiting.message}{"\n"}{end}' 2>/dev/null |
     awk -F'|' '
       NF < 9 || $2 != "" { next }
       $5 ~ /ImagePull|ErrImage|InvalidImageName/ { print "image|" $1 "|" $5 "|" $8 "|" $9; next }
