@@ -153,6 +153,17 @@ need_docker() {
   fail 3 "Docker's engine does not answer" 'start it: Docker Desktop, or: sudo systemctl start docker'
 }
 
+# Two at a time would each make, or remove, half of a cluster.
+alone() {
+  (umask 077 && mkdir -p "$stage") || fail 3 "$stage cannot be written" "it may be somebody else's: remove it"
+  if read -r other 2>/dev/null <"$stage/pid" && [ "$other" != $$ ] && kill -0 "$other" 2>/dev/null; then
+    fail 3 "another kops/up or kops/down is at work (process $other)" "wait for it, or end it; if that is something else, remove $stage/pid"
+  fi
+  echo $$ >"$stage/pid" || fail 3 "$stage cannot be written" "it may be somebody else's: remove it"
+}
+
+not_alone() { if [ "$(cat "$stage/pid" 2>/dev/null)" = $$ ]; then rm -f "$stage/pid"; fi; }
+
 # What any call of AWS may have said: credentials, rights, region. Returns where it was none of these.
 aws_trouble() {
   if heard 'unable to locate credentials\|no EC2 IMDS role found\|failed to refresh cached credentials\|get credentials\|config profile'; then
