@@ -66,6 +66,12 @@ quote() {
 
 heard() { grep -q -i -e "$1" "$said"; }
 
+# Sets `code` to what the first of a pipeline ended with, and ends where a signal ended that.
+ended() {
+  code=$(cat "$work/code" 2>/dev/null)
+  case ${code:=130} in 129 | 130 | 143) exit "$code" ;; esac
+}
+
 # kops calls a context like the cluster.
 kube() { kubectl --context "$cluster" --namespace "$namespace" --request-timeout 30s "$@"; }
 
@@ -336,7 +342,7 @@ exists() {
   case $answer in '' | "$gone") return 1 ;; esac
 }
 
-# Those that are still there, into $work/left.
+# Those that are still there, into $work/left. Sets `roles` to a word where these could be looked at.
 left_over() {
   tagged
   : >"$work/left"
@@ -346,8 +352,9 @@ left_over() {
   # Roles have no place in the register.
   if aws iam list-roles --query "Roles[?ends_with(RoleName, '.$cluster')].Arn" --output text >"$work/some" 2>"$said"; then
     tr '\t' '\n' <"$work/some" | grep '^arn:' >>"$work/left"
+    roles=', or role'
   else
-    warn 'the roles (IAM) of your account cannot be listed' "kops made such as nodes.$cluster; see that they are gone"
+    roles=''
   fi
   aws s3 ls "$state_store/$cluster/" --region "$region" >"$work/objects" 2>/dev/null
   [ -s "$work/objects" ] && printf '%s\n' "$state_store/$cluster/" >>"$work/left"
