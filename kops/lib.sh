@@ -253,7 +253,7 @@ not_ours() {
 }
 
 # Zones of the cluster that is there, and its region.
-known_zones() { sed -n 's/^ *zone: *//p' "$work/known.yaml" | tr -d "\"'" | sort -u | tr '\n' ' ' | sed 's/ $//'; }
+known_zones() { sed -n 's/^[ -]*zone: *//p' "$work/known.yaml" | tr -d "\"'" | sort -u | tr '\n' ' ' | sed 's/ $//'; }
 
 # For those who did not name zones: where the cluster is says the region.
 know_region() {
