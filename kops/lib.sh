@@ -342,7 +342,7 @@ exists() {
   case $answer in '' | "$gone") return 1 ;; esac
 }
 
-# Those that are still there, into $work/left. Sets `roles` to a word where these could be looked at.
+# Those that are still there, into $work/left. Sets `roles` to words where these could be looked at.
 left_over() {
   tagged
   : >"$work/left"
@@ -352,7 +352,7 @@ left_over() {
   # Roles have no place in the register.
   if aws iam list-roles --query "Roles[?ends_with(RoleName, '.$cluster')].Arn" --output text >"$work/some" 2>"$said"; then
     tr '\t' '\n' <"$work/some" | grep '^arn:' >>"$work/left"
-    roles=', or role'
+    roles=', no role'
   else
     roles=''
   fi
