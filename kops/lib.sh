@@ -332,11 +332,19 @@ exists() {
     gone=None
     set -- autoscaling describe-auto-scaling-groups --auto-scaling-group-names "$id" --query 'AutoScalingGroups[].AutoScalingGroupName'
     ;;
+  arn:*:sqs:*)
+    gone=None
+    set -- sqs get-queue-url --queue-name "${1##*:}"
+    ;;
+  arn:*:events:*:rule/*)
+    gone=None
+    set -- events describe-rule --name "$id" --query Name
+    ;;
   *) return 0 ;;
   esac
   if ! answer=$(aws "$@" --region "$region" --output text 2>"$said"); then
     # InvalidVolume.NotFound, NatGatewayNotFound, LoadBalancerNotFound …; whatever else it is, the thing is not known to be gone.
-    ! heard 'NotFound'
+    ! heard 'NotFound\|NonExistent\|DoesNotExist'
     return
   fi
   case $answer in '' | "$gone") return 1 ;; esac
