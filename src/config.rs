@@ -36,8 +36,8 @@ const PREFIX: &str = "TRACELAB_";
 const INSTRUMENTATION: &str = "instrumentation";
 const WATCH: &str = "watch";
 /// Variables with our prefix that are no keys: `TRACELAB_REQUIRE` and `TRACELAB_WRITE` are for tests, the others belong to the
-/// files of the compose stage and the scripts of the kind stage, and may be set where a client of ours runs too.
-const READ_ELSEWHERE: [&str; 16] = [
+/// files of the compose stage and the scripts of the kind and kops stages, and may be set where a client of ours runs too.
+const READ_ELSEWHERE: [&str; 22] = [
     "require",
     "write",
     "image",
@@ -54,6 +54,12 @@ const READ_ELSEWHERE: [&str; 16] = [
     "context",
     "keep",
     "calls",
+    "zones",
+    "admin_network",
+    "registry",
+    "tls_cert",
+    "tls_key",
+    "login",
 ];
 /// Far more than any balancer needs to hear of an end. Whoever sends the signal waits, too: Kubernetes 30 s unless it is told otherwise.
 const LONGEST_DRAIN: f64 = 600.0;
