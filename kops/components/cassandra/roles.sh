@@ -12,9 +12,10 @@ first() { cqlsh "$CASSANDRA_LAST" 9042 -u cassandra -p cassandra -e "$1"; }
 until ours 'SELECT release_version FROM system.local' >/tmp/answer 2>&1; do
   echo "no login as $CASSANDRA_USERNAME yet: $(tail -n 1 /tmp/answer)"
   # On all nodes first: a role that one node knows is gone when that node is. Both may fail until the nodes agree, and are tried again.
-  first "ALTER KEYSPACE system_auth WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3}" 2>&1 &&
-    first "CREATE ROLE IF NOT EXISTS \"$CASSANDRA_USERNAME\" WITH SUPERUSER = true AND LOGIN = true AND PASSWORD = '$CASSANDRA_PASSWORD'" 2>&1 ||
+  if ! first "ALTER KEYSPACE system_auth WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 3}" 2>&1 ||
+    ! first "CREATE ROLE IF NOT EXISTS \"$CASSANDRA_USERNAME\" WITH SUPERUSER = true AND LOGIN = true AND PASSWORD = '$CASSANDRA_PASSWORD'" 2>&1; then
     sleep 5
+  fi
 done
 ours 'ALTER ROLE cassandra WITH SUPERUSER = false AND LOGIN = false'
 echo "role $CASSANDRA_USERNAME is there, and role cassandra cannot log in"
