@@ -312,6 +312,17 @@ pub struct Load {
     #[arg(long)]
     #[serde(skip)]
     pub json: bool,
+    /// With --json: say all that was counted, so that --merge can put several runs together
+    #[arg(long, requires = "json")]
+    #[serde(skip)]
+    pub counts: bool,
+    /// Make no calls: read what `load --json --counts` printed, or - for stdin, and print all of it as one run
+    ///
+    /// Counts add up exactly: mean, percentiles and errors are those of one run with all of the calls. A file may hold several
+    /// results, a line each.
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["calls", "concurrency", "rate", "buttons", "baggage"])]
+    #[serde(skip)]
+    pub merge: Vec<PathBuf>,
 }
 
 /// Read traces and say what is wrong: suspects, with evidence.

@@ -2,10 +2,12 @@
 //!
 //! It knows the frontend by its public API only, so its calls look like anybody's.
 
+mod counts;
 mod plan;
 mod report;
 mod tally;
 
+pub use counts::{Counts, Damaged, Together};
 pub use plan::{MAX_BAGGAGE_BYTES, MAX_CALLS, MAX_CONCURRENCY, MAX_RATE, Plan, PlanError};
 pub use report::{ButtonReport, Call, Latency, Report, Snapshot};
 

@@ -1,12 +1,12 @@
 //! What a run found, as JSON and as text.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::tally::ms;
+use super::counts::Counts;
+use super::tally::{Tracks, ms};
 
 /// Rows of the histogram in [`Report::text`].
 const ROWS: u64 = 16;
@@ -28,19 +28,28 @@ pub struct Report {
     pub buttons: Vec<ButtonReport>,
     /// The ten slowest calls that a trace is known of, slowest first.
     pub slowest: Vec<Call>,
-    /// The first ten calls that failed.
+    /// The first ten calls that failed; of several runs together, any ten.
     pub failed: Vec<Call>,
+    /// How many runs these are together; absent for a run alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runs: Option<u64>,
     /// The run ended before all calls were made; absent from the JSON otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cancelled: bool,
     /// Why the run ended by itself before all calls were made: the frontend went away.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<String>,
+    /// All that was counted, where somebody asked for it ([`Report::with_counts`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counts: Option<Counts>,
     /// Where the frontend says that a reader's browser finds Jaeger.
     #[serde(skip)]
     pub links: Option<String>,
     #[serde(skip)]
-    pub(super) histogram: Histogram<u32>,
+    pub(super) tracks: Tracks,
+    /// When the last of several runs ended.
+    #[serde(skip)]
+    pub(super) ended: Option<SystemTime>,
 }
 
 /// A run that is under way.
@@ -74,19 +83,25 @@ pub struct ButtonReport {
 }
 
 /// One call that is worth a look.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {
     /// 32 hex digits; absent where no answer came that could have told it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trace_id: Option<String>,
     pub button: u16,
     pub latency_ms: f64,
     /// What went wrong; only in [`Report::failed`].
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
 }
 
 impl Report {
+    /// With all that was counted, so that the runs of others can be added ([`super::Together`]). `now` is when the run ended,
+    /// unless it is several that were over before.
+    pub fn with_counts(self, now: SystemTime) -> Self {
+        Self { counts: Some(Counts::of(&self, self.ended.unwrap_or(now))), ..self }
+    }
+
     /// For people: a table per button and in all, a histogram, the slowest and the failed calls. `links` is where the reader's
     /// browser finds Jaeger; without it trace IDs stand alone.
     pub fn text(&self, links: Option<&str>) -> String {
@@ -99,7 +114,8 @@ impl Report {
         let calls = if self.calls == 1 { "call" } else { "calls" };
         let errors = if self.errors == 1 { "error" } else { "errors" };
         let Self { seconds, rate, .. } = self;
-        writeln!(out, "{} {calls} in {seconds:.2} s, {rate:.1} a second, {} {errors}", self.calls, self.errors)?;
+        let runs = self.runs.map(|runs| format!(" of {runs} {}", if runs == 1 { "run" } else { "runs" })).unwrap_or_default();
+        writeln!(out, "{} {calls}{runs} in {seconds:.2} s, {rate:.1} a second, {} {errors}", self.calls, self.errors)?;
         match &self.lost {
             Some(lost) => writeln!(out, "cut short: {lost}")?,
             None if self.cancelled && self.calls == 0 => writeln!(out, "cut short before the first answer")?,
@@ -114,6 +130,7 @@ impl Report {
         self.write_histogram(out)?;
         write_calls(out, "slowest", &self.slowest, links)?;
         let failed = match self.errors {
+            all if all > self.failed.len() as u64 && self.runs.is_some() => format!("failed ({} of {all})", self.failed.len()),
             all if all > self.failed.len() as u64 => format!("failed (the first {} of {all})", self.failed.len()),
             _ => "failed".to_owned(),
         };
@@ -139,8 +156,9 @@ impl Report {
     }
 
     fn bins(&self) -> Vec<(Duration, u64)> {
-        let fastest = self.histogram.min().max(1);
-        let slowest = self.histogram.max().max(fastest + 1);
+        let histogram = &self.tracks.all.histogram;
+        let fastest = histogram.min().max(1);
+        let slowest = histogram.max().max(fastest + 1);
         let factor = (slowest as f64 / fastest as f64).powf(1.0 / ROWS as f64);
         let mut bins = Vec::new();
         let mut from = 0;
@@ -149,9 +167,9 @@ impl Report {
             if up_to < from {
                 continue;
             }
-            bins.push((Duration::from_micros(up_to), self.histogram.count_between(from, up_to)));
+            bins.push((Duration::from_micros(up_to), histogram.count_between(from, up_to)));
             // Values that the histogram cannot tell apart belong to one row only.
-            from = self.histogram.highest_equivalent(up_to) + 1;
+            from = histogram.highest_equivalent(up_to) + 1;
         }
         bins
     }

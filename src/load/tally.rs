@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::counts::{Counted, Damaged};
 use super::report::{ButtonReport, Call, Latency, Report, Snapshot};
 
 /// As many calls are named one by one as slowest, and as many as failed.
 const NAMED: usize = 10;
 /// Up to this many buttons each has a histogram as precise as the one in all.
 const PRECISE_BUTTONS: usize = 100;
+/// Digits of a histogram.
+pub(super) const PRECISE: u8 = 3;
+pub(super) const COARSE: u8 = 2;
 
 /// All that a run has counted so far.
 pub(super) struct Tally {
@@ -22,6 +26,13 @@ pub(super) struct Tally {
     failed: Vec<Call>,
 }
 
+/// What remains of a tally in a report, from which other runs' can be added up.
+#[derive(Clone, Debug)]
+pub(super) struct Tracks {
+    pub all: Track,
+    pub buttons: Vec<(u16, Track)>,
+}
+
 /// How one call ended.
 pub(super) struct Ended<'a> {
     /// Index into the plan's buttons.
@@ -32,25 +43,32 @@ pub(super) struct Ended<'a> {
     pub error: Option<String>,
 }
 
-struct Track {
-    calls: u64,
-    errors: u64,
+/// What is counted of one button's calls, or of all.
+#[derive(Clone, Debug)]
+pub(super) struct Track {
+    pub calls: u64,
+    pub errors: u64,
     sum: Duration,
     max: Duration,
     /// Of microseconds.
-    histogram: Histogram<u32>,
+    pub histogram: Histogram<u32>,
 }
 
 impl Tally {
     pub fn new(buttons: &[u16]) -> Self {
         // Three digits cost some 50 KB a button where latencies reach from 1 ms to 1 s, two digits a tenth of that.
-        let digits = if buttons.len() <= PRECISE_BUTTONS { 3 } else { 2 };
+        let digits = if buttons.len() <= PRECISE_BUTTONS { PRECISE } else { COARSE };
         Self {
-            all: Track::new(3),
+            all: Track::new(PRECISE),
             buttons: buttons.iter().map(|button| (*button, Track::new(digits))).collect(),
             slowest: Vec::with_capacity(NAMED + 1),
             failed: Vec::new(),
         }
+    }
+
+    /// Of several runs together.
+    pub fn of(all: Track, buttons: Vec<(u16, Track)>) -> Self {
+        Self { all, buttons, slowest: Vec::new(), failed: Vec::new() }
     }
 
     pub fn calls(&self) -> u64 {
@@ -70,12 +88,25 @@ impl Tally {
         let call = |error| Call { trace_id: trace_id.map(str::to_owned), button: *number, latency_ms: ms(latency), error };
         let slow = self.slowest.len() < NAMED || self.slowest.last().is_some_and(|least| ms(latency) > least.latency_ms);
         if slow && trace_id.is_some() {
-            let position = self.slowest.partition_point(|slower| slower.latency_ms >= ms(latency));
-            self.slowest.insert(position, call(None));
-            self.slowest.truncate(NAMED);
+            let call = call(None);
+            self.name_slow(call);
         }
         if error.is_some() && self.failed.len() < NAMED {
             self.failed.push(call(error));
+        }
+    }
+
+    /// Names a call as one of the slowest, if it is.
+    pub fn name_slow(&mut self, call: Call) {
+        let position = self.slowest.partition_point(|slower| slower.latency_ms >= call.latency_ms);
+        self.slowest.insert(position, call);
+        self.slowest.truncate(NAMED);
+    }
+
+    /// Names a call as failed, if there is room.
+    pub fn name_failed(&mut self, call: Call) {
+        if self.names_failures() {
+            self.failed.push(call);
         }
     }
 
@@ -109,16 +140,19 @@ impl Tally {
                 .collect(),
             slowest: self.slowest,
             failed: self.failed,
+            runs: None,
             cancelled: false,
             lost: None,
+            counts: None,
             links: None,
-            histogram: self.all.histogram,
+            tracks: Tracks { all: self.all, buttons: self.buttons },
+            ended: None,
         }
     }
 }
 
 impl Track {
-    fn new(digits: u8) -> Self {
+    pub fn new(digits: u8) -> Self {
         Self {
             calls: 0,
             errors: 0,
@@ -135,6 +169,40 @@ impl Track {
         self.max = self.max.max(latency);
         // It grows as far as its values need, so that there is no value it cannot take.
         let _ = self.histogram.record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    pub fn counted(&self) -> Counted {
+        let recorded = self.histogram.iter_recorded();
+        Counted {
+            calls: self.calls,
+            errors: self.errors,
+            sum_ns: u64::try_from(self.sum.as_nanos()).unwrap_or(u64::MAX),
+            max_ns: u64::try_from(self.max.as_nanos()).unwrap_or(u64::MAX),
+            digits: self.histogram.sigfig(),
+            latency_us: recorded.map(|bucket| (bucket.value_iterated_to(), bucket.count_at_value())).collect(),
+        }
+    }
+
+    /// Adds what another run counted. Buckets with fewer digits are whole buckets with more, so that nothing is lost but those digits.
+    pub fn add_counted(&mut self, counted: &Counted) -> Result<(), Damaged> {
+        counted.check()?;
+        let most = u64::from(u32::MAX);
+        let calls = self.calls.checked_add(counted.calls).filter(|calls| *calls <= most).ok_or(Damaged::TooMany)?;
+        if counted.digits < self.histogram.sigfig() {
+            let mut coarse = Track::new(counted.digits);
+            coarse.record(&self.counted().latency_us)?;
+            self.histogram = coarse.histogram;
+        }
+        self.record(&counted.latency_us)?;
+        self.calls = calls;
+        self.errors += counted.errors;
+        self.sum += Duration::from_nanos(counted.sum_ns);
+        self.max = self.max.max(Duration::from_nanos(counted.max_ns));
+        Ok(())
+    }
+
+    fn record(&mut self, latencies: &[(u64, u32)]) -> Result<(), Damaged> {
+        latencies.iter().try_for_each(|(value, count)| self.histogram.record_n(*value, *count)).map_err(|_| Damaged::Latency)
     }
 
     /// Mean and maximum are exact, which a histogram's are not; no percentile exceeds the maximum.
