@@ -8,8 +8,10 @@
 
 set -u
 
-here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 3
-self=${0##*/}
+# A link to a script leads to where the others are.
+here=$(readlink -f -- "$0") || exit 3
+self=${here##*/}
+here=${here%/*}
 # Before the directory changes.
 binary=${TRACELAB_BINARY:-}
 case $binary in '' | /*) ;; *) binary=$PWD/$binary ;; esac
@@ -21,6 +23,8 @@ namespace=tracelab
 node=$cluster-control-plane
 default_image=tracelab:0.1.0
 image=${TRACELAB_IMAGE:-$default_image}
+# What Docker and nodes call an image without a tag.
+case ${image##*/} in *[:@]*) ;; *) image=$image:latest ;; esac
 part_of=app.kubernetes.io/part-of=tracelab
 services=app.kubernetes.io/component=service
 # On the Deployment of a service that runs another version than the stage says; its value is the version.
@@ -79,6 +83,10 @@ need_names() {
   case $image in
   *[!A-Za-z0-9._:/@-]*) fail 2 "TRACELAB_IMAGE is \"$image\", which is no image's name" "one is $default_image" ;;
   esac
+  # More than nine digits are more than some shells count.
+  case ${TRACELAB_TIMEOUT:-600} in
+  *[!0-9]* | ??????????*) fail 2 "TRACELAB_TIMEOUT is a number of seconds, and not \"$TRACELAB_TIMEOUT\"" ;;
+  esac
 }
 
 need_docker() {
@@ -115,6 +123,30 @@ need_kubectl() {
     'install one of version 1.35 or newer: https://kubernetes.io/docs/tasks/tools/ (brew install kubectl; snap install kubectl --classic)'
 }
 
+# Whether another kind/up or kind/check is at work here; who asks, and the check that called it, are none.
+busy() { read -r other 2>/dev/null <"$stage/pid" && [ "$other" != $$ ] && [ "$other" != "$PPID" ] && kill -0 "$other" 2>/dev/null; }
+
+# Two at a time would take each other's half-made cluster for one that was given up.
+alone() {
+  not_ours="it may be somebody else's: remove it"
+  (umask 077 && mkdir -p "$stage") || fail 3 "$stage cannot be written" "$not_ours"
+  other=
+  if ! busy; then
+    # Says that the cluster was made, and not there before.
+    rm -f "$stage/made"
+    # The check that called this holds it, and lets it go.
+    [ "$other" = "$PPID" ] && return
+    # What is left is of nobody who lives.
+    rm -f "$stage/pid"
+    if (set -C && echo $$ >"$stage/pid") 2>/dev/null; then
+      trap 'rm -rf "$work" "$stage/pid"' EXIT
+      return
+    fi
+    busy || fail 3 "$stage cannot be written" "$not_ours"
+  fi
+  fail 3 "another kind/up or kind/check is at work (process $other)" "wait for it, or end it; if that is something else, remove $stage/pid"
+}
+
 # Sets `nodes` and `state`: none, or what Docker says of the control plane's container (running, exited, created, paused, …).
 look_at_cluster() {
   if ! nodes=$(kind get nodes --name "$cluster" 2>"$said"); then
@@ -126,6 +158,12 @@ look_at_cluster() {
   state=none
   [ -z "$nodes" ] && return
   state=$(docker inspect --format '{{.State.Status}}' "$node" 2>"$said") && return
+  if ! heard 'no such'; then
+    need_docker
+    tell "kind/$self: docker says:"
+    quote
+    fail 3 "Docker does not say how the node of the cluster $cluster is"
+  fi
   # Of a cluster without a control plane, some node is left.
   state=created
 }
@@ -185,6 +223,11 @@ build() {
       "TRACELAB_BINARY=compose/bin/tracelab kind/$self …"
   fi
   fail 1 "the image $tag cannot be built (docker build ended with $code); above is why"
+}
+
+# Where a binary is named that nobody looks at.
+unused_binary() {
+  [ -z "$binary" ] || warn "Docker has an image $1 already, and so TRACELAB_BINARY is not looked at" "docker image rm $1; then again"
 }
 
 has_image() { docker image inspect "$1" >/dev/null 2>&1; }
@@ -272,8 +315,8 @@ explain() {
     [ -n "$message" ] && tell "  | $(printf %s "$message" | cut -c1-400)"
     case $kind_of in
     image)
-      tell "  the node has no image $images and cannot pull it: docker pull it here and run kind/up again, which loads it; where no registry"
-      tell '  can be reached, `kind/up offline` needs none but tracelab'"'"'s own'
+      tell "  the node has no image $images and cannot pull it: docker pull it here and run kind/up again, which loads it"
+      case $images in *jaegertracing/*) tell '  where no registry can be reached, `kind/up offline` needs no Jaeger' ;; esac
       ;;
     memory) tell '  its memory limit was too little: for Jaeger, TRACELAB_JAEGER_TRACES=10000 keeps fewer traces' ;;
     crash)

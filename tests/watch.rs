@@ -497,6 +497,11 @@ async fn a_pod_that_starts_slowly_is_no_news_unless_asked_for() {
         assert_eq!(output.status.code(), Some(code), "{flags:?}: {}", stderr(&output));
         assert!(stdout(&output).contains(says), "{flags:?}: {}", stdout(&output));
     }
+    // What is asked of another service does not let it in by the rule for all.
+    let rules =
+        ("TRACELAB_WATCH__RULES", r#"[{name="slow", slower_than="500ms"}, {name="page", service="frontend", failed=true}]"#);
+    let output = once(&backend.query, &[], &[rules]).await;
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
 }
 
 #[tokio::test]

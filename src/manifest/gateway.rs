@@ -14,12 +14,12 @@ pub enum Addresses {
 
 /// The region of the file. Upstreams share a zone, which takes more of them than there can be.
 pub fn gateway(topology: Topology, addresses: Addresses) -> Region {
-    let resolve = match addresses {
-        Addresses::Change => " resolve",
-        Addresses::Stay => "",
+    let (name, resolve) = match addresses {
+        Addresses::Change => ("upstreams", " resolve"),
+        Addresses::Stay => ("kubernetes-upstreams", ""),
     };
     let upstream = |name| {
         format!("upstream {name} {{ zone layer-0 4m; server {name}:8080{resolve}; keepalive 16; keepalive_timeout 20s; }}\n")
     };
-    Region { name: "upstreams", text: topology.layer(0).map(upstream).collect() }
+    Region { name, text: topology.layer(0).map(upstream).collect() }
 }

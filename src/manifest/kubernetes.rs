@@ -16,7 +16,7 @@ pub fn kubernetes(topology: Topology) -> [Region; 2] {
         let _ = write_objects(&mut text, name);
         text
     });
-    [Region { name: "topology", text }, Region { name: "services", text: services }]
+    [Region { name: "kubernetes-topology", text }, Region { name: "kubernetes-services", text: services }]
 }
 
 fn write_objects(text: &mut String, name: ServiceName) -> std::fmt::Result {

@@ -13,7 +13,8 @@ pub use compose::compose;
 pub use gateway::{Addresses, gateway};
 pub use kubernetes::kubernetes;
 
-/// The lines of a file that are written by the program.
+/// The lines of a file that are written by the program. Each stage's have names of their own, so that none takes the other's file for
+/// its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Region {
     pub name: &'static str,
@@ -69,6 +70,20 @@ mod tests {
 
     fn region(name: &'static str, text: &str) -> Region {
         Region { name, text: text.to_owned() }
+    }
+
+    #[test]
+    fn a_stage_has_no_place_in_the_files_of_the_other() {
+        let topology = crate::config::Config::default().topology().unwrap();
+        let file = |regions: &[Region]| regions.iter().map(|region| format!("{region}\n")).collect::<String>();
+        let of_compose = [&compose(topology).unwrap()[..], &[gateway(topology, Addresses::Change)]].concat();
+        let of_kubernetes = [&kubernetes(topology)[..], &[gateway(topology, Addresses::Stay)]].concat();
+        for (own, other) in [(&of_compose, &of_kubernetes), (&of_kubernetes, &of_compose)] {
+            assert_eq!(splice(&file(own), own), Ok(file(own)));
+            for region in other {
+                assert_eq!(splice(&file(own), std::slice::from_ref(region)), Err(NoPlace::Begin(region.name)));
+            }
+        }
     }
 
     #[test]

@@ -343,8 +343,8 @@ impl Watch {
     ) -> Result<Traces, JaegerError> {
         let now = epoch(now);
         let mut builder = Builder::until(now);
-        // A cluster may trace itself into the same Jaeger. A rule that names a service may mean one of its own.
-        if self.rules.iter().all(|rule| rule.service.is_none()) {
+        // A cluster may trace itself into the same Jaeger. That is left out for all rules unless one of them is about it.
+        if !self.rules.iter().filter_map(|rule| rule.service.as_deref()).any(Builder::is_kubernetes_own) {
             builder = builder.without_kubernetes_own();
         }
         let (start, end) = (now.saturating_sub(nanoseconds(back)), now.saturating_add(nanoseconds(AHEAD)));

@@ -129,7 +129,8 @@ impl<'a> Policy<'a> {
 impl<'a> Allowed<'a> {
     fn new(rule: &'a Value, peers: &str, pods: &[Pods], namespace: &Value) -> Self {
         let peers: Vec<_> = list(&rule[peers]).collect();
-        let everybody = peers.is_empty() || peers.iter().any(|peer| peer["ipBlock"]["cidr"] == "0.0.0.0/0");
+        let is_all = |cidr: &Value| cidr.as_str().is_some_and(|cidr| cidr.ends_with("/0"));
+        let everybody = peers.is_empty() || peers.iter().any(|peer| is_all(&peer["ipBlock"]["cidr"]));
         let is_one = |pods: &Pods| {
             peers.iter().filter(|peer| peer["ipBlock"].is_null()).any(|peer| {
                 (peer["namespaceSelector"].is_null() || selects(&peer["namespaceSelector"], namespace))
@@ -235,7 +236,7 @@ pub fn world(composition: &Composition) -> Vec<String> {
 }
 
 /// Whether a port of these pods shall be reached by that caller; None where the component that brings one of the two decides.
-fn wanted(composition: &Composition, caller: Option<&str>, called: &Place, port: &str) -> Option<bool> {
+fn wanted(caller: Option<&str>, called: &Place, port: &str) -> Option<bool> {
     let is = |parts: &[&str]| caller.is_some_and(|caller| parts.contains(&caller));
     Some(match (called.part?, port) {
         // Whoever reaches it can ask for the answer.
@@ -244,19 +245,19 @@ fn wanted(composition: &Composition, caller: Option<&str>, called: &Place, port:
         ("frontend", "http") => caller.is_none(),
         ("service", _) if is(&["gateway"]) => return None,
         ("service", _) => is(&["service", "frontend"]),
-        ("tracing", "otlp-grpc" | "otlp-http") => match caller {
-            // The control plane is no pod of ours.
-            None if composition.has("cluster-traces") => return None,
-            None => false,
-            Some(_) => true,
-        },
+        ("tracing", "otlp-grpc" | "otlp-http") => caller.is_some(),
+        // The control plane is no pod of ours, and lives on a node.
+        ("collector", "otlp-grpc") => caller.is_none(),
+        ("collector", _) => false,
         ("tracing", "query") if is(&["mail"]) => return None,
         ("tracing", "query") => caller.is_none() || is(&["frontend"]),
         ("tracing", _) => false,
         ("store", _) => is(&["service", "frontend"]),
-        ("gateway", _) if caller.is_none() || is(&["frontend"]) => return None,
-        ("mail", _) if caller.is_none() || is(&["mail"]) => return None,
-        ("gateway" | "mail", _) => false,
+        // Both nginx are of this part, and one of them is the way in.
+        ("gateway", _) => is(&["frontend"]) || caller.is_none() && called.pods.name == "edge",
+        // Of each other they know no more than that mail is sent.
+        ("mail", "smtp") if is(&["mail"]) => return None,
+        ("mail", _) => false,
         _ => return None,
     })
 }
@@ -267,7 +268,7 @@ pub fn reach(composition: &Composition) -> Vec<String> {
     for (called, place) in network.places.iter().enumerate() {
         for (port, number) in &place.ports {
             // What is not for everybody is refused at its door already, whatever its callers are held to.
-            let is_private = wanted(composition, None, place, port) == Some(false);
+            let is_private = wanted(None, place, port) == Some(false);
             let others = (0..network.places.len()).filter(|pod| *pod != called).map(Caller::Pod);
             for caller in others.chain([Caller::Outside]) {
                 let from = match caller {
@@ -275,7 +276,7 @@ pub fn reach(composition: &Composition) -> Vec<String> {
                     Caller::Outside => None,
                 };
                 let part = from.map(|place| place.part.unwrap_or_default());
-                let Some(shall) = wanted(composition, part, place, port) else { continue };
+                let Some(shall) = wanted(part, place, port) else { continue };
                 let by_ingress = network.may_be_called(called, caller, *number);
                 let may = by_ingress && (is_private && !shall || network.may_call(caller, called, *number));
                 if may != shall {

@@ -40,6 +40,7 @@ pub const RULES: &[Rule] = &[
     ("what a pod refers to is there", references),
     ("every Service leads to one workload", services),
     ("no port of the nodes is taken twice", node_ports),
+    ("what is applied again is not changed again", explicit),
     ("every object is a part of the stage", part_of),
     ("labels and names agree", labels),
     ("labels and images agree about the version", versions),
@@ -319,6 +320,20 @@ fn node_ports(composition: &Composition) -> Vec<String> {
     });
     let unknown = unknown.map(|(name, _)| format!("Service {name} takes any"));
     twice.map(|(port, by)| format!("{port} by {by:?}")).chain(unknown).collect()
+}
+
+/// Lists of a policy, and a strategy's keys, are replaced as a whole: where a default is left out, each `kubectl apply` takes it away.
+fn explicit(composition: &Composition) -> Vec<String> {
+    let policies = composition.of_kind("NetworkPolicy").filter(|(_, policy)| {
+        let rules = ["ingress", "egress"].into_iter().flat_map(|key| list(&policy["spec"][key]));
+        rules.flat_map(|rule| list(&rule["ports"])).any(|port| port["protocol"].is_null())
+    });
+    let policies = policies.map(|(_, policy)| shown(policy));
+    let workloads = pods_where(composition, |pods| {
+        let strategy = &pods.workload["spec"]["strategy"];
+        strategy.is_object() && strategy["type"].is_null()
+    });
+    policies.chain(workloads).collect()
 }
 
 fn part_of(composition: &Composition) -> Vec<String> {

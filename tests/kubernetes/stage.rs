@@ -106,6 +106,20 @@ impl Kustomize {
             Err(String::from_utf8_lossy(&output.stderr).into())
         }
     }
+
+    /// The base with these components, as `kind/up` writes it, but in a folder elsewhere; and in a namespace, if one is named.
+    pub fn build_in(self, namespace: Option<&str>, components: &[String]) -> Result<String, String> {
+        let place = tempfile::tempdir().unwrap();
+        // kustomize refuses absolute paths.
+        let up = "../".repeat(place.path().canonicalize().unwrap().components().count() - 1);
+        let kind = format!("{up}{}", folder().canonicalize().unwrap().strip_prefix("/").unwrap().display());
+        let lines: String = components.iter().map(|name| format!("  - {kind}/components/{name}\n")).collect();
+        let namespace = namespace.map_or_else(String::new, |namespace| format!("namespace: {namespace}\n"));
+        let head = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n";
+        let text = format!("{head}{namespace}resources:\n  - {kind}/base\ncomponents:\n{lines}");
+        std::fs::write(place.path().join("kustomization.yaml"), text).unwrap();
+        self.build(place.path())
+    }
 }
 
 fn build_all(kustomize: Kustomize) -> Built {
@@ -115,7 +129,7 @@ fn build_all(kustomize: Kustomize) -> Built {
     let texts: Vec<_> = std::thread::scope(|scope| {
         let parts = all.chunks(all.len().div_ceil(threads));
         let parts: Vec<_> =
-            parts.map(|part| scope.spawn(|| part.iter().map(|it| build_one(kustomize, it)).collect::<Vec<_>>())).collect();
+            parts.map(|part| scope.spawn(|| part.iter().map(|it| kustomize.build_in(None, it)).collect::<Vec<_>>())).collect();
         parts.into_iter().flat_map(|part| part.join().unwrap()).collect()
     });
 
@@ -142,19 +156,6 @@ fn one(document: &str) -> Value {
     let mut documents = documents(document).unwrap_or_else(|error| panic!("{error}\n{document}"));
     assert_eq!(documents.len(), 1, "{document}");
     documents.remove(0)
-}
-
-/// As `kind/up` writes it, but in a folder elsewhere.
-fn build_one(kustomize: Kustomize, components: &[String]) -> Result<String, String> {
-    let place = tempfile::tempdir().unwrap();
-    // kustomize refuses absolute paths.
-    let up = "../".repeat(place.path().canonicalize().unwrap().components().count() - 1);
-    let kind = format!("{up}{}", folder().canonicalize().unwrap().strip_prefix("/").unwrap().display());
-    let lines: String = components.iter().map(|name| format!("  - {kind}/components/{name}\n")).collect();
-    let head = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n";
-    let text = format!("{head}resources:\n  - {kind}/base\ncomponents:\n{lines}");
-    std::fs::write(place.path().join("kustomization.yaml"), text).unwrap();
-    kustomize.build(place.path())
 }
 
 /// Each component alone with either backend, each pair with Jaeger, and all at once.

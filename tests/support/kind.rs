@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 /// What the scripts take from the system; a script that needs more fails here.
 const TOOLS: [&str; 22] = [
-    "awk", "basename", "cat", "chmod", "comm", "cp", "cut", "date", "dirname", "env", "grep", "head", "mkdir", "mktemp", "rm",
+    "awk", "basename", "cat", "chmod", "cp", "cut", "date", "dirname", "env", "grep", "head", "mkdir", "mktemp", "readlink", "rm",
     "sed", "sh", "sort", "tail", "tee", "tr", "wc",
 ];
 /// Programs that are played.
@@ -48,6 +48,7 @@ const DOCKER: &str = r#"
 
 /// What comes after the context and the namespace. `pods` says how many of 92 are ready, one look after the other.
 const KUBECTL: &str = r#"
+"config current-context") ;;
 "get --raw /readyz") ;;
 "get nodes --output "*Ready*) printf True ;;
 "get nodes --selector tracelab/traced=true --output name") ;;
@@ -76,7 +77,7 @@ const KUBECTL: &str = r#"
 "exec deployment/frontend --container frontend -- /tracelab mystery "*) ;;
 "exec deployment/frontend --container frontend -- /tracelab load "*) echo '1000 calls' ;;
 "exec deployment/frontend --container frontend -- /tracelab diagnose --json --start "*)
-  echo '{"read":{"traces":1000,"spans":7000,"left_out":{}},"suspects":[{"cause":"sleep","service":"dummy-1-17","confidence":0.99},{"cause":"network","service":"dummy-0-3","callee":"dummy-1-3"}]}' ;;
+  echo '{"read":{"traces":1000,"spans":7000,"left_out":{}},"suspects":[{"cause":"sleep","service":"dummy-1-17","confidence":0.99},{"cause":"network","service":"dummy-0-3","callee":"dummy-1-3","confidence":0.1}]}' ;;
 "exec deployment/frontend --container frontend -- /tracelab reveal --json") echo '{"cause":"sleep","service":"dummy-1-17","seed":1}' ;;
 "exec "*" --container service -- /tracelab --version") echo 'tracelab 0.1.0' ;;
 "#;

@@ -76,6 +76,7 @@ fn simple(words: &[&str]) -> Result<(), String> {
         ["cargo", "build" | "install" | "test" | "bench", ..] => Ok(()),
         ["docker", "compose", arguments @ ..] => compose(arguments),
         ["docker", "build" | "exec" | "image" | "images" | "info" | "kill" | "logs" | "ps" | "restart" | "tag", ..] => Ok(()),
+        ["kind/up", components @ ..] => components.iter().try_for_each(|name| component(name)),
         // That there is such a script, path() has seen.
         [script, ..] if script.starts_with("kind/") => Ok(()),
         [program, ..] if PROGRAMS.contains(program) => Ok(()),
@@ -96,9 +97,15 @@ fn variable(name: &str) -> Result<(), String> {
     let stage = || {
         let folders = ["compose", "kind"].map(|stage| std::fs::read_dir(root().join(stage)).unwrap());
         let files = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
-        files.filter_map(|path| std::fs::read_to_string(path).ok()).any(|text| text.contains(name))
+        let reads = |text: &str| text.split(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_').any(|word| word == name);
+        files.filter_map(|path| std::fs::read_to_string(path).ok()).any(|text| reads(&text))
     };
     if ours || stage() { Ok(()) } else { Err(format!("nothing reads the variable {name}")) }
+}
+
+fn component(name: &str) -> Result<(), String> {
+    let there_is = root().join("kind/components").join(name).join("kustomization.yaml").is_file();
+    if there_is { Ok(()) } else { Err(format!("there is no component {name}")) }
 }
 
 fn tracelab(words: &[&str]) -> Result<(), String> {
@@ -164,6 +171,7 @@ mod tests {
             "cargo install --path . --locked",
             "TRACELAB_PORT=9080 TRACELAB_GATEWAY_QUEUE=long docker compose -f compose/compose.yaml -f compose/edge.yaml up -d \\\n  --no-deps",
             "curl -s -d @compose/telemetry.toml http://127.0.0.1:4318/v1/traces | jq .",
+            "TRACELAB_JAEGER_TRACES=9000 kind/up edge mesh",
             "git clone https://example.org/tracelab && cd tracelab",
         ] {
             line(text).unwrap_or_else(|told| panic!("{text}: {told}"));
@@ -182,7 +190,9 @@ mod tests {
             ("docker compose -f compose/none.yaml up", "there is no compose/none.yaml"),
             ("cat tutorial/none.md", "there is no tutorial/none.md"),
             ("TRACELAB_NOTHING=1 tracelab up", "nothing reads the variable TRACELAB_NOTHING"),
+            ("TRACELAB_JAEGER_TRACE=9 kind/up", "nothing reads the variable TRACELAB_JAEGER_TRACE"),
             ("kind/upp", "there is no kind/upp"),
+            ("TRACELAB_MYSTERY=none kind/up messh", "there is no component messh"),
             ("make all", "make is no program"),
             ("echo fine && make all", "make is no program"),
             ("echo 'open", "a quote is open"),

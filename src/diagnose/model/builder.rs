@@ -129,6 +129,11 @@ impl Builder {
         Self { without_kubernetes_own: true, ..self }
     }
 
+    /// Whether [`Builder::without_kubernetes_own`] leaves out what this service does alone.
+    pub fn is_kubernetes_own(service: &str) -> bool {
+        KUBERNETES_OWN.contains(&service)
+    }
+
     pub fn text(&mut self, text: &str) -> Text {
         self.traces.texts.intern(text)
     }

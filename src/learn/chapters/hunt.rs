@@ -12,7 +12,8 @@ use crate::mystery::{Cause, Verdict};
 #[derive(Clone, Copy)]
 pub struct Press<'a> {
     pub trace: Trace<'a>,
-    /// What the frontend did for it: it begins and ends with the press, where the trace may go on after the answer.
+    /// What the frontend did for it: it begins and ends with the press, where the trace may go on after the answer, or begin at an
+    /// nginx.
     pub root: Span<'a>,
     /// The service of layer 0 that it called first.
     pub button: &'a str,
@@ -20,8 +21,12 @@ pub struct Press<'a> {
 
 impl<'a> Press<'a> {
     fn of(trace: Trace<'a>) -> Option<Self> {
-        let root = trace.roots().find(|root| root.service() == "frontend")?;
-        let button = trace.services().find(|service| service.starts_with("dummy-0-"))?;
+        let is_first = |span: &Span<'_>| span.parent().is_none_or(|parent| parent.service() != "frontend");
+        // What it did for a client whose spans are elsewhere is no press.
+        let root = trace.spans().find(|span| span.service() == "frontend" && is_first(span) && !span.is_orphan())?;
+        let called = trace.services().find(|service| service.starts_with("dummy-0-"))?;
+        // A mesh's proxy comes first where there is one, and is called `<service>.<namespace>`.
+        let button = called.split_once('.').map_or(called, |(service, _)| service);
         Some(Self { trace, root, button })
     }
 
@@ -148,6 +153,7 @@ pub mod tests {
     use crate::diagnose::model::{Builder, NewSpan, Resource, Status, Traces};
     use crate::frontend::{DEFAULT_TEAM, Score, TeamScore};
     use crate::learn::State;
+    use crate::learn::chapters::made::{Made, One};
 
     /// Where the frontend's clock stands when a stage is looked at, in milliseconds.
     pub const NOW: u64 = 1_000_000;
@@ -262,6 +268,24 @@ pub mod tests {
         let [earlier] = earlier_presses(&evidence)[..] else { panic!("one before") };
         assert_eq!((earlier.ms(), earlier.end(), earlier.failed_in()), (312.0, 322_000_000, None));
         assert!(!is_straight(&[press]));
+    }
+
+    #[test]
+    fn a_press_that_came_by_an_nginx_and_proxies_is_one_and_a_call_of_somebody_elses_trace_is_none() {
+        let made = |of_frontend| {
+            let of =
+                |id, parent, service, kind, at| One { trace: "1", id, parent, service, name: "GET /", kind, at, ..One::default() };
+            Made::default()
+                .with(of("1", "", "edge", Kind::Server, (0, 400)))
+                .with(of("2", of_frontend, "frontend", Kind::Server, (1, 351)))
+                .with(of("3", "2", "frontend", Kind::Client, (2, 350)))
+                .with(of("4", "3", "dummy-0-1.tracelab", Kind::Server, (3, 349)))
+                .evidence()
+        };
+        let evidence = made("1");
+        let [press] = presses(&evidence)[..] else { panic!("one press") };
+        assert_eq!((press.button, press.ms()), ("dummy-0-1", 350.0));
+        assert_eq!(presses(&made("99")).len(), 0);
     }
 
     #[test]

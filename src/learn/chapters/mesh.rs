@@ -38,8 +38,9 @@ fn passed(evidence: &Evidence) -> Step {
     let hints = [
         "a proxy calls itself as its pod and namespace are called, dummy-0-0.tracelab; without a mesh there is none",
         "kind/components/mesh/README.md installs Istio; then kind/up mesh makes ten pods anew, each with a proxy in it",
-        "pods that were made before Istio was there have none: kubectl --namespace tracelab get pods shows 2/2 where there is one. Then \
-         press buttons 0, 1 and 2, on the page or by tracelab load 90",
+        "pods that were made before Istio was there have none: kubectl --namespace tracelab get pods shows 2/2 where there is one, and \
+         kubectl --namespace tracelab delete pods --selector sidecar.istio.io/inject=true has them made anew. Then press buttons 0, 1 \
+         and 2, on the page or by tracelab load 90",
     ];
     Step::open(goal, format!("{presses} presses are there, and no span of a proxy is in them"), &hints)
 }
