@@ -15,6 +15,9 @@ use super::tally::{COARSE, PRECISE, Tally, Track};
 /// Digits that a histogram of ours may have.
 const DIGITS: std::ops::RangeInclusive<u8> = COARSE..=PRECISE;
 
+/// Microseconds, 285 years: nothing takes as long, and sums of a few have room beside it.
+const LONGEST: u64 = 1 << 53;
+
 /// What a report leaves out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Counts {
@@ -82,6 +85,9 @@ impl Counted {
     pub fn check(&self) -> Result<(), Damaged> {
         if !DIGITS.contains(&self.digits) {
             return Err(Damaged::Digits(self.digits));
+        }
+        if self.latency_us.iter().any(|(latency, _)| *latency > LONGEST) {
+            return Err(Damaged::Latency);
         }
         let counted: u64 = self.latency_us.iter().map(|(_, count)| u64::from(*count)).sum();
         if counted == self.calls && self.errors <= self.calls { Ok(()) } else { Err(Damaged::Sum) }
@@ -294,16 +300,17 @@ mod tests {
         assert_eq!(says(&|result| result["counts"]["all"]["latency_us"][0][1] = 70_000.into()), sum);
         assert_eq!(says(&|result| result["counts"]["buttons"][1]["calls"] = 0.into()), sum);
         assert_eq!(says(&|result| result["counts"]["buttons"][1]["errors"] = 20_000.into()), sum);
-        // No number in it makes the program end.
-        says(&|result| result["counts"]["all"]["latency_us"][0][0] = 1.5.into());
+        let latency = "this result is damaged: there is no such latency";
         for seconds in [-1.0, 1e300] {
-            assert_eq!(says(&|result| result["seconds"] = seconds.into()), "this result is damaged: there is no such latency");
+            assert_eq!(says(&|result| result["seconds"] = seconds.into()), latency);
         }
+        assert_eq!(says(&|result| result["counts"]["all"]["latency_us"][0][0] = u64::MAX.into()), latency);
+        // The largest numbers make an odd table, and nothing worse.
         let mut long = whole.clone();
         long["seconds"] = 1e19.into();
         long["counts"]["started_ms"] = u64::MAX.into();
         long["counts"]["all"]["sum_ns"] = u64::MAX.into();
-        long["counts"]["all"]["latency_us"][0][0] = u64::MAX.into();
+        long["counts"]["all"]["latency_us"][0][0] = LONGEST.into();
         let mut together = Together::default();
         (0..2).for_each(|_| together.add(&serde_json::to_vec(&long).unwrap()).unwrap());
         assert!(together.report().unwrap().with_counts(UNIX_EPOCH).text(None).contains(" of 2 runs in "));
