@@ -156,8 +156,9 @@ async fn both_hear_what_the_browser_said_and_answers_pass_with_more_headers() {
 async fn the_progress_of_a_run_passes_at_once() {
     let Some(stage) = Stage::start().await else { return };
     let pass = stage.door.pass().await;
-    let mut answer = stage.door.ask(Method::POST, "/api/runs").header("cookie", &pass).send().await.unwrap();
-    let first = tokio::time::timeout(PATIENCE, answer.chunk()).await.expect("the first event waits for the last").unwrap().unwrap();
+    let request = stage.door.ask(Method::POST, "/api/runs").header("cookie", &pass);
+    let first = async { request.send().await.unwrap().chunk().await.unwrap().unwrap() };
+    let first = tokio::time::timeout(PATIENCE, first).await.expect("the first event waits for the last");
     assert_eq!(first, "event:progress\n\n");
 }
 

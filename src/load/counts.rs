@@ -15,6 +15,9 @@ use super::tally::{COARSE, PRECISE, Tally, Track};
 /// Digits that a histogram of ours may have.
 const DIGITS: std::ops::RangeInclusive<u8> = COARSE..=PRECISE;
 
+/// Microseconds, 285 years: nothing takes as long, and sums of a few have room beside it.
+const LONGEST: u64 = 1 << 53;
+
 /// What a report leaves out.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Counts {
@@ -50,7 +53,7 @@ pub(super) struct Counted {
 /// Why a result cannot be added to others.
 #[derive(Debug, thiserror::Error)]
 pub enum Damaged {
-    #[error("this is no result of `tracelab load --json --counts`: {0}")]
+    #[error("this is no result of `tracelab load --json --counts`")]
     Unreadable(#[from] serde_json::Error),
     #[error("this result says too little to be merged; `tracelab load --json --counts` says all")]
     NoCounts,
@@ -67,10 +70,10 @@ pub enum Damaged {
 impl Counts {
     pub(super) fn of(report: &Report, ended: SystemTime) -> Self {
         let ran = Duration::try_from_secs_f64(report.seconds).unwrap_or_default();
-        let started = ended.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(ran);
+        let ended = ended.duration_since(UNIX_EPOCH).unwrap_or_default();
         let buttons = report.tracks.buttons.iter();
         Self {
-            started_ms: u64::try_from(started.as_millis()).unwrap_or(u64::MAX),
+            started_ms: whole_ms(ended).saturating_sub(whole_ms(ran)),
             jaeger: report.links.clone(),
             all: report.tracks.all.counted(),
             buttons: buttons.map(|(button, track)| OfButton { button: *button, counted: track.counted() }).collect(),
@@ -83,9 +86,17 @@ impl Counted {
         if !DIGITS.contains(&self.digits) {
             return Err(Damaged::Digits(self.digits));
         }
+        if self.latency_us.iter().any(|(latency, _)| *latency > LONGEST) {
+            return Err(Damaged::Latency);
+        }
         let counted: u64 = self.latency_us.iter().map(|(_, count)| u64::from(*count)).sum();
         if counted == self.calls && self.errors <= self.calls { Ok(()) } else { Err(Damaged::Sum) }
     }
+}
+
+/// A report's seconds have as many digits.
+fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.saturating_add(Duration::from_micros(500)).as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What is read of a result.
@@ -109,8 +120,8 @@ pub struct Together {
     buttons: BTreeMap<u16, Track>,
     slowest: Vec<Call>,
     failed: Vec<Call>,
-    /// The first begin and the last end, in seconds since 1970.
-    times: Option<(f64, f64)>,
+    /// The first begin and the last end, in milliseconds since 1970.
+    times: Option<(u64, u64)>,
     cancelled: bool,
     lost: Option<String>,
     jaeger: Option<String>,
@@ -132,9 +143,10 @@ impl Together {
         for OfButton { button, counted } in buttons {
             self.buttons.entry(button).or_insert_with(|| Track::new(PRECISE)).add_counted(&counted)?;
         }
-        let started = started_ms as f64 / 1e3;
-        let (first, last) = self.times.unwrap_or((started, started));
-        self.times = Some((first.min(started), last.max(started + seconds)));
+        let ran = Duration::try_from_secs_f64(seconds).map_err(|_| Damaged::Latency)?;
+        let ended_ms = started_ms.saturating_add(whole_ms(ran));
+        let (first, last) = self.times.unwrap_or((started_ms, ended_ms));
+        self.times = Some((first.min(started_ms), last.max(ended_ms)));
         self.runs = self.runs.saturating_add(runs.unwrap_or(1));
         self.slowest.extend(slowest);
         self.failed.extend(failed);
@@ -150,8 +162,8 @@ impl Together {
         let mut tally = Tally::of(self.all?, self.buttons.into_iter().collect());
         self.slowest.into_iter().for_each(|call| tally.name_slow(call));
         self.failed.into_iter().for_each(|call| tally.name_failed(call));
-        let elapsed = Duration::try_from_secs_f64(last - first).unwrap_or_default();
-        let ended = Duration::try_from_secs_f64(last).ok().and_then(|last| UNIX_EPOCH.checked_add(last));
+        let elapsed = Duration::from_millis(last - first);
+        let ended = UNIX_EPOCH.checked_add(Duration::from_millis(last));
         let (runs, cancelled) = (Some(self.runs), self.cancelled);
         Some(Report { runs, cancelled, lost: self.lost, links: self.jaeger, ended, ..tally.report(elapsed) })
     }
@@ -224,9 +236,11 @@ mod tests {
     #[test]
     fn what_was_merged_can_be_merged_again() {
         let calls = calls();
-        let lines: Vec<_> = calls.chunks(5_000).map(|part| line(run(&[0, 1, 2], part, 2.0), 9_000)).collect();
+        let parts = calls.chunks(5_000).zip(1_790_000_000_123..);
+        let lines: Vec<_> = parts.map(|(part, ended)| line(run(&[0, 1, 2], part, 2.345), ended)).collect();
         // The halves at some later time.
-        let halves = [(&lines[..2], 60_000), (&lines[2..], 99_000)].map(|(half, now)| line(together(half), now));
+        let halves =
+            [(&lines[..2], 1_800_000_060_000), (&lines[2..], 1_800_000_099_000)].map(|(half, now)| line(together(half), now));
         let (twice, once) = (together(&halves), together(&lines));
         assert_eq!((twice.runs, table(&twice)), (Some(4), table(&once)));
         assert_eq!(serde_json::to_value(&twice).unwrap(), serde_json::to_value(&once).unwrap());
@@ -286,12 +300,26 @@ mod tests {
         assert_eq!(says(&|result| result["counts"]["all"]["latency_us"][0][1] = 70_000.into()), sum);
         assert_eq!(says(&|result| result["counts"]["buttons"][1]["calls"] = 0.into()), sum);
         assert_eq!(says(&|result| result["counts"]["buttons"][1]["errors"] = 20_000.into()), sum);
+        let latency = "this result is damaged: there is no such latency";
+        for seconds in [-1.0, 1e300] {
+            assert_eq!(says(&|result| result["seconds"] = seconds.into()), latency);
+        }
+        assert_eq!(says(&|result| result["counts"]["all"]["latency_us"][0][0] = u64::MAX.into()), latency);
+        // The largest numbers make an odd table, and nothing worse.
+        let mut long = whole.clone();
+        long["seconds"] = 1e19.into();
+        long["counts"]["started_ms"] = u64::MAX.into();
+        long["counts"]["all"]["sum_ns"] = u64::MAX.into();
+        long["counts"]["all"]["latency_us"][0][0] = LONGEST.into();
+        let mut together = Together::default();
+        (0..2).for_each(|_| together.add(&serde_json::to_vec(&long).unwrap()).unwrap());
+        assert!(together.report().unwrap().with_counts(UNIX_EPOCH).text(None).contains(" of 2 runs in "));
         let digits = says(&|result| result["counts"]["all"]["digits"] = 9.into());
         assert_eq!(digits, "this result is damaged: there is no histogram of 9 digits");
         let none = says(&|result| drop(result.as_object_mut().unwrap().remove("counts")));
         assert_eq!(none, "this result says too little to be merged; `tracelab load --json --counts` says all");
         let other = Together::default().add(b"{}").unwrap_err().to_string();
-        assert!(other.starts_with("this is no result of `tracelab load --json --counts`: missing field"), "{other}");
+        assert_eq!(other, "this is no result of `tracelab load --json --counts`");
         assert!(Together::default().report().is_none());
     }
 }

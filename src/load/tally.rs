@@ -83,9 +83,10 @@ impl Tally {
     pub fn add(&mut self, ended: Ended<'_>) {
         let Ended { button, latency, trace_id, error } = ended;
         let (number, track) = &mut self.buttons[button];
+        let number = *number;
         track.add(latency, error.is_some());
         self.all.add(latency, error.is_some());
-        let call = |error| Call { trace_id: trace_id.map(str::to_owned), button: *number, latency_ms: ms(latency), error };
+        let call = |error| Call { trace_id: trace_id.map(str::to_owned), button: number, latency_ms: ms(latency), error };
         let slow = self.slowest.len() < NAMED || self.slowest.last().is_some_and(|least| ms(latency) > least.latency_ms);
         if slow && trace_id.is_some() {
             let call = call(None);
