@@ -1,7 +1,9 @@
-//! The kind stage: its files as kustomize builds them, in every composition that users may make.
+//! The kind stage and the kops stage: their files as kustomize builds them, in every composition that users may make.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the reason, which is what a test is for")]
 
+#[path = "kubernetes/kops.rs"]
+mod kops;
 #[path = "kubernetes/network.rs"]
 mod network;
 #[path = "kubernetes/policy.rs"]
@@ -134,8 +136,9 @@ fn every_component_says_what_it_teaches() {
 
 #[test]
 fn every_composition_builds() {
-    let Some(built) = built() else { return };
-    assert!(built.failures.is_empty(), "{}", built.failures.join("\n"));
+    let (Some(built), Some(kops)) = (built(), stage::kops()) else { return };
+    let failures = [&built.failures[..], &kops.failures].concat();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[test]
@@ -165,10 +168,10 @@ fn in_another_namespace_nothing_asks_for_the_stages_own() {
 
 #[test]
 fn every_composition_keeps_every_rule() {
-    let Some(built) = built() else { return };
+    let (Some(built), Some(kops)) = (built(), stage::kops()) else { return };
     // What is wrong in one composition often is in many.
     let mut broken = BTreeMap::new();
-    for composition in &built.compositions {
+    for composition in built.compositions.iter().chain(&kops.compositions) {
         for complaint in complaints(composition) {
             broken.entry(complaint).or_insert_with(|| composition.name());
         }

@@ -220,7 +220,12 @@ pub fn ports(composition: &Composition) -> Vec<String> {
             let about: Vec<_> =
                 network.places.iter().zip(about).filter(|(_, is_about)| **is_about).map(|(place, _)| place).collect();
             for port in told.into_iter().flat_map(list).map(|port| &port["port"]).filter(|port| !port.is_null()) {
-                if let Some(place) = about.iter().find(|place| place.port(port).is_none()) {
+                let lacks = |place: &&&Place| place.port(port).is_none();
+                // Where tracing has several roles, the base's policies are about what any of them has.
+                if composition.is_kops() && about.iter().any(|place| !lacks(&place)) {
+                    continue;
+                }
+                if let Some(place) = about.iter().find(lacks) {
                     wrong.push(format!("{}: {} has no port {port}", shown(policy.object), shown(place.pods.workload)));
                 }
             }
@@ -262,27 +267,145 @@ fn wanted(caller: Option<&str>, called: &Place, port: &str) -> Option<bool> {
     })
 }
 
+/// Who calls a port of the kops stage.
+enum Callers {
+    Nobody,
+    /// Readers, and not by way of a pod.
+    Outside,
+    Pods,
+    Parts(&'static [&'static str]),
+    Named(&'static [&'static str]),
+}
+use Callers::{Named, Nobody, Outside, Parts, Pods as AllPods};
+
+/// A port of these pods, all of which are a name's or a part's.
+type Claim = (&'static str, &'static str, &'static [&'static str], Callers);
+
+/// The kops stage: every port of every pod, and who shall reach it. Nobody else does.
+const CLAIMS: &[Claim] = &[
+    ("the frontend and services call services", "service", &["http"], Parts(&["service", "frontend"])),
+    ("the page is behind the door, but for who measures it", "frontend", &["http"], Named(&["door", "load"])),
+    ("only services are told what to do", "frontend", &["control"], Parts(&["service"])),
+    ("readers come by the door", "door", &["https"], Outside),
+    ("who has spans gives them to an agent", "jaeger-agent", &["otlp-grpc", "otlp-http"], AllPods),
+    ("agents alone choose an aggregator", "jaeger-aggregator", &["otlp-grpc"], Named(&["jaeger-agent"])),
+    ("what was decided comes to the collectors", "jaeger-collector", &["otlp-grpc"], Named(&["jaeger-aggregator"])),
+    ("who asks about traces has logged in, or is the frontend", "jaeger-query", &["query"], Named(&["door", "frontend"])),
+    (
+        "Kafka is written by collectors, read by ingesters, and prepared once",
+        "kafka",
+        &["clients"],
+        Named(&["jaeger-collector", "jaeger-ingester", "kafka-topics", "kafka"]),
+    ),
+    ("brokers are among themselves", "kafka", &["controller", "brokers"], Named(&["kafka"])),
+    (
+        "Cassandra is written by ingesters, read by query, and looked after by its jobs",
+        "cassandra",
+        &["cql"],
+        Named(&["jaeger-ingester", "jaeger-query", "cassandra-schema", "jaeger-dependencies"]),
+    ),
+    ("nodes of Cassandra are among themselves", "cassandra", &["nodes"], Named(&["cassandra"])),
+    (
+        "OpenSearch is written by ingesters, read by query, and looked after by its jobs",
+        "opensearch",
+        &["http"],
+        Named(&["jaeger-ingester", "jaeger-query", "opensearch-cleaner", "jaeger-dependencies"]),
+    ),
+    ("nodes of OpenSearch are among themselves", "opensearch", &["nodes"], Named(&["opensearch"])),
+    ("how a pod is, its kubelet asks and nobody else", "", &["health", "metrics"], Nobody),
+];
+
+/// What the kops stage claims about a port: the claim, and whether it lets this caller in.
+fn claimed(caller: Option<&Place>, called: &Place, port: &str) -> (&'static str, bool) {
+    let is_about = |(_, about, ports, _): &&Claim| {
+        ports.contains(&port) && ["", called.pods.name, called.part.unwrap_or_default()].contains(about)
+    };
+    CLAIMS.iter().find(is_about).map_or(("no claim is about this port", false), |(claim, _, _, callers)| {
+        let lets_in = match callers {
+            Nobody => false,
+            Outside => caller.is_none(),
+            AllPods => caller.is_some(),
+            Parts(parts) => caller.is_some_and(|caller| caller.part.is_some_and(|part| parts.contains(&part))),
+            Named(names) => caller.is_some_and(|caller| names.contains(&caller.pods.name)),
+        };
+        (*claim, lets_in)
+    })
+}
+
+/// In the kops stage every port of a pod is somebody's business, or says that it is nobody's.
+pub fn claims(composition: &Composition) -> Vec<String> {
+    let network = Network::new(composition);
+    let ports = network.places.iter().flat_map(|place| place.ports.iter().map(move |(port, _)| (place, port)));
+    let unclaimed = ports.filter(|(place, port)| claimed(None, place, port).0.starts_with("no claim"));
+    unclaimed.map(|(place, port)| format!("{port} of {}", shown(place.pods.workload))).collect()
+}
+
+/// Names are asked where the cluster answers them, by every pod; nothing else outside the namespace is called.
+pub fn names(composition: &Composition) -> Vec<String> {
+    let network = Network::new(composition);
+    let mut wrong = Vec::new();
+    let mut asks = vec![false; network.places.len()];
+    for policy in &network.policies {
+        for rule in list(&policy.object["spec"]["egress"]) {
+            let peers: Vec<_> = list(&rule["to"]).collect();
+            if !peers.iter().any(|peer| !peer["namespaceSelector"].is_null() || !peer["ipBlock"].is_null()) {
+                continue;
+            }
+            let of_system = json!({"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}});
+            let answers = |peer: &&Value| {
+                let is_dns = selects(&peer["podSelector"], &json!({"k8s-app": "kube-dns"}));
+                let is_other = selects(&peer["podSelector"], &json!({"k8s-app": "other"}));
+                peer["namespaceSelector"] == of_system && is_dns && !is_other
+            };
+            // A machine's own addresses, where a cache of names may be.
+            let is_near = |peer: &&Value| peer["ipBlock"] == json!({"cidr": "169.254.0.0/16"});
+            let ports: Vec<_> = list(&rule["ports"]).map(|port| (&port["port"], &port["protocol"])).collect();
+            let (port, udp, tcp) = (json!(53), json!("UDP"), json!("TCP"));
+            let both = [(&port, &udp), (&port, &tcp)];
+            if !peers.iter().all(|peer| answers(peer) || is_near(peer)) || ports.iter().any(|port| !both.contains(port)) {
+                wrong.push(format!("{} leads out of the namespace", shown(policy.object)));
+            } else if peers.iter().any(answers) && both.iter().all(|port| ports.contains(port)) {
+                for (asks, selected) in asks.iter_mut().zip(&policy.selected) {
+                    *asks |= *selected;
+                }
+            }
+        }
+    }
+    let mute = network.places.iter().zip(&asks).filter(|(_, asks)| !**asks);
+    wrong.extend(mute.map(|(place, _)| format!("{} cannot ask for a name", shown(place.pods.workload))));
+    wrong
+}
+
 pub fn reach(composition: &Composition) -> Vec<String> {
     let network = Network::new(composition);
+    let is_kops = composition.is_kops();
+    let shall = |caller: Option<&Place>, called: &Place, port: &str| {
+        if is_kops {
+            return Some(claimed(caller, called, port));
+        }
+        let part = caller.map(|place| place.part.unwrap_or_default());
+        wanted(part, called, port).map(|shall| ("", shall))
+    };
     let mut wrong = Vec::new();
     for (called, place) in network.places.iter().enumerate() {
         for (port, number) in &place.ports {
             // What is not for everybody is refused at its door already, whatever its callers are held to.
-            let is_private = wanted(None, place, port) == Some(false);
-            let others = (0..network.places.len()).filter(|pod| *pod != called).map(Caller::Pod);
+            let is_private = shall(None, place, port).is_some_and(|(_, shall)| !shall);
+            // In the kops stage pods have others of their own kind to call.
+            let others = (0..network.places.len()).filter(|pod| is_kops || *pod != called).map(Caller::Pod);
             for caller in others.chain([Caller::Outside]) {
                 let from = match caller {
                     Caller::Pod(pod) => Some(&network.places[pod]),
                     Caller::Outside => None,
                 };
-                let part = from.map(|place| place.part.unwrap_or_default());
-                let Some(shall) = wanted(part, place, port) else { continue };
+                let Some((claim, shall)) = shall(from, place, port) else { continue };
                 let by_ingress = network.may_be_called(called, caller, *number);
                 let may = by_ingress && (is_private && !shall || network.may_call(caller, called, *number));
                 if may != shall {
                     let from = from.map_or("the outside".to_owned(), |place| shown(place.pods.workload));
                     let verb = if may { "may reach" } else { "does not reach" };
-                    wrong.push(format!("{from} {verb} {port} of {}", shown(place.pods.workload)));
+                    let why = if claim.is_empty() { String::new() } else { format!(" ({claim})") };
+                    wrong.push(format!("{from} {verb} {port} of {}{why}", shown(place.pods.workload)));
                 }
             }
         }
@@ -353,6 +476,16 @@ impl Network<'_> {
 
 /// A Service by what a pod of the same namespace calls it.
 fn service<'a>(composition: &'a Composition, host: &str) -> Option<&'a Value> {
+    // A pod of a StatefulSet has a name before that of the Service.
+    let of_a_pod = host.split_once('.').filter(|(pod, rest)| {
+        let of = |(name, set): (&str, &Value)| {
+            let service = rest.split('.').next();
+            let number = pod.strip_prefix(name).and_then(|rest| rest.strip_prefix('-')?.parse::<u64>().ok());
+            service == set["spec"]["serviceName"].as_str() && number < set["spec"]["replicas"].as_u64() && number.is_some()
+        };
+        composition.of_kind("StatefulSet").any(of)
+    });
+    let host = of_a_pod.map_or(host, |(_, rest)| rest);
     let parts: Vec<_> = host.split('.').collect();
     let is_ours = matches!(parts[..], [_] | [_, STAGE] | [_, STAGE, "svc"] | [_, STAGE, "svc", "cluster", "local"]);
     let service = composition.objects.iter().find(|object| object["kind"] == "Service" && name(object) == parts[0])?;
