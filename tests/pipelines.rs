@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the reason, which is what a test is for")]
 
 #[path = "support/collector.rs"]
+#[expect(dead_code, reason = "which program an image is asks kubernetes.rs")]
 mod collector;
 
 use std::collections::BTreeSet;
@@ -135,7 +136,7 @@ const BREAKS: &[(&str, &str, &str, &str)] = &[
     ("collector", "brokers: [kafka:9092]", "brokers: kafka:9092", "exporters.kafka.brokers is no list"),
     ("collector", "max_connection_age: 1m", "max_age: 1m", "has no field max_age"),
     ("collector", "healthcheckv2", "health_check", "Jaeger has no extensions health_check"),
-    ("ingester", "on_permanent_error: true", "on_permanent_error: yes, please", "on_permanent_error"),
+    ("ingester", "on_permanent_error: true", "on_permanent_error: sometimes", "on_permanent_error is no bool"),
     ("ingester", "cooperative-sticky", "cooperative", "group_rebalance_strategies[0] is no one of"),
     ("ingester", "trace_storage: traces", "trace_storage: spans", "there is no storage spans"),
     ("ingester", "    traces:\n      receivers", "    spans:\n      receivers", "the pipeline spans is of no signal"),

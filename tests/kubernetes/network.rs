@@ -460,6 +460,14 @@ pub fn addresses(composition: &Composition) -> Vec<String> {
     wrong.into_iter().collect()
 }
 
+/// Whether a host is a Service with this port, and these pods may call what is behind it.
+pub fn leads(composition: &Composition, pods: Pods, host: &str, port: u64) -> bool {
+    let network = Network::new(composition);
+    let caller = network.places.iter().position(|place| std::ptr::eq(place.pods.workload, pods.workload));
+    service(composition, host).is_some_and(|service| !behind(composition, service).is_empty())
+        && network.leads_to(composition, &[caller.unwrap_or_default()], host, port)
+}
+
 impl Network<'_> {
     /// Whether an address is one of a Service which one of the callers may call; any that is none of a Service is not looked at.
     fn leads_to(&self, composition: &Composition, callers: &[usize], host: &str, port: u64) -> bool {
@@ -493,7 +501,7 @@ fn service<'a>(composition: &'a Composition, host: &str) -> Option<&'a Value> {
 }
 
 /// What looks like `HOST:PORT`.
-fn hosts(text: &str) -> impl Iterator<Item = (&str, u64)> {
+pub fn hosts(text: &str) -> impl Iterator<Item = (&str, u64)> {
     let words = text.split(|sign: char| !(sign.is_ascii_alphanumeric() || "-.:".contains(sign)));
     words.filter_map(|word| {
         let (host, port) = word.trim_end_matches([':', '.']).rsplit_once(':')?;

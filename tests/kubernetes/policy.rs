@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::kops::{self, made_by_up};
 use crate::network;
+use crate::programs;
 use crate::stage::{Composition, name};
 
 const LABEL: &str = "app.kubernetes.io";
@@ -55,6 +56,12 @@ pub const RULES: &[Rule] = &[
     ("a policy's ports are ports of its pods", network::ports),
     ("who shall be reached is reached, and nobody else", network::reach),
     ("every address in a setting is one that answers", network::addresses),
+    ("a file that a container is told of is there", programs::mounted),
+    ("a configuration is one that its program takes", programs::taken),
+    ("a configuration's variables are its container's", programs::told),
+    ("a program listens where its container's ports are", programs::open),
+    ("what a configuration calls is a Service that lets it in", programs::called),
+    ("memory runs out in an order that nobody is killed by", programs::remembering),
 ];
 
 /// Which rules are broken, and by what.
