@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the reason, which is what a test is for")]
 
+#[path = "kubernetes/breaks.rs"]
+mod breaks;
 #[path = "support/collector.rs"]
 #[expect(dead_code, reason = "what an argument sets asks pipelines.rs")]
 mod collector;
@@ -27,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use breaks::BREAKS;
 use policy::{RULES, complaints, list, ports_of_nodes};
 use requests::{CORES, KUBERNETES, resting, surge};
 use required::required;
@@ -196,199 +199,50 @@ fn assert_kept(compositions: &[Composition]) {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// What breaks a rule: an object of the stage, a place in it, and what stands there then (nothing, where it is null). `pod` is
-/// `spec/template/spec`, and `container` the first of its containers.
-type Break = (&'static str, &'static str, &'static str);
-
-const BREAKS: &[(&str, &[Break])] = &[
-    (
-        "the namespace refuses what is not restricted",
-        &[("Namespace tracelab", "metadata/labels/pod-security.kubernetes.io~1enforce", r#""baseline""#)],
-    ),
-    ("all is in one namespace", &[("Service jaeger", "metadata/namespace", r#""default""#)]),
-    (
-        "no pod runs as root",
-        &[
-            ("Deployment frontend", "pod/securityContext/runAsUser", "0"),
-            ("Deployment frontend", "pod/securityContext/runAsNonRoot", "null"),
-            ("Deployment frontend", "container/securityContext/runAsNonRoot", "false"),
-        ],
-    ),
-    ("every pod has the runtime's seccomp profile", &[("Deployment dummy-1-17", "pod/securityContext/seccompProfile", "null")]),
-    (
-        "no container gains a privilege",
-        &[
-            ("Deployment dummy-1-17", "container/securityContext/allowPrivilegeEscalation", "null"),
-            ("Deployment dummy-1-17", "container/securityContext/capabilities/drop", r#"["NET_RAW"]"#),
-            ("Deployment dummy-1-17", "pod/initContainers", r#"[{"name": "first"}]"#),
-        ],
-    ),
-    ("no container writes to its image", &[("Deployment jaeger", "container/securityContext/readOnlyRootFilesystem", "false")]),
-    (
-        "no pod has anything of its node",
-        &[
-            ("Deployment jaeger", "pod/hostNetwork", "true"),
-            ("Deployment jaeger", "container/ports/0/hostPort", "16686"),
-            ("Deployment jaeger", "pod/volumes/0", r#"{"name": "tmp", "hostPath": {"path": "/"}}"#),
-        ],
-    ),
-    ("no pod has a token", &[("Deployment frontend", "pod/automountServiceAccountToken", "null")]),
-    ("no pod has variables of Services", &[("Deployment frontend", "pod/enableServiceLinks", "null")]),
-    ("every container requests CPU and memory", &[("Deployment dummy-2-3", "container/resources/requests/cpu", "null")]),
-    ("every container's memory is limited", &[("Deployment dummy-2-3", "container/resources/limits", "null")]),
-    ("no container's CPU is limited", &[("Deployment dummy-2-3", "container/resources/limits/cpu", r#""100m""#)]),
-    (
-        "every container with a port is probed there",
-        &[
-            ("Deployment jaeger", "container/livenessProbe", "null"),
-            ("Deployment jaeger", "container/startupProbe/httpGet/port", r#""http""#),
-        ],
-    ),
-    (
-        "every image has a version",
-        &[
-            ("Deployment jaeger", "container/image", r#""localhost:5000/jaeger""#),
-            ("Deployment jaeger", "container/image", r#""jaeger:latest""#),
-        ],
-    ),
-    (
-        "what a pod refers to is there",
-        &[
-            ("Deployment jaeger", "container/envFrom/0/configMapRef/name", r#""jaegr""#),
-            ("Deployment jaeger", "pod/volumes/0", r#"{"name": "tmp", "configMap": {"name": "gone"}}"#),
-            ("Deployment jaeger", "pod/volumes/0/name", r#""temp""#),
-            (
-                "Deployment frontend",
-                "container/env/0",
-                r#"{"name": "A", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}"#,
-            ),
-        ],
-    ),
-    (
-        "every Service leads to one workload",
-        &[
-            ("Service dummy-0-4", "spec/selector", r#"{"app.kubernetes.io/component": "service"}"#),
-            ("Service dummy-0-4", "spec/selector", "null"),
-            ("Service dummy-0-4", "spec/ports/0/targetPort", r#""control""#),
-        ],
-    ),
-    (
-        "no port of the nodes is taken twice",
-        &[("Service jaeger-ui", "spec/ports/0/nodePort", "30080"), ("Service jaeger-ui", "spec/ports/0/nodePort", "null")],
-    ),
-    (
-        "what is applied again is not changed again",
-        &[
-            ("NetworkPolicy services", "spec/egress/0/ports/0/protocol", "null"),
-            ("Deployment gateway", "spec/strategy/type", "null"),
-        ],
-    ),
-    (
-        "every object is a part of the stage",
-        &[
-            ("NetworkPolicy names", "metadata/labels", "null"),
-            ("Deployment dummy-0-4", "spec/template/metadata/labels/app.kubernetes.io~1part-of", "null"),
-        ],
-    ),
-    (
-        "labels and names agree",
-        &[
-            ("Deployment dummy-0-4", "spec/template/metadata/labels/app.kubernetes.io~1name", r#""dummy-0-5""#),
-            ("Deployment jaeger", "spec/template/metadata/labels/app.kubernetes.io~1component", r#""service""#),
-            ("Deployment dummy-0-4", "spec/selector/matchLabels/app.kubernetes.io~1version", r#""v1""#),
-        ],
-    ),
-    (
-        "labels and images agree about the version",
-        &[
-            ("Deployment dummy-0-4", "spec/template/metadata/labels/app.kubernetes.io~1version", r#""v2""#),
-            ("Deployment frontend", "container/image", r#""tracelab:0.0.1""#),
-        ],
-    ),
-    (
-        "nothing tells the culprit from the others",
-        &[
-            ("Deployment dummy-2-29", "container/env/0/value", r#""http://frontend-control:8081/""#),
-            ("Deployment dummy-2-29", "metadata/annotations", r#"{"slow": "true"}"#),
-        ],
-    ),
-    (
-        "nobody but the frontend knows the answer",
-        &[("Deployment dummy-2-29", "container/env/0", r#"{"name": "TRACELAB_SEED", "value": "7"}"#)],
-    ),
-    ("nobody may speak to anybody but by a policy", &[("NetworkPolicy nobody", "spec/policyTypes", r#"["Ingress"]"#)]),
-    (
-        "nobody may speak to the world",
-        &[
-            ("NetworkPolicy traces", "spec/egress/0/to", "null"),
-            ("NetworkPolicy names", "spec/egress/0/to/1/ipBlock/cidr", r#""::/0""#),
-        ],
-    ),
-    (
-        "a policy's selectors select something",
-        &[
-            ("NetworkPolicy traces", "spec/egress/0/to/0/podSelector/matchLabels", r#"{"app.kubernetes.io/name": "jeager"}"#),
-            ("NetworkPolicy frontend", "spec/podSelector", r#"{"matchLabels": {"app.kubernetes.io/name": "front"}}"#),
-        ],
-    ),
-    (
-        "a policy's ports are ports of its pods",
-        &[
-            ("NetworkPolicy services", "spec/egress/1/ports/0/port", "8082"),
-            ("NetworkPolicy services", "spec/ingress/0/ports/0/port", r#""web""#),
-        ],
-    ),
-    (
-        "who shall be reached is reached, and nobody else",
-        &[
-            ("NetworkPolicy frontend", "spec/ingress/1/from", "null"),
-            ("NetworkPolicy frontend", "spec/ingress/0/ports", "null"),
-            ("NetworkPolicy services", "spec/ingress/0/from/0", r#"{"podSelector": {}}"#),
-            ("NetworkPolicy jaeger", "spec/ingress/1/from", "null"),
-            ("NetworkPolicy frontend", "spec/policyTypes", r#"["Ingress"]"#),
-            ("NetworkPolicy services", "spec/egress", "null"),
-            ("NetworkPolicy gateway", "spec/ingress/0/from", "null"),
-            ("NetworkPolicy edge", "spec/ingress", "null"),
-            ("NetworkPolicy frontend-to-gateway", "spec/egress", "null"),
-            ("NetworkPolicy redis", "spec/ingress/0/from", "null"),
-            ("NetworkPolicy mailpit", "spec/ingress/0/ports/0/port", "8025"),
-            ("NetworkPolicy cluster-traces", "spec/ingress", "null"),
-        ],
-    ),
-    (
-        "every address in a setting is one that answers",
-        &[
-            ("Deployment dummy-0-4", "container/env/0/value", r#""http://frontend-control:8080""#),
-            ("Deployment dummy-0-4", "container/env/0/value", r#""http://control:8081""#),
-            ("Deployment dummy-0-4", "container/args/2", r#""jaeger:16686""#),
-        ],
-    ),
-];
-
 #[test]
 fn every_rule_finds_what_breaks_it() {
-    let Some(built) = built() else { return };
-    for (rule, broken_by) in RULES {
+    let (Some(built), Some(kops)) = (built(), stage::kops()) else { return };
+    let all: Vec<_> = built.compositions.iter().chain(&kops.compositions).collect();
+    for (rule, broken_by) in RULES.iter().chain(kops::RULES) {
         let breaks = BREAKS.iter().filter(|(name, _)| name == rule).flat_map(|(_, breaks)| *breaks);
         assert_ne!(breaks.clone().count(), 0, "nothing is known that breaks: {rule}");
         for (object, at, then) in breaks {
+            let (in_kops, object) = object.strip_prefix("kops: ").map_or((false, *object), |object| (true, object));
+            let in_kops = in_kops || kops::RULES.iter().any(|(own, _)| own == rule);
             // The plain one, but for what a component brings.
-            let has_it = |composition: &&Composition| composition.objects.iter().any(|found| policy::shown(found) == *object);
-            let whole = built.compositions.iter().find(has_it).unwrap_or_else(|| panic!("there is no {object}"));
+            let has_it = |composition: &&&Composition| {
+                (composition.is_kops() || !in_kops) && composition.objects.iter().any(|found| is_called(found, object))
+            };
+            let whole = all.iter().find(has_it).unwrap_or_else(|| panic!("there is no {object}"));
             let broken = broken(whole, object, at, &serde_json::from_str(then).unwrap());
             assert_ne!(broken_by(&broken), [""; 0], "{object}: {at} = {then} does not break: {rule}");
         }
     }
-    assert_eq!(RULES.len(), BREAKS.len(), "something breaks a rule that is none");
+    let known = BREAKS.iter().map(|(rule, _)| rule).collect::<BTreeSet<_>>();
+    assert_eq!(RULES.len() + kops::RULES.len(), known.len(), "something breaks a rule that is none");
+}
+
+/// A ConfigMap without what kustomize adds to its name.
+fn is_called(found: &Value, object: &str) -> bool {
+    let shown = policy::shown(found);
+    let plain = shown.rsplit_once('-').filter(|_| found["kind"] == "ConfigMap").map(|(plain, _)| plain);
+    shown == object || plain == Some(object)
 }
 
 /// The composition with one thing in one object written anew, or taken out.
 fn broken(composition: &Composition, object: &str, at: &str, then: &Value) -> Composition {
     let mut broken = composition.clone();
-    let object = Arc::make_mut(broken.objects.iter_mut().find(|found| policy::shown(found) == object).unwrap());
+    let object = Arc::make_mut(broken.objects.iter_mut().find(|found| is_called(found, object)).unwrap());
     let at = format!("/{at}").replacen("/container/", "/pod/containers/0/", 1).replacen("/pod/", "/spec/template/spec/", 1);
     let (parent, key) = at.rsplit_once('/').unwrap();
     let key = key.replace("~1", "/");
+    // Of a file, a part.
+    let edit = then.as_str().and_then(|then| then.split_once(" => "));
+    if let (Some((from, to)), Some(text)) = (edit, object.pointer(&at).and_then(Value::as_str)) {
+        assert!(text.contains(from), "{at} does not say {from}");
+        *object.pointer_mut(&at).unwrap() = json!(text.replace(from, to));
+        return broken;
+    }
     match object.pointer_mut(parent) {
         Some(Value::Array(list)) => list[key.parse::<usize>().unwrap()] = then.clone(),
         Some(Value::Object(map)) if then.is_null() => assert!(map.remove(&key).is_some(), "there is no {at}"),

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
+use crate::network::Network;
 use crate::policy::{Pods, Rule, behind, containers_where, entries, has_labels, list, pods, pods_where, shown, variables};
 use crate::requests::{memory, replicas};
 use crate::stage::{Composition, documents, kops_folder};
@@ -412,6 +413,7 @@ const NAMES: [(&str, u64); 5] = [
 
 /// Every host that is told, with its port, is a Service's: here there is no other that anybody calls.
 fn hosts(composition: &Composition) -> Vec<String> {
+    let network = Network::new(composition);
     let mut wrong = Vec::new();
     for pods in pods(composition) {
         let mut called = Vec::new();
@@ -428,7 +430,7 @@ fn hosts(composition: &Composition) -> Vec<String> {
         let servers = files.flat_map(str::lines).filter_map(|line| line.trim().strip_prefix("server ")?.strip_suffix(';'));
         called.extend(servers.flat_map(network::hosts).map(|(host, port)| (host.to_owned(), port)));
         let is_own = |host: &str| host == "localhost" || !host.starts_with(|first: char| first.is_ascii_alphabetic());
-        let lost = called.into_iter().filter(|(host, port)| !is_own(host) && !network::leads(composition, pods, host, *port));
+        let lost = called.into_iter().filter(|(host, port)| !is_own(host) && !network.leads(composition, pods, host, *port));
         wrong.extend(lost.map(|(host, port)| format!("{} does not reach {host}:{port}", shown(pods.workload))));
     }
     wrong

@@ -33,9 +33,12 @@ struct Place<'a> {
     ports: Vec<(&'a str, u64)>,
 }
 
-struct Network<'a> {
+pub struct Network<'a> {
     places: Vec<Place<'a>>,
     policies: Vec<Policy<'a>>,
+    /// Of each place, the policies that are about its calls and those about its callers; none where it may do what it likes.
+    ingress: Vec<Option<Vec<usize>>>,
+    egress: Vec<Option<Vec<usize>>>,
 }
 
 struct Policy<'a> {
@@ -54,42 +57,71 @@ struct Allowed<'a> {
 }
 
 impl<'a> Network<'a> {
-    fn new(composition: &'a Composition) -> Self {
+    pub fn new(composition: &'a Composition) -> Self {
         let pods: Vec<_> = pods(composition).collect();
         let namespace = composition.of_kind("Namespace").find(|(name, _)| *name == STAGE);
         let mut namespace = namespace.map_or_else(|| json!({}), |(_, object)| object["metadata"]["labels"].clone());
         // Every namespace is given this one.
         namespace["kubernetes.io/metadata.name"] = json!(STAGE);
         let policies = composition.of_kind("NetworkPolicy").map(|(_, object)| Policy::new(object, &pods, &namespace));
-        let policies = policies.collect();
-        let places = pods.into_iter().map(|pods| Place { pods, part: pods.label("component"), ports: pods.ports() });
-        Self { places: places.collect(), policies }
-    }
-
-    fn may_be_called(&self, called: usize, by: Caller, port: u64) -> bool {
-        self.policies_of(called, Direction::Ingress, |allowed| {
-            let from = match by {
-                Caller::Pod(pod) => allowed.pods[pod],
-                Caller::Outside => allowed.outside,
+        let policies: Vec<Policy> = policies.collect();
+        let about = |direction| -> Vec<_> {
+            let of = |pod: usize| {
+                let about =
+                    policies.iter().enumerate().filter(|(_, policy)| policy.selected[pod] && policy.rules(direction).is_some());
+                Some(about.map(|(n, _)| n).collect::<Vec<_>>()).filter(|about| !about.is_empty())
             };
-            from && allowed.has_port(&self.places[called], port)
-        })
-    }
-
-    fn may_call(&self, caller: Caller, called: usize, port: u64) -> bool {
-        let Caller::Pod(pod) = caller else { return true };
-        let to = |allowed: &Allowed| allowed.pods[called] && allowed.has_port(&self.places[called], port);
-        self.policies_of(pod, Direction::Egress, to)
+            (0..pods.len()).map(of).collect()
+        };
+        let (ingress, egress) = (about(Direction::Ingress), about(Direction::Egress));
+        let places = pods.into_iter().map(|pods| Place { pods, part: pods.label("component"), ports: pods.ports() });
+        Self { places: places.collect(), policies, ingress, egress }
     }
 
     fn allows(&self, caller: Caller, called: usize, port: u64) -> bool {
-        self.may_be_called(called, caller, port) && self.may_call(caller, called, port)
+        let way = Way::new(self, called, port);
+        way.is_let_in(caller) && way.is_let_out(caller)
+    }
+}
+
+/// A port of a pod, and which rules open it.
+struct Way<'a> {
+    network: &'a Network<'a>,
+    called: usize,
+    /// By policy and rule.
+    ingress: Vec<Vec<bool>>,
+    egress: Vec<Vec<bool>>,
+}
+
+impl<'a> Way<'a> {
+    fn new(network: &'a Network<'a>, called: usize, port: u64) -> Self {
+        let place = &network.places[called];
+        let open = |direction| {
+            let of =
+                |policy: &Policy| policy.rules(direction).into_iter().flatten().map(|rule| rule.has_port(place, port)).collect();
+            network.policies.iter().map(of).collect()
+        };
+        Self { network, called, ingress: open(Direction::Ingress), egress: open(Direction::Egress) }
     }
 
-    fn policies_of(&self, pod: usize, direction: Direction, allows: impl Fn(&Allowed) -> bool) -> bool {
-        let mut about =
-            self.policies.iter().filter(|policy| policy.selected[pod]).filter_map(|policy| policy.rules(direction)).peekable();
-        about.peek().is_none() || about.flatten().any(allows)
+    fn is_let_in(&self, by: Caller) -> bool {
+        let Some(about) = &self.network.ingress[self.called] else { return true };
+        about.iter().any(|n| {
+            let rules = self.network.policies[*n].ingress.iter().flatten().zip(&self.ingress[*n]);
+            rules.filter(|(_, is_open)| **is_open).any(|(rule, _)| match by {
+                Caller::Pod(pod) => rule.pods[pod],
+                Caller::Outside => rule.outside,
+            })
+        })
+    }
+
+    fn is_let_out(&self, caller: Caller) -> bool {
+        let Caller::Pod(pod) = caller else { return true };
+        let Some(about) = &self.network.egress[pod] else { return true };
+        about.iter().any(|n| {
+            let rules = self.network.policies[*n].egress.iter().flatten().zip(&self.egress[*n]);
+            rules.filter(|(_, is_open)| **is_open).any(|(rule, _)| rule.pods[self.called])
+        })
     }
 }
 
@@ -389,6 +421,7 @@ pub fn reach(composition: &Composition) -> Vec<String> {
     let mut wrong = Vec::new();
     for (called, place) in network.places.iter().enumerate() {
         for (port, number) in &place.ports {
+            let way = Way::new(&network, called, *number);
             // What is not for everybody is refused at its door already, whatever its callers are held to.
             let is_private = shall(None, place, port).is_some_and(|(_, shall)| !shall);
             // In the kops stage pods have others of their own kind to call.
@@ -399,8 +432,7 @@ pub fn reach(composition: &Composition) -> Vec<String> {
                     Caller::Outside => None,
                 };
                 let Some((claim, shall)) = shall(from, place, port) else { continue };
-                let by_ingress = network.may_be_called(called, caller, *number);
-                let may = by_ingress && (is_private && !shall || network.may_call(caller, called, *number));
+                let may = way.is_let_in(caller) && (is_private && !shall || way.is_let_out(caller));
                 if may != shall {
                     let from = from.map_or("the outside".to_owned(), |place| shown(place.pods.workload));
                     let verb = if may { "may reach" } else { "does not reach" };
@@ -460,15 +492,14 @@ pub fn addresses(composition: &Composition) -> Vec<String> {
     wrong.into_iter().collect()
 }
 
-/// Whether a host is a Service with this port, and these pods may call what is behind it.
-pub fn leads(composition: &Composition, pods: Pods, host: &str, port: u64) -> bool {
-    let network = Network::new(composition);
-    let caller = network.places.iter().position(|place| std::ptr::eq(place.pods.workload, pods.workload));
-    service(composition, host).is_some_and(|service| !behind(composition, service).is_empty())
-        && network.leads_to(composition, &[caller.unwrap_or_default()], host, port)
-}
-
 impl Network<'_> {
+    /// Whether a host is a Service with this port, and these pods may call what is behind it.
+    pub fn leads(&self, composition: &Composition, pods: Pods, host: &str, port: u64) -> bool {
+        let caller = self.places.iter().position(|place| std::ptr::eq(place.pods.workload, pods.workload));
+        service(composition, host).is_some_and(|service| !behind(composition, service).is_empty())
+            && self.leads_to(composition, &[caller.unwrap_or_default()], host, port)
+    }
+
     /// Whether an address is one of a Service which one of the callers may call; any that is none of a Service is not looked at.
     fn leads_to(&self, composition: &Composition, callers: &[usize], host: &str, port: u64) -> bool {
         let Some(service) = service(composition, host) else { return true };

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::collector::{self, Program};
-use crate::network;
+use crate::network::Network;
 use crate::policy::{Pods, entries, list, pods, shown, variables};
 use crate::requests::memory;
 use crate::stage::{Composition, documents};
@@ -167,14 +167,18 @@ fn calls(config: &Value) -> Vec<(String, u64)> {
 }
 
 pub fn called(composition: &Composition) -> Vec<String> {
-    let mut wrong = Vec::new();
-    for run in runs(composition) {
+    let (runs, mut wrong) = (runs(composition), Vec::new());
+    if runs.is_empty() {
+        return wrong;
+    }
+    let network = Network::new(composition);
+    for run in runs {
         let called = calls(&run.config);
         // Only query without its storage calls nobody.
         if called.is_empty() {
             wrong.push(format!("{} calls nobody", shown(run.pods.workload)));
         }
-        let lost = called.into_iter().filter(|(host, port)| !network::leads(composition, run.pods, host, *port));
+        let lost = called.into_iter().filter(|(host, port)| !network.leads(composition, run.pods, host, *port));
         wrong.extend(lost.map(|(host, port)| format!("{} does not reach {host}:{port}", shown(run.pods.workload))));
     }
     wrong
