@@ -69,18 +69,17 @@ fn is_of_several(composition: &Composition, pods: Pods) -> bool {
 
 fn budgets(composition: &Composition) -> Vec<String> {
     let all: Vec<_> = composition.of_kind("PodDisruptionBudget").collect();
-    let behind = |budget: &Value| -> Vec<_> {
+    let about = |budget: &Value| -> Vec<_> {
         let selector = &budget["spec"]["selector"]["matchLabels"];
         pods(composition).filter(|pods| has_labels(pods.labels, selector)).map(|pods| pods.name).collect()
     };
+    let all: Vec<_> = all.into_iter().map(|(name, budget)| (name, budget, about(budget))).collect();
     let mut wrong = Vec::new();
-    for (name, budget) in &all {
-        if behind(budget).len() != 1 {
-            wrong.push(format!("PodDisruptionBudget {name} is about {:?}", behind(budget)));
-        }
+    for (name, _, about) in all.iter().filter(|(_, _, about)| about.len() != 1) {
+        wrong.push(format!("PodDisruptionBudget {name} is about {about:?}"));
     }
     for pods in pods(composition) {
-        let own: Vec<_> = all.iter().filter(|(_, budget)| behind(budget).contains(&pods.name)).collect();
+        let own: Vec<_> = all.iter().filter(|(_, _, about)| about.contains(&pods.name)).collect();
         let replicas = replicas(composition, pods);
         let lets_one_go = |budget: &Value| {
             let (may, must) = (&budget["spec"]["maxUnavailable"], &budget["spec"]["minAvailable"]);
@@ -90,7 +89,7 @@ fn budgets(composition: &Composition) -> Vec<String> {
         let is_fine = match &own[..] {
             // It would keep the node of a single one from being drained, or say nothing.
             [] => !is_of_several(composition, pods),
-            [(_, budget)] => is_of_several(composition, pods) && lets_one_go(budget),
+            [(_, budget, _)] => is_of_several(composition, pods) && lets_one_go(budget),
             _ => false,
         };
         if !is_fine {
@@ -214,8 +213,9 @@ fn doors(composition: &Composition) -> Vec<String> {
 }
 
 fn local(composition: &Composition) -> Vec<String> {
+    let all: Vec<_> = pods(composition).collect();
     let of_nodes = composition.of_kind("Service").filter(|(_, service)| {
-        let is_on_all = behind(composition, service).iter().any(|pods| pods.kind == "DaemonSet");
+        let is_on_all = behind(&all, service).iter().any(|pods| pods.kind == "DaemonSet");
         is_on_all != (service["spec"]["internalTrafficPolicy"] == "Local")
     });
     of_nodes.map(|(_, service)| shown(service)).collect()

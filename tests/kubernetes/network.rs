@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use url::{Host, Url};
 
 use crate::policy::{Pods, STAGE, behind, entries, has_labels, list, pods, shown, variables};
-use crate::stage::{Composition, name};
+use crate::stage::Composition;
 
 /// A direction that is said of a policy's pods.
 #[derive(Clone, Copy, PartialEq)]
@@ -39,6 +39,8 @@ pub struct Network<'a> {
     /// Of each place, the policies that are about its calls and those about its callers; none where it may do what it likes.
     ingress: Vec<Option<Vec<usize>>>,
     egress: Vec<Option<Vec<usize>>>,
+    /// By their names, with the places behind them.
+    services: BTreeMap<&'a str, (&'a Value, Vec<usize>)>,
 }
 
 struct Policy<'a> {
@@ -74,13 +76,15 @@ impl<'a> Network<'a> {
             (0..pods.len()).map(of).collect()
         };
         let (ingress, egress) = (about(Direction::Ingress), about(Direction::Egress));
+        let services = composition.of_kind("Service").map(|(name, service)| {
+            let behind = behind(&pods, service);
+            let is_behind = |pods: &Pods| behind.iter().any(|one| std::ptr::eq(one.workload, pods.workload));
+            let places = pods.iter().enumerate().filter(|(_, pods)| is_behind(pods)).map(|(n, _)| n);
+            (name, (service, places.collect()))
+        });
+        let services = services.collect();
         let places = pods.into_iter().map(|pods| Place { pods, part: pods.label("component"), ports: pods.ports() });
-        Self { places: places.collect(), policies, ingress, egress }
-    }
-
-    fn allows(&self, caller: Caller, called: usize, port: u64) -> bool {
-        let way = Way::new(self, called, port);
-        way.is_let_in(caller) && way.is_let_out(caller)
+        Self { places: places.collect(), policies, ingress, egress, services }
     }
 }
 
@@ -469,7 +473,7 @@ pub fn addresses(composition: &Composition) -> Vec<String> {
             if let Some(url) = url
                 && let Some(Host::Domain(host)) = url.host()
                 && host != "localhost"
-                && service(composition, host).is_none()
+                && network.service(composition, host).is_none()
             {
                 wrong.insert(format!("{} is told {url}, and no Service is called {host}", shown(pods.workload)));
             }
@@ -496,39 +500,38 @@ impl Network<'_> {
     /// Whether a host is a Service with this port, and these pods may call what is behind it.
     pub fn leads(&self, composition: &Composition, pods: Pods, host: &str, port: u64) -> bool {
         let caller = self.places.iter().position(|place| std::ptr::eq(place.pods.workload, pods.workload));
-        service(composition, host).is_some_and(|service| !behind(composition, service).is_empty())
+        self.service(composition, host).is_some_and(|(_, behind)| !behind.is_empty())
             && self.leads_to(composition, &[caller.unwrap_or_default()], host, port)
     }
 
     /// Whether an address is one of a Service which one of the callers may call; any that is none of a Service is not looked at.
     fn leads_to(&self, composition: &Composition, callers: &[usize], host: &str, port: u64) -> bool {
-        let Some(service) = service(composition, host) else { return true };
+        let Some((service, behind)) = self.service(composition, host) else { return true };
         let Some(entry) = list(&service["spec"]["ports"]).find(|entry| entry["port"] == port) else { return false };
-        behind(composition, service).iter().all(|behind| {
-            let called =
-                self.places.iter().position(|place| std::ptr::eq(place.pods.workload, behind.workload)).unwrap_or_default();
-            let number = behind.port(&entry["targetPort"]).unwrap_or_default();
-            callers.iter().any(|caller| *caller == called || self.allows(Caller::Pod(*caller), called, number))
+        behind.iter().all(|called| {
+            let number = self.places[*called].port(&entry["targetPort"]).unwrap_or_default();
+            let way = Way::new(self, *called, number);
+            let goes = |caller: Caller| way.is_let_in(caller) && way.is_let_out(caller);
+            callers.iter().any(|caller| caller == called || goes(Caller::Pod(*caller)))
         })
     }
-}
 
-/// A Service by what a pod of the same namespace calls it.
-fn service<'a>(composition: &'a Composition, host: &str) -> Option<&'a Value> {
-    // A pod of a StatefulSet has a name before that of the Service.
-    let of_a_pod = host.split_once('.').filter(|(pod, rest)| {
-        let of = |(name, set): (&str, &Value)| {
-            let service = rest.split('.').next();
-            let number = pod.strip_prefix(name).and_then(|rest| rest.strip_prefix('-')?.parse::<u64>().ok());
-            service == set["spec"]["serviceName"].as_str() && number < set["spec"]["replicas"].as_u64() && number.is_some()
-        };
-        composition.of_kind("StatefulSet").any(of)
-    });
-    let host = of_a_pod.map_or(host, |(_, rest)| rest);
-    let parts: Vec<_> = host.split('.').collect();
-    let is_ours = matches!(parts[..], [_] | [_, STAGE] | [_, STAGE, "svc"] | [_, STAGE, "svc", "cluster", "local"]);
-    let service = composition.objects.iter().find(|object| object["kind"] == "Service" && name(object) == parts[0])?;
-    is_ours.then_some(service)
+    /// A Service by what a pod of the same namespace calls it, and the places behind it.
+    fn service(&self, composition: &Composition, host: &str) -> Option<&(&Value, Vec<usize>)> {
+        // A pod of a StatefulSet has a name before that of the Service.
+        let of_a_pod = host.split_once('.').filter(|(pod, rest)| {
+            let of = |(name, set): (&str, &Value)| {
+                let service = rest.split('.').next();
+                let number = pod.strip_prefix(name).and_then(|rest| rest.strip_prefix('-')?.parse::<u64>().ok());
+                service == set["spec"]["serviceName"].as_str() && number.is_some() && number < set["spec"]["replicas"].as_u64()
+            };
+            composition.of_kind("StatefulSet").any(of)
+        });
+        let host = of_a_pod.map_or(host, |(_, rest)| rest);
+        let parts: Vec<_> = host.split('.').collect();
+        let is_ours = matches!(parts[..], [_] | [_, STAGE] | [_, STAGE, "svc"] | [_, STAGE, "svc", "cluster", "local"]);
+        self.services.get(parts[0]).filter(|_| is_ours)
+    }
 }
 
 /// What looks like `HOST:PORT`.

@@ -298,17 +298,19 @@ pub fn has_labels(labels: &Value, wanted: &Value) -> bool {
     entries(wanted).all(|(key, value)| &labels[key] == value)
 }
 
-/// The pods behind a Service.
-pub fn behind<'a>(composition: &'a Composition, service: &Value) -> Vec<Pods<'a>> {
+/// Those of the pods that are behind a Service.
+pub fn behind<'a>(all: &[Pods<'a>], service: &Value) -> Vec<Pods<'a>> {
     let selector = &service["spec"]["selector"];
-    pods(composition).filter(|pods| !selector.is_null() && has_labels(pods.labels, selector)).collect()
+    all.iter().copied().filter(|pods| !selector.is_null() && has_labels(pods.labels, selector)).collect()
 }
 
 fn services(composition: &Composition) -> Vec<String> {
     let mut wrong = Vec::new();
+    let all: Vec<_> = pods(composition).collect();
     for (name, service) in composition.of_kind("Service") {
-        let [pods] = behind(composition, service)[..] else {
-            let behind: Vec<_> = behind(composition, service).iter().map(|pods| shown(pods.workload)).collect();
+        let behind = behind(&all, service);
+        let [pods] = behind[..] else {
+            let behind: Vec<_> = behind.iter().map(|pods| shown(pods.workload)).collect();
             wrong.push(format!("Service {name} leads to {behind:?}"));
             continue;
         };

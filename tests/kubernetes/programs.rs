@@ -54,7 +54,7 @@ fn file<'a>(composition: &'a Composition, pods: Pods<'a>, container: &'a Value, 
     let volume = list(&pods.spec["volumes"]).find(|volume| volume["name"] == mount["name"])?;
     let source = &volume["configMap"];
     let item = list(&source["items"]).find(|item| item["path"] == name);
-    let key = item.map_or(name, |item| item["key"].as_str().unwrap_or_default());
+    let key = if source["items"].is_null() { name } else { item?["key"].as_str()? };
     let (_, map) = composition.of_kind("ConfigMap").find(|(found, _)| source["name"] == *found)?;
     map["data"][key].as_str()
 }
