@@ -4,6 +4,8 @@
 
 #[path = "kubernetes/breaks.rs"]
 mod breaks;
+#[path = "kubernetes/cluster.rs"]
+mod cluster;
 #[path = "support/collector.rs"]
 #[expect(dead_code, reason = "what an argument sets asks pipelines.rs")]
 mod collector;
@@ -255,21 +257,28 @@ fn broken(composition: &Composition, object: &str, at: &str, then: &Value) -> Co
 /// Every document once: most are the same in all compositions.
 #[test]
 fn every_object_is_what_kubernetes_takes() {
-    let Some(built) = built() else { return };
+    let (Some(built), Some(kops)) = (built(), stage::kops()) else { return };
     let Some(python) = validator() else { return };
     let directory = tempfile::tempdir().unwrap();
     let stream = directory.path().join("objects.yaml");
-    let documents: Vec<_> = built.documents.keys().map(String::as_str).collect();
+    let clusters = cluster::ZONES.map(cluster::filled_in);
+    let clusters = clusters.iter().flat_map(|text| text.split("\n---\n"));
+    // Those of both stages are the same to a large part.
+    let documents: BTreeSet<_> = built.documents.keys().chain(kops.documents.keys()).map(String::as_str).chain(clusters).collect();
+    let documents: Vec<_> = documents.into_iter().collect();
     std::fs::write(&stream, documents.join("\n---\n")).unwrap();
     let output = python(&stream);
     let said = format!("{}{}", stdout(&output), stderr(&output));
     assert!(output.status.success() && said.contains(&format!("{} passed, 0 failed", documents.len())), "{said}");
 
     // A word that nobody knows is found, or nothing would be.
-    let service = documents.iter().find(|document| document.contains("targetPort:")).unwrap();
-    std::fs::write(&stream, service.replacen("targetPort:", "targetport:", 1)).unwrap();
+    let misspelt = ["targetPort:", "rootVolumeSize:", "minReplicas:"].map(|word| {
+        let document = documents.iter().find(|document| document.contains(word)).unwrap();
+        document.replacen(word, &word.to_lowercase(), 1)
+    });
+    std::fs::write(&stream, misspelt.join("\n---\n")).unwrap();
     let output = python(&stream);
-    assert!(stdout(&output).contains("1 failed"), "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("3 failed"), "{}{}", stdout(&output), stderr(&output));
 }
 
 /// What checks a file, or a message where something is missing for it.
@@ -312,6 +321,37 @@ fn the_clusters_have_room_and_are_reached_from_their_machine_alone() {
         let ports: BTreeSet<_> = mapped.keys().copied().collect();
         assert!(plain.is_subset(&ports), "{file} does not map all of {plain:?}");
         assert!(ports.is_subset(&all), "{file} maps {ports:?}, and Services have {all:?}");
+    }
+}
+
+#[test]
+fn the_cluster_that_kops_is_asked_for_is_closed_and_encrypted() {
+    for zones in cluster::ZONES {
+        let wrong = cluster::complaints(&cluster::filled_in(zones), zones);
+        assert!(wrong.is_empty(), "{zones}: {}", wrong.join("\n"));
+    }
+    let written = kops::file("cluster.yaml");
+    let three = cluster::ZONES[0];
+    for (from, to, says) in cluster::BREAKS {
+        assert!(written.contains(from), "kops/cluster.yaml does not say {from}");
+        let wrong = cluster::complaints(&cluster::fill_in(&written.replacen(from, to, 1), three), three);
+        assert!(wrong.iter().any(|wrong| wrong.contains(says)), "{to}: {wrong:?}");
+    }
+}
+
+#[test]
+fn the_nodes_of_kops_have_room_for_the_stage() {
+    let Some(kops) = stage::kops() else { return };
+    for composition in &kops.compositions {
+        assert_eq!(cluster::crowding(composition), None, "{}", composition.name());
+    }
+}
+
+#[test]
+fn the_readmes_of_kops_say_what_the_configurations_do() {
+    let Some(kops) = stage::kops() else { return };
+    for (readme, sentence) in cluster::sentences(&kops.compositions[0]) {
+        assert!(kops::file(readme).contains(&sentence), "kops/{readme} does not say: {sentence}");
     }
 }
 
