@@ -159,7 +159,7 @@ fn what_breaks_a_configuration_is_said() {
         let mut merged = json!({});
         for file in *files {
             let mut text = std::fs::read_to_string(root().join(file)).unwrap();
-            if is_it(&file) {
+            if is_it(file) {
                 assert!(text.contains(from), "{file} does not say {from}");
                 text = text.replace(from, to);
             }

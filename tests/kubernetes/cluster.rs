@@ -288,7 +288,7 @@ pub fn sentences(composition: &Composition) -> Vec<(&'static str, String)> {
         (tracing, scaled("jaeger-ingester")),
         (
             "components/cassandra/README.md",
-            format!("{} GiB each", disks(composition).iter().find(|(name, _)| name == "cassandra").unwrap().1 / 3 >> 30),
+            format!("{} GiB each", (disks(composition).iter().find(|(name, _)| name == "cassandra").unwrap().1 / 3) >> 30),
         ),
         ("components/cassandra/README.md", {
             let job = pods(composition).find(|pods| pods.name == "cassandra-schema").unwrap();
