@@ -102,7 +102,8 @@ fn services() -> PathBuf {
 #[test]
 fn the_images_version_is_the_packages() {
     let package = env!("CARGO_PKG_VERSION");
-    let named: Vec<_> = files(&folder())
+    let named: Vec<_> = [files(&folder()), files(&stage::kops_folder())]
+        .concat()
         .into_iter()
         .flat_map(|path| {
             let text = std::fs::read_to_string(&path).unwrap();
@@ -117,7 +118,7 @@ fn the_images_version_is_the_packages() {
                 .collect::<Vec<_>>()
         })
         .collect();
-    assert!(!named.is_empty());
+    assert!([folder(), stage::kops_folder()].iter().all(|stage| named.iter().any(|(path, _)| path.starts_with(stage))));
     for (path, version) in named {
         assert_eq!(version.trim_end_matches("-v2"), package, "{}", path.display());
     }
@@ -134,8 +135,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 fn every_component_says_what_it_teaches() {
     let components = components();
     assert!(TRACING.iter().all(|name| components.iter().any(|found| found == name)), "{components:?}");
-    for name in components {
-        let folder = folder().join("components").join(&name);
+    let storages = stage::storages().into_iter().map(|name| (stage::kops_folder(), name));
+    for (stage, name) in components.into_iter().map(|name| (folder(), name)).chain(storages) {
+        let folder = stage.join("components").join(&name);
         let kustomization = documents(&std::fs::read_to_string(folder.join("kustomization.yaml")).unwrap()).unwrap();
         assert_eq!(kustomization[0]["kind"], "Component", "{name}");
         let readme = std::fs::read_to_string(folder.join("README.md")).unwrap_or_default();
@@ -160,6 +162,17 @@ fn what_is_applied_without_any_choice_is_the_base_with_jaeger_and_ports() {
     assert_eq!(plain.components, ["jaeger", "node-ports"]);
     assert!(whole == plain.objects.iter().map(|object| object.to_string()).collect(), "kind differs from {}", plain.name());
     assert_eq!(plain.of_kind("Deployment").count(), SERVICES + 2);
+}
+
+#[test]
+fn what_is_applied_of_kops_without_any_choice_is_with_cassandra() {
+    let (Some(kops), Some(kustomize)) = (stage::kops(), Kustomize::find()) else { return };
+    let text = kustomize.build(&stage::kops_folder()).unwrap();
+    let whole: BTreeSet<_> = documents(&text).unwrap().iter().map(Value::to_string).collect();
+    let plain = &kops.compositions[0];
+    assert_eq!(plain.components, ["kops", stage::STORAGE]);
+    assert!(whole == plain.objects.iter().map(|object| object.to_string()).collect(), "kops differs from {}", plain.name());
+    assert_eq!(plain.of_kind("StatefulSet").map(|(name, _)| name).collect::<Vec<_>>(), ["cassandra", "jaeger-aggregator", "kafka"]);
 }
 
 #[test]
@@ -350,7 +363,9 @@ fn the_nodes_of_kops_have_room_for_the_stage() {
 #[test]
 fn the_readmes_of_kops_say_what_the_configurations_do() {
     let Some(kops) = stage::kops() else { return };
-    for (readme, sentence) in cluster::sentences(&kops.compositions[0]) {
+    let opensearch = kops.compositions.iter().find(|composition| composition.has("opensearch")).unwrap();
+    let all = cluster::sentences(&kops.compositions[0]);
+    for (readme, sentence) in all.into_iter().chain(cluster::sentences_of_opensearch(opensearch)) {
         assert!(kops::file(readme).contains(&sentence), "kops/{readme} does not say: {sentence}");
     }
 }

@@ -215,8 +215,6 @@ pub fn sentences(composition: &Composition) -> Vec<(&'static str, String)> {
     let cassandra = of_part(composition, |pods| pods.name == "cassandra");
     let volumes: u64 =
         disks(composition).iter().filter(|(name, _)| ["kafka", "cassandra"].contains(&name.as_str())).map(|(_, bytes)| bytes).sum();
-    let words = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
-    let word = |number: u64| usize::try_from(number).ok().and_then(|number| words.get(number)).copied().unwrap_or("many");
     let [agent, aggregator] = ["jaeger-agent", "jaeger-aggregator"].map(|name| configuration(composition, name));
     let number =
         |config: &Value, at: &str| config.pointer(at).and_then(Value::as_u64).unwrap_or_else(|| panic!("nothing is at {at}"));
@@ -303,6 +301,18 @@ pub fn sentences(composition: &Composition) -> Vec<(&'static str, String)> {
             format!("**How long.** {word} days: `TRACE_TTL`")
         }),
     ]
+}
+
+/// Those about OpenSearch.
+pub fn sentences_of_opensearch(composition: &Composition) -> Vec<(&'static str, String)> {
+    let cleaner = pods(composition).find(|pods| pods.name == "opensearch-cleaner").unwrap();
+    let days = cleaner.containers().next().and_then(|container| container["args"][0].as_str()).unwrap();
+    vec![("components/opensearch/README.md", format!("removes those of more than {} days", word(days.parse().unwrap())))]
+}
+
+fn word(number: u64) -> &'static str {
+    let words = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
+    usize::try_from(number).ok().and_then(|number| words.get(number)).copied().unwrap_or("many")
 }
 
 /// 12,345.
