@@ -1,8 +1,8 @@
 //! What breaks each rule, once or in several ways: a rule that finds nothing wrong would be none.
 
-/// What breaks a rule: an object, a place in it, and what stands there then (nothing, where it is null; `THIS => THAT` changes a part
-/// of a text). `pod` is `spec/template/spec`, and `container` the first of its containers. Of objects that both stages have, kind's is
-/// meant, unless `kops: ` stands before it or the rule is of kops alone.
+/// What breaks a rule: an object, a place in it, and what stands there then (nothing, where it is null; `THIS => THAT` changes a
+/// part of a text). `pod` is `spec/template/spec`, and `container` the first of its containers. Of objects that both stages have,
+/// kind's is meant, unless `kops: ` stands before it or the rule is of kops alone.
 pub type Break = (&'static str, &'static str, &'static str);
 
 pub const BREAKS: &[(&str, &[Break])] = &[

@@ -1,9 +1,8 @@
-//! What configurations of the OpenTelemetry Collector and of Jaeger may say: the fields of every component that is used here, with their
-//! types, and how pipelines name components. A program refuses most of it only when it starts, and some of it never.
+//! What configurations of the OpenTelemetry Collector and of Jaeger may say: the fields of every component that is used here, with
+//! their types, and how pipelines name components. A program refuses most of it only when it starts, and some of it never.
 //!
-//! Written after the structs that the programs read their configuration into, field by field: of OpenTelemetry Collector core and contrib
-//! v0.158.0, and of Jaeger v2.20.0, which is made of core and contrib v0.155.0 (fields that are used here are the same in both). Beside
-//! each is its file.
+//! Written after the structs that the programs read their configuration into, field by field: of OpenTelemetry Collector core and
+//! contrib v0.158.0, and of Jaeger v2.20.0, which is made of core and contrib v0.155.0. Beside each is its file.
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
