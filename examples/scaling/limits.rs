@@ -65,6 +65,8 @@ pub struct Limits {
 
     pub ingesters: Limit,
     pub ingesters_min: Limit,
+    /// Rows that an ingester writes at a time; without, one for each partition that it reads.
+    pub ingester_writers: Option<Limit>,
 
     pub cassandras: Limit,
     pub cassandra_copies: Limit,
@@ -106,6 +108,7 @@ impl Limits {
         let kafka = open("kops/tracing/kafka/kafka.yaml")?;
         let topics = open("kops/tracing/kafka/topics.yaml")?;
         let ingesters = open("kops/tracing/ingester/ingester.yaml")?;
+        let ingester = open("kops/tracing/ingester/pipeline.yaml")?;
         let cassandra = open("kops/components/cassandra/cassandra.yaml")?;
         let schema = open("kops/components/cassandra/schema.yaml")?;
         let opensearch = open("kops/components/opensearch/opensearch.yaml")?;
@@ -159,6 +162,7 @@ impl Limits {
 
             ingesters: ingesters.of("HorizontalPodAutoscaler", "/spec/maxReplicas")?,
             ingesters_min: ingesters.of("HorizontalPodAutoscaler", "/spec/minReplicas")?,
+            ingester_writers: ingester.at("/exporters/jaeger_storage_exporter/queue/num_consumers").ok(),
 
             cassandras: cassandra.of("StatefulSet", "/spec/replicas")?,
             cassandra_copies: schema_env("REPLICATION_FACTOR")?,

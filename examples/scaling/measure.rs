@@ -79,7 +79,12 @@ pub async fn measure(presses: u64, limits: &Limits) -> anyhow::Result<Measured> 
         batched: each(batches.iter().map(Vec::len).sum()),
         gzipped: each(batches.iter().map(|batch| gzip(batch)).sum()),
         lz4: each(batches.iter().map(|batch| lz4(batch)).sum()),
-        cassandra: Cassandra { rows: tenth(rows.count as f64 / count), bytes: each(rows.bytes()), lz4: each(rows.compressed()) },
+        cassandra: Cassandra {
+            rows: tenth(rows.count as f64 / count),
+            process_rows: tenth(spans().map(|(resource, _)| process_tags(resource).count()).sum::<usize>() as f64 / count),
+            bytes: each(rows.bytes()),
+            lz4: each(rows.compressed()),
+        },
         opensearch: OpenSearch {
             documents: tenth(documents.sum::<usize>() as f64 / count),
             json: each(spans().map(|(resource, span)| document(resource, span).len()).sum()),

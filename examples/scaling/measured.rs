@@ -44,6 +44,8 @@ impl Spans {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cassandra {
     pub rows: f64,
+    /// Of the rows those that index what a resource says, which is the same in all spans of a pod.
+    pub process_rows: f64,
     pub bytes: f64,
     pub lz4: f64,
 }
