@@ -133,19 +133,23 @@ impl World<'_> {
         each * limits.aggregators.value
     }
 
-    /// The same by simulation: where a hundredth of it is lost in the ten minutes after the buckets have run dry.
-    pub fn most_simulated(&self, class: usize) -> f64 {
+    /// The same by simulation: where a hundredth of it is lost in the ten minutes after the buckets have run dry. None where it never is,
+    /// because memory is full before.
+    pub fn most_simulated(&self, class: usize) -> Option<f64> {
         let loses = |presses: f64| {
             let phase = |seconds| Phase { presses, seconds, taken: true };
             let (before, after) = (self.simulate(&[phase(600)])[class], self.simulate(&[phase(1_200)])[class]);
             (after.lost - before.lost) / (after.wanted - before.wanted).max(1.0) > 0.01
         };
-        let (mut low, mut high) = (1.0, 10_000_000.0);
+        let (mut low, mut high) = (1.0, 1.2 * self.most(3));
+        if !loses(high) {
+            return None;
+        }
         while high / low > 1.01 {
             let middle = f64::sqrt(low * high);
             if loses(middle) { high = middle } else { low = middle }
         }
-        low
+        Some(low)
     }
 
     /// The part of a class that a burst of `presses` a second for `seconds` loses to its policy: by arithmetic, with full buckets.

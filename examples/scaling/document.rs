@@ -64,7 +64,12 @@ impl Book {
             let of = |cause| kept(topology, cause, limits.slow_from.value);
             Ok(Size { topology, quiet: of(Cause::None)?, sleep: of(Cause::Sleep)? })
         };
-        let sizes = SIZES.into_iter().map(size).collect::<anyhow::Result<_>>()?;
+        // Side by side: the largest takes as long as the others together.
+        let sizes: Vec<anyhow::Result<_>> = std::thread::scope(|scope| {
+            let sizes = SIZES.map(|of| scope.spawn(move || size(of)));
+            sizes.into_iter().map(|size| size.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        });
+        let sizes = sizes.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
         Ok(Self { measured: Measured::committed()?, limits, sizes })
     }
 
@@ -92,10 +97,9 @@ impl Book {
     fn summary(&self, out: &mut String) -> std::fmt::Result {
         let (limits, measured) = (&self.limits, &self.measured);
         let small = &self.sizes[0];
-        let part = |name: &str| plan::parts(limits, measured).into_iter().find(|part| part.name == name).map_or(0.0, |part| part.takes);
-        let rows = part("ingesters, row after row");
-        let most = rows / (small.sleep.failed + small.sleep.slow + small.sleep.ordinary() * limits.share_part.value)
-            / spans_of_press(small.topology) as f64;
+        let kept = small.sleep.failed + small.sleep.slow + small.sleep.ordinary() * limits.share_part.value;
+        let takes = |name: &str| plan::parts(limits, measured).into_iter().find(|part| part.name == name).map_or(0.0, |part| part.takes);
+        let presses = |name: &str| number(takes(name) / kept / spans_of_press(small.topology) as f64);
         writeln!(
             out,
             "<!-- Written by examples/scaling from the manifests and from measured figures. To change the text, change that; then:
@@ -107,23 +111,28 @@ of spans that this sandbox really sends, and rates that others have published ([
 So read *at least this much will do*, and *this is the part to look at first*; then measure.
 
 ## In short
-- As committed, the 90 services bear about **{} presses a second** with the default mystery. Then ingesters cannot write faster, and it is
-  not CPU that they lack: Jaeger 2.20 writes a span's {} rows to Cassandra one after the other, and the spans of a partition too
-  ([writer](https://github.com/jaegertracing/jaeger/blob/v2.20.0/internal/storage/v2/cassandra/tracestore/writer.go)). {} partitions at {} ms
-  a row are {} spans a second. Autoscaling looks at CPU and sees nothing; LAG of the consumer group says it.
-- **Change first**: let an ingester write more at a time (a queue of its exporter that waits for the result), and index fewer tags:
-  [what to change](#what-to-change-and-where). Both cost nothing.
-- **Then** Cassandra's CPU and disk, which follow the spans that are kept: the policies of the aggregator are what one pays with.
+- As committed and with the default mystery, the disks of **Cassandra** bear {} presses a second of the 90 services for ever, its CPU {}: a span that
+  is kept is {} rows, each in {} copies. At {} the **ingesters** cannot write faster, and it is not CPU that they lack: Jaeger 2.20 writes the rows of
+  a span one after the other, and the spans of a partition too
+  ([writer](https://github.com/jaegertracing/jaeger/blob/v2.20.0/internal/storage/v2/cassandra/tracestore/writer.go)). {} partitions at {} ms a row are {}
+  spans a second. Autoscaling looks at CPU and sees nothing of it.
+- **Change first** what costs nothing: index fewer tags, and let an ingester write more rows at a time ([where](#what-to-change-and-where)).
+- **Then** see that little is kept: everything behind the aggregator costs by the span that is kept, everything before it next to nothing.
+  Three aggregators take {} spans a second, a hundred times what three nodes of Cassandra do.
 - **Long requests change everything**: with 100 layers an ordinary press takes {} s, so the policy `slow` wants {} of all. A threshold is a
   number of your system, and not of a manual.
-- **Errors are kept longest**, in bursts and in jams: [simulated](#bursts-simulated), and in the order in which they should be.
+- **Errors are lost last**, in bursts and in jams, as long as memory is there for the decision: [simulated](#bursts-simulated).
 ",
             list(&self.sizes.iter().map(|size| number(size.services() as f64)).collect::<Vec<_>>()),
-            number(most),
+            presses("Cassandra, disk"),
+            presses("Cassandra, CPU"),
             measured.cassandra.rows,
+            limits.cassandra_copies.value,
+            presses("ingesters, row after row"),
             limits.partitions.value,
             rates::CASSANDRA_ANSWER.value * 1e3,
-            number(rows),
+            number(takes("ingesters, row after row")),
+            number(takes("aggregators, CPU")),
             number(self.sizes[2].sleep.time),
             percent(self.sizes[2].sleep.slow),
         )
@@ -198,7 +207,7 @@ Bytes of a span, measured on 1,500 presses of 3 × 30 services with the resource
             out,
             "A span out of context costs {} times what it costs among its like: batches of {} MB are worth waiting a second for.
 
-What the policies want of a press, by simulation in virtual time (eight mysteries each, route straight): *failed* has a span with an error,
+What the policies want of a press, by simulation in virtual time (two to eight mysteries each, route straight): *failed* has a span with an error,
 also where the second attempt went well; *slow* takes {} ms or longer; of the rest {} are kept. With nothing wrong | with the mystery `sleep`:
 
 | services | failed | slow | kept of all | seconds a press | | failed | slow | kept of all | seconds a press |
@@ -277,7 +286,8 @@ What each part can take, in the order of a span's way. Who has no machine of its
             out,
             "
 Metrics of the roles are at port 8888 of each pod ([how](tracing/README.md#what-is-lost-first)). With OpenSearch in Cassandra's place its part
-takes {} spans/s by CPU and {} by disk, and an ingester writes in bulk.
+takes {} spans/s by CPU and {} by disk, and an ingester writes in bulk. Of traces, an aggregator holds `num_traces` ({}): all of them are
+{} presses a second.
 
 100 % is all that a part can do; nobody should plan for more than {}. *Kafka lasts* is how long the storage may be away, or be slower than what
 comes, until the oldest unread spans go: {} hours, or a GiB for each of {} partitions.
@@ -289,6 +299,8 @@ comes, until the oldest unread spans go: {} hours, or a GiB for each of {} parti
                 limits.opensearches.value * limits.opensearch_disk.value * rates::DISK_FULL.value
                     / (self.documents() * rates::LUCENE.value * (limits.opensearch_days.value + 1.0) * DAY)
             ),
+            limits.num_traces.link(),
+            number(limits.num_traces.value * limits.aggregators.value / limits.decision_wait.value),
             percent(rates::BUSY),
             limits.kafka_seconds.value / 3_600.0,
             limits.partitions.value,
@@ -372,19 +384,22 @@ As the policies want it | if all is kept:",
 - 1,000 services are {} nodes before the first press, and 10,000 are {}: {} pods a node, of which {} are the node's own. Larger machines take no
   more pods; `kubelet.maxPods` in cluster.yaml does.
 - With dozens of Cassandra nodes for spans that nobody looks at, sample. Between the two tables is the price of *all*.
-- A gp3 volume brings 125 MiB/s and 3,000 operations a second whatever its size; these machines move {} MB/s to all of theirs.
+- A gp3 volume brings 125 MiB/s and 3,000 operations a second whatever its size; these machines move {} MB/s to all of theirs. A span is written to
+  Cassandra's log as it comes and to its tables some three times while they are merged: the volumes' speed is at its end at {} spans/s a node.
 ",
             number((1_000.0 / (rates::PODS.value - rates::PODS_OF_NODE.value)).ceil()),
             number((10_000.0 / (rates::PODS.value - rates::PODS_OF_NODE.value)).ceil()),
             rates::PODS.value,
             rates::PODS_OF_NODE.value,
             rates::DISK.value / 1e6,
+            number(rates::DISK.value / (self.measured.cassandra.bytes + 3.0 * self.measured.cassandra.lz4)),
         )
     }
 
     fn changes(&self, out: &mut String) -> std::fmt::Result {
         let (limits, measured) = (&self.limits, &self.measured);
         let few = measured.cassandra.rows - measured.cassandra.process_rows;
+        let takes = |name: &str| plan::parts(limits, measured).into_iter().find(|part| part.name == name).map_or(0.0, |part| part.takes);
         writeln!(
             out,
             "## What to change, and where
@@ -395,7 +410,7 @@ First, whatever the size, what costs nothing:
    `queue: {{wait_for_result: true, block_on_overflow: true, num_consumers: {WRITERS}, sizer: items, queue_size: 100000, batch: {{flush_timeout: 10ms, sizer: items, min_size: 50, max_size: 50}}}}`.
    An ingester then writes {WRITERS} rows at a time, not one for each partition.
 2. In [components/cassandra/storage.yaml](components/cassandra/storage.yaml), beside `query`, `index: {{process_tags: false}}`: {} rows of a span, not {},
-   and nobody finds a trace by its pod any more. `index: {{tag_whitelist: \"error,customer.id,http.response.status_code\"}}` leaves some eight.
+   and nobody finds a trace by its pod any more; Cassandra's CPU is then enough for {} spans/s, and so are ingesters for {}. `index: {{tag_whitelist: \"error,customer.id,http.response.status_code\"}}` leaves some eight.
 3. The threshold `threshold_ms` at {} above what an ordinary request takes.
 
 Then, for {RATE} presses a second with policies as committed (**bold**: more than is there):
@@ -404,6 +419,8 @@ Then, for {RATE} presses a second with policies as committed (**bold**: more tha
 |---|---|---:|{}",
             number(few),
             measured.cassandra.rows,
+            number(takes("Cassandra, CPU") * measured.cassandra.rows / few),
+            number(takes("ingesters, row after row") * measured.cassandra.rows / few),
             limits.slow_from.link(),
             self.sizes.iter().map(|size| format!("{} services", number(size.services() as f64))).collect::<Vec<_>>().join(" | "),
             "---:|".repeat(self.sizes.len()),
@@ -477,17 +494,25 @@ For good, presses a second to all aggregators from which a hundredth of a class 
             let world = self.world(size);
             write!(out, "| {} |", number(size.services() as f64))?;
             for class in 0..CLASSES.len() {
-                write!(out, " {} | {} |", number(world.most_simulated(class)), number(world.most(class)))?;
+                let or_never = |presses: Option<f64>| presses.map_or_else(|| "never".to_owned(), number);
+                let computed = Some(world.most(class)).filter(|most| most.is_finite());
+                write!(out, " {} | {} |", or_never(world.most_simulated(class)), or_never(computed))?;
             }
             writeln!(out)?;
         }
+        let busy = limits.aggregators.value * rates::TAIL_SAMPLING.value;
         writeln!(
             out,
             "
+*Never* is where memory is full before, and refuses everything alike. Of that the simulation allows a tenth less, since decisions are made once a
+second and a trace waits up to eleven. CPU is not simulated: at {} spans/s a core it ends at {} presses a second.
+
 For a minute, {} services, {RATE} presses a second before and after. What is lost of each class, simulated | computed:
 
 | presses/s in the burst | share | slow | errors | everything alike, simulated |
 |---:|---:|---:|---:|---:|",
+            number(rates::TAIL_SAMPLING.value),
+            list(&self.sizes.iter().map(|size| number(busy / spans_of_press(size.topology) as f64)).collect::<Vec<_>>()),
             number(self.sizes[0].services() as f64)
         )?;
         let world = self.world(&self.sizes[0]);
@@ -618,6 +643,9 @@ That a partition's messages are read one after the other is in [the receiver's o
 
 /// Three digits that count, with thousands apart.
 fn number(value: f64) -> String {
+    if value > 0.0 && value < 0.0005 {
+        return "< 0.001".to_owned();
+    }
     let digits = if value == 0.0 { 0 } else { (2 - value.abs().log10().floor() as i32).max(0) };
     let magnitude = 10f64.powi(if value == 0.0 { 0 } else { (value.abs().log10().floor() as i32 - 2).max(0) });
     let rounded = if magnitude > 1.0 && value.fract() != 0.0 { (value / magnitude).round() * magnitude } else { value };
@@ -635,8 +663,12 @@ fn number(value: f64) -> String {
 }
 
 fn percent(part: f64) -> String {
-    let value = part * 100.0;
-    if value > 0.0 && value < 0.1 { "< 0.1 %".to_owned() } else if value < 10.0 { format!("{value:.1} %") } else { format!("{value:.0} %") }
+    match part * 100.0 {
+        value if value > 0.0 && value < 0.1 => "< 0.1 %".to_owned(),
+        value if value < 10.0 => format!("{value:.1} %"),
+        value if value < 1_000.0 => format!("{value:.0} %"),
+        _ => format!("{} ×", number(part)),
+    }
 }
 
 fn duration(seconds: f64) -> String {

@@ -6,10 +6,12 @@ use tracelab::mystery::{Cause, draw};
 use tracelab::simulation::{Load, simulate};
 use tracelab::topology::Topology;
 
-/// Mysteries that are averaged over: how slow a fault is, is drawn.
+use super::plan::spans_of_press;
+
+/// Mysteries that are averaged over, since how slow a fault is, is drawn; fewer where a press has many spans.
 const MYSTERIES: u64 = 8;
-/// How often each button is pressed in each of them.
-const ROUNDS: u64 = 2;
+/// About so many spans are simulated for each average.
+const SPANS: u64 = 50_000;
 
 /// Parts of one, of presses. The rest is ordinary.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,9 +38,13 @@ impl Kept {
 /// The topology cannot have such a cause.
 pub fn kept(topology: Topology, cause: Cause, slow_ms: f64) -> anyhow::Result<Kept> {
     let (mut failed, mut slow, mut time, mut spans, mut presses) = (0.0, 0.0, 0.0, 0.0, 0.0);
-    for seed in 0..MYSTERIES {
+    // Every button equally often, or the culprit's would count too much or too little.
+    let round = u64::from(topology.width);
+    let rounds = (SPANS / spans_of_press(topology) / round).max(2);
+    let mysteries = rounds.min(MYSTERIES);
+    for seed in 0..mysteries {
         let mystery = draw(seed, cause, topology, 1.0).context("no such mystery")?;
-        let calls = ROUNDS * u64::from(topology.width);
+        let calls = rounds / mysteries * round;
         let traces = simulate(&mystery, &Load { calls, concurrency: 4, seed, redis: false, nodes: Some(3), ..Load::default() });
         for trace in (0..traces.len()).map(|trace| traces.of(trace)) {
             let start = trace.iter().map(|span| span.start).min().unwrap_or_default();
