@@ -106,7 +106,9 @@ fn writers_of_an_ingester_count_where_its_manifest_has_them() {
     let text = std::fs::read_to_string(&path).unwrap();
     let queue = "trace_storage: traces\n    queue: {wait_for_result: true, num_consumers: 32}";
     std::fs::write(&path, text.replace("trace_storage: traces", queue)).unwrap();
-    let takes = |limits: &Limits| plan::parts(limits, &measured()).into_iter().find(|part| part.name.starts_with("ingesters")).unwrap().takes;
+    let takes = |limits: &Limits| {
+        plan::parts(limits, &measured()).into_iter().find(|part| part.name.starts_with("ingesters")).unwrap().takes
+    };
     let (few, many) = (takes(&limits()), takes(&Limits::read(copy.path()).unwrap()));
     assert!((many / few - 32.0).abs() < 1e-9, "as many ingesters as partitions, 32 rows each: {few}, {many}");
 }
@@ -117,11 +119,18 @@ async fn a_real_press_has_the_spans_and_bytes_that_the_document_counts_with() {
     let again = scaling::measure::measure(300, &limits()).await.unwrap();
     let straight = Topology::new(3, 30, Route::Straight).unwrap();
     let repeated = again.spans.again;
-    assert!((again.spans.server + again.spans.client - repeated - spans_of_press(straight) as f64).abs() < 0.03, "{:?}", again.spans);
+    assert!(
+        (again.spans.server + again.spans.client - repeated - spans_of_press(straight) as f64).abs() < 0.03,
+        "{:?}",
+        again.spans
+    );
     assert!(again.spans.internal < 0.1, "{:?}", again.spans);
     assert_eq!(again.propagate.spans, 2.0, "the frontend's");
     let near = |what: &str, committed: f64, again: f64, tolerance: f64| {
-        assert!((again / committed - 1.0).abs() < tolerance, "{what}: {committed} is committed, and {again} measured; cargo run --example scaling -- measure");
+        assert!(
+            (again / committed - 1.0).abs() < tolerance,
+            "{what}: {committed} is committed, and {again} measured; cargo run --example scaling -- measure"
+        );
     };
     near("sent", committed.sent, again.sent, 0.1);
     near("routed", committed.routed, again.routed, 0.1);
@@ -224,11 +233,12 @@ fn a_fan_out_costs_by_its_calls_and_not_by_its_layers() {
 fn what_is_kept_is_the_same_every_time_and_grows_with_what_is_wrong() {
     let topology = Topology::new(3, 10, Route::Straight).unwrap();
     let of = |cause| kept(topology, cause, 500.0).unwrap();
-    assert_eq!(of(Cause::Sleep), of(Cause::Sleep));
-    assert!(of(Cause::Sleep).slow > of(Cause::None).slow);
-    assert!(of(Cause::Failure).failed > of(Cause::None).failed);
+    let (none, sleep) = (of(Cause::None), of(Cause::Sleep));
+    assert_eq!(of(Cause::Sleep), sleep);
+    assert!(sleep.slow > none.slow && sleep.time > none.time);
+    assert!(of(Cause::Failure).failed > none.failed);
+    assert!(none.spans >= 7.0);
     assert!(kept(topology, Cause::None, 5.0).unwrap().slow > 0.9, "nearly everything takes 5 ms");
-    assert!(of(Cause::None).spans >= 7.0);
 }
 
 #[test]
@@ -254,7 +264,9 @@ fn little_is_lost_of_nothing_and_the_share_is_lost_before_errors_are() {
     for presses in [1_000.0, 5_000.0, 20_000.0] {
         for taken in [true, false] {
             let [share, slow, errors, _] = lost(presses, taken);
-            assert!(share >= slow && slow >= errors, "{presses}, {taken}: {share}, {slow}, {errors}");
+            assert!(share >= slow && share >= errors, "{presses}, {taken}: {share}, {slow}, {errors}");
+            // What waits, waits in one queue.
+            assert!(slow >= errors || !taken, "{presses}: {slow}, {errors}");
         }
     }
     assert!(lost(20_000.0, true)[0] > 0.5);

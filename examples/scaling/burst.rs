@@ -102,7 +102,9 @@ impl World<'_> {
                 continue;
             }
             let bytes = self.spans * self.measured.batched;
-            for (queue, limit, classes) in [(&mut share_queue, &limits.share_queue, 0..1), (&mut causes_queue, &limits.causes_queue, 1..3)] {
+            for (queue, limit, classes) in
+                [(&mut share_queue, &limits.share_queue, 0..1), (&mut causes_queue, &limits.causes_queue, 1..3)]
+            {
                 let come: f64 = sent[classes.clone()].iter().sum();
                 let room = (limit.value - *queue).max(0.0) / bytes;
                 let lost = if come > 0.0 { 1.0 - (room / come).min(1.0) } else { 0.0 };

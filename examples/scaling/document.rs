@@ -98,7 +98,8 @@ impl Book {
         let (limits, measured) = (&self.limits, &self.measured);
         let small = &self.sizes[0];
         let kept = small.sleep.failed + small.sleep.slow + small.sleep.ordinary() * limits.share_part.value;
-        let takes = |name: &str| plan::parts(limits, measured).into_iter().find(|part| part.name == name).map_or(0.0, |part| part.takes);
+        let takes =
+            |name: &str| plan::parts(limits, measured).into_iter().find(|part| part.name == name).map_or(0.0, |part| part.takes);
         let presses = |name: &str| number(takes(name) / kept / spans_of_press(small.topology) as f64);
         writeln!(
             out,
@@ -121,7 +122,8 @@ So read *at least this much will do*, and *this is the part to look at first*; t
   Three aggregators take {} spans a second, a hundred times what three nodes of Cassandra do.
 - **Long requests change everything**: with 100 layers an ordinary press takes {} s, so the policy `slow` wants {} of all. A threshold is a
   number of your system, and not of a manual.
-- **Errors are lost last**, in bursts and in jams, as long as memory is there for the decision: [simulated](#bursts-simulated).
+- **Of the share is lost first**, then slow traces, then errors, in bursts and in jams, as long as there is memory for the decision. Where that is
+  not, all are refused alike: [simulated](#bursts-simulated).
 ",
             list(&self.sizes.iter().map(|size| number(size.services() as f64)).collect::<Vec<_>>()),
             presses("Cassandra, disk"),
@@ -159,7 +161,9 @@ Every call has a span at either end, and the press itself one in the frontend: 2
                     Ok(topology) => {
                         writeln!(out, "{} | {} |", number(topology.calls() as f64), number(spans_of_press(topology) as f64))?;
                     }
-                    Err(_) => writeln!(out, "more than the {} that are possible | |", number(tracelab::topology::MAX_CALLS as f64))?,
+                    Err(_) => {
+                        writeln!(out, "more than the {} that are possible | |", number(tracelab::topology::MAX_CALLS as f64))?
+                    }
                 }
             }
         }
@@ -221,7 +225,14 @@ also where the second attempt went well; *slow* takes {} ms or longer; of the re
             write!(out, "| {} |", number(size.services() as f64))?;
             for (kept, end) in [(size.quiet, " |"), (size.sleep, "")] {
                 let all = kept.failed + kept.slow + kept.ordinary() * self.limits.share_part.value;
-                write!(out, " {} | {} | {} | {} |{end}", percent(kept.failed), percent(kept.slow), percent(all), number(kept.time))?;
+                write!(
+                    out,
+                    " {} | {} | {} | {} |{end}",
+                    percent(kept.failed),
+                    percent(kept.slow),
+                    percent(all),
+                    number(kept.time)
+                )?;
             }
             writeln!(out)?;
         }
@@ -399,7 +410,8 @@ As the policies want it | if all is kept:",
     fn changes(&self, out: &mut String) -> std::fmt::Result {
         let (limits, measured) = (&self.limits, &self.measured);
         let few = measured.cassandra.rows - measured.cassandra.process_rows;
-        let takes = |name: &str| plan::parts(limits, measured).into_iter().find(|part| part.name == name).map_or(0.0, |part| part.takes);
+        let takes =
+            |name: &str| plan::parts(limits, measured).into_iter().find(|part| part.name == name).map_or(0.0, |part| part.takes);
         writeln!(
             out,
             "## What to change, and where
@@ -444,7 +456,12 @@ Then, for {RATE} presses a second with policies as committed (**bold**: more tha
             ("policy `errors`, spans/s each", &limits.errors.rate, 1.0, policy(&|wanted| wanted.failed)),
             ("policy `slow`, spans/s each", &limits.slow.rate, 1.0, policy(&|wanted| wanted.slow)),
             ("policy `share`, spans/s each", &limits.share.rate, 1.0, policy(&|wanted| wanted.share)),
-            ("memory of an aggregator before it refuses, GiB", &limits.aggregator_memory, GIB, gib(of(&|needs| needs.aggregator_memory))),
+            (
+                "memory of an aggregator before it refuses, GiB",
+                &limits.aggregator_memory,
+                GIB,
+                gib(of(&|needs| needs.aggregator_memory)),
+            ),
             ("collectors, `maxReplicas`", &limits.collectors, 1.0, of(&|needs| needs.collectors)),
             ("partitions, `PARTITIONS`", &limits.partitions, 1.0, of(&|needs| needs.partitions)),
             ("of each, `RETENTION_BYTES`, GiB for 12 h", &limits.kafka_bytes, GIB, gib(retention)),

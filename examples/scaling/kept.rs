@@ -11,7 +11,7 @@ use super::plan::spans_of_press;
 /// Mysteries that are averaged over, since how slow a fault is, is drawn; fewer where a press has many spans.
 const MYSTERIES: u64 = 8;
 /// About so many spans are simulated for each average.
-const SPANS: u64 = 50_000;
+const SPANS: u64 = 30_000;
 
 /// Parts of one, of presses. The rest is ordinary.
 #[derive(Clone, Copy, Debug, PartialEq)]

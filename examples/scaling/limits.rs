@@ -224,7 +224,8 @@ impl Manifest {
 
     /// A number of the policy with that name.
     fn policy(&self, name: &str, pointer: &str) -> anyhow::Result<Limit> {
-        let policies = self.documents.iter().find_map(|document| document.pointer("/processors/tail_sampling/policies")?.as_array());
+        let policies =
+            self.documents.iter().find_map(|document| document.pointer("/processors/tail_sampling/policies")?.as_array());
         let policy = policies.and_then(|policies| policies.iter().find(|policy| policy["name"] == name));
         let value = policy.and_then(|policy| policy.pointer(&format!("/and/and_sub_policy{pointer}")));
         let value = value.with_context(|| format!("{}: the policy {name} has nothing at {pointer}", self.file))?;

@@ -354,9 +354,7 @@ impl Rows {
 
     /// Each table as one file: partitions with their keys, one after the other.
     fn files(&self) -> impl Iterator<Item = Vec<u8>> {
-        self.tables.values().map(|table| {
-            table.iter().flat_map(|(key, rows)| [&PARTITION[..], key, rows].concat()).collect()
-        })
+        self.tables.values().map(|table| table.iter().flat_map(|(key, rows)| [&PARTITION[..], key, rows].concat()).collect())
     }
 
     fn bytes(&self) -> usize {

@@ -166,7 +166,8 @@ impl Scenario {
 
         let services = f64::from(self.topology.layers) * f64::from(self.topology.width);
         let calls = self.presses * (self.topology.calls() + 1) as f64;
-        let busy = calls / rates::SERVICE.value + made * (1.0 / rates::COLLECTOR.value + 1.0 / rates::TAIL_SAMPLING.value)
+        let busy = calls / rates::SERVICE.value
+            + made * (1.0 / rates::COLLECTOR.value + 1.0 / rates::TAIL_SAMPLING.value)
             + kept * 2.0 / rates::COLLECTOR.value;
         let requested = services * limits.service_cpu.value;
         let memory = services * (limits.service_memory.value + rates::POD_MEMORY.value);
@@ -318,7 +319,12 @@ pub fn parts(limits: &Limits, measured: &Measured) -> Vec<Part> {
             &limits.aggregator_memory,
             "`otelcol_receiver_refused_spans`",
         ),
-        policy("policy `errors`", Of::Failed, &limits.errors.rate, "`…_tail_sampling_count_traces_sampled{policy=\"errors\"}` is level"),
+        policy(
+            "policy `errors`",
+            Of::Failed,
+            &limits.errors.rate,
+            "`…_tail_sampling_count_traces_sampled{policy=\"errors\"}` is level",
+        ),
         policy("policy `slow`", Of::Slow, &limits.slow.rate, "the same of `slow`"),
         policy("policy `share`", Of::Share, &limits.share.rate, "the same of `share`"),
         part(

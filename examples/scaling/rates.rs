@@ -130,7 +130,9 @@ pub const DISK: Rate = Rate {
 pub const DISK_FULL: Rate = Rate {
     value: 0.5,
     unit: "of a storage's disk for data",
-    source: Assumed("the other half is room to compact, to merge and to take over from a node that is away (kops/components/cassandra)"),
+    source: Assumed(
+        "the other half is room to compact, to merge and to take over from a node that is away (kops/components/cassandra)",
+    ),
 };
 pub const PODS: Rate = Rate {
     value: 110.0,
@@ -152,11 +154,7 @@ pub const NODE_MEMORY: Rate = Rate {
     unit: "bytes of a node of 8 GiB for pods",
     source: Own("Kubernetes 1.36 took 1.2 GB of a node, and 9 MB for each pod beside its program, which is counted with the pods"),
 };
-pub const POD_MEMORY: Rate = Rate {
-    value: 9e6,
-    unit: "bytes of a pod beside its program",
-    source: Own("the same"),
-};
+pub const POD_MEMORY: Rate = Rate { value: 9e6, unit: "bytes of a pod beside its program", source: Own("the same") };
 pub const CORES: Rate = Rate {
     value: 2.0,
     unit: "cores a node (m6i.large, r6i.large)",
