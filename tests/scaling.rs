@@ -125,7 +125,11 @@ async fn a_real_press_has_the_spans_and_bytes_that_the_document_counts_with() {
         again.spans
     );
     assert!(again.spans.internal < 0.1, "{:?}", again.spans);
-    assert_eq!(again.propagate.spans, 2.0, "the frontend's");
+    assert!(
+        (2.0..2.05).contains(&again.propagate.spans),
+        "the frontend's, which now and then calls twice: {}",
+        again.propagate.spans
+    );
     let near = |what: &str, committed: f64, again: f64, tolerance: f64| {
         assert!(
             (again / committed - 1.0).abs() < tolerance,
@@ -275,13 +279,20 @@ fn little_is_lost_of_nothing_and_the_share_is_lost_before_errors_are() {
 }
 
 #[test]
-fn a_jam_is_borne_for_as_long_as_a_queue_has_room() {
+fn a_jam_costs_the_share_after_half_a_minute_and_causes_when_their_queue_is_full() {
     let (limits, measured) = (limits(), measured());
     let world = world(&limits, &measured);
-    let jam = world.simulate(&[Phase { presses: 1_000.0, seconds: 600, taken: false }]);
-    let computed = world.queue_lasts(0, 1_000.0) + limits.decision_wait.value;
-    let first = f64::from(jam[0].first.unwrap());
-    assert!((first / computed - 1.0).abs() < 0.1, "{first} and {computed}");
+    let jam = |presses, seconds| world.simulate(&[Phase { presses, seconds, taken: false }]);
+    let short = jam(100.0, 25);
+    assert_eq!(short.map(Fate::part), [0.0; 4], "{short:?}");
+    let long = jam(100.0, 600);
+    let first = f64::from(long[0].first.unwrap());
+    assert!((first - world.jam_lasts(0, 100.0)).abs() <= 2.0, "{first} and {}", world.jam_lasts(0, 100.0));
+    assert!(long[0].part() > 0.8 && long[2].lost == 0.0, "{long:?}");
+
+    let heavy = jam(5_000.0, 600);
+    let first = f64::from(heavy[1].first.unwrap());
+    assert!((first / world.jam_lasts(1, 5_000.0) - 1.0).abs() < 0.1, "{first} and {}", world.jam_lasts(1, 5_000.0));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! One aggregator, second by second: what is lost first in a burst, or when nobody takes what it sends.
 //!
-//! Arrivals are Poisson's, drawn from a seed. Policies are token buckets, queues are bytes. That spans of one trace come at different
-//! times, that a batch takes a while, and that agents send again is left out. What the fluid model says (rates times times, nothing
+//! Arrivals are Poisson's, drawn from a seed. Policies are token buckets, queues are bytes, and a batch of the share is given up when it
+//! has been tried for too long. That spans of one trace come at different times, that a batch which is taken takes a while, and that agents
+//! send again is left out. What the fluid model says (rates times times, nothing
 //! drawn) is computed beside it.
 
 use rand::SeedableRng as _;
@@ -67,7 +68,7 @@ impl World<'_> {
         let mut rng = ChaCha8Rng::seed_from_u64(SEED);
         let mut draw = |mean: f64| Poisson::new(mean).map_or(0.0, |poisson| poisson.sample(&mut rng));
         let mut buckets = [&limits.share, &limits.slow, &limits.errors].map(Bucket::full);
-        let (mut share_queue, mut causes_queue) = (0.0, 0.0);
+        let mut jam = Jam::default();
         let wait = limits.decision_wait.value as usize;
         let mut waiting = std::collections::VecDeque::from(vec![[0.0; 3]; wait]);
         let mut fates = [Fate::default(); 4];
@@ -83,7 +84,7 @@ impl World<'_> {
             let others = draw(presses * (kept.ordinary() - share));
 
             let undecided: f64 = waiting.iter().flatten().sum::<f64>() / self.wanted();
-            let held = undecided * self.spans * rates::SPAN_IN_MEMORY.value + share_queue + causes_queue;
+            let held = undecided * self.spans * rates::SPAN_IN_MEMORY.value + jam.bytes(self);
             let come = arrived.iter().sum::<f64>() + others;
             let room = (limits.aggregator_memory.value - held).max(0.0) / (self.spans * rates::SPAN_IN_MEMORY.value);
             let taken = if come > 0.0 { (room / come).min(1.0) } else { 1.0 };
@@ -98,23 +99,20 @@ impl World<'_> {
                 fate.note(*count, count - *sent, second);
             }
             if phase.taken {
-                (share_queue, causes_queue) = (0.0, 0.0);
-                continue;
-            }
-            let bytes = self.spans * self.measured.batched;
-            for (queue, limit, classes) in
-                [(&mut share_queue, &limits.share_queue, 0..1), (&mut causes_queue, &limits.causes_queue, 1..3)]
-            {
-                let come: f64 = sent[classes.clone()].iter().sum();
-                let room = (limit.value - *queue).max(0.0) / bytes;
-                let lost = if come > 0.0 { 1.0 - (room / come).min(1.0) } else { 0.0 };
-                *queue += come * (1.0 - lost) * bytes;
-                for class in classes {
-                    fates[class].note(0.0, sent[class] * lost, second);
+                jam = Jam::default();
+            } else {
+                let lost = jam.second(sent, self, second);
+                for (fate, lost) in fates.iter_mut().zip(lost) {
+                    fate.note(0.0, lost, second);
                 }
             }
         }
         fates
+    }
+
+    /// Of a trace in a queue.
+    fn bytes(&self) -> f64 {
+        self.spans * self.measured.batched
     }
 
     /// Of presses, the part that some policy wants.
@@ -166,8 +164,16 @@ impl World<'_> {
         (1.0 - (policy.burst.value + policy.rate.value * seconds) / wanted).max(0.0)
     }
 
-    /// Seconds after which the queue of a class is full, when nobody takes anything: by arithmetic, decisions included.
-    pub fn queue_lasts(&self, class: usize, presses: f64) -> f64 {
+    /// Seconds until the first of a class is lost, when nobody takes anything: by arithmetic. The share's first batch is given up before its
+    /// queue is full, or not.
+    pub fn jam_lasts(&self, class: usize, presses: f64) -> f64 {
+        let limits = self.limits;
+        let patience = if class == 0 && self.kept.ordinary() > 0.0 { limits.share_patience.value } else { f64::INFINITY };
+        limits.decision_wait.value + self.queue_lasts(class, presses).min(patience)
+    }
+
+    /// Seconds after which the queue of a class is full.
+    fn queue_lasts(&self, class: usize, presses: f64) -> f64 {
         let limits = self.limits;
         let spans = |part: f64, policy: &Policy| (presses / limits.aggregators.value * part * self.spans).min(policy.rate.value);
         let (queue, spans) = match class {
@@ -175,6 +181,46 @@ impl World<'_> {
             _ => (&limits.causes_queue, spans(self.kept.slow, &limits.slow) + spans(self.kept.failed, &limits.errors)),
         };
         queue.value / (spans * self.measured.batched)
+    }
+}
+
+/// Traces that nobody takes, by their classes.
+#[derive(Default)]
+struct Jam {
+    /// Of the share: in its queue, and in batches that are being tried, each with the second in which it is given up.
+    share: f64,
+    tried: Vec<(u32, f64)>,
+    causes: f64,
+}
+
+impl Jam {
+    fn bytes(&self, world: &World<'_>) -> f64 {
+        (self.held() + self.causes) * world.bytes()
+    }
+
+    fn held(&self) -> f64 {
+        self.share + self.tried.iter().map(|(_, traces)| traces).sum::<f64>()
+    }
+
+    /// What is lost of what comes, of each class.
+    fn second(&mut self, come: [f64; 3], world: &World<'_>, second: u32) -> [f64; 3] {
+        let limits = world.limits;
+        let given_up: f64 = self.tried.extract_if(.., |(until, _)| *until <= second).map(|(_, traces)| traces).sum();
+        let part = |come: f64, held: f64, queue: f64| {
+            let room = (queue / world.bytes() - held).max(0.0);
+            if come > room { 1.0 - room / come } else { 0.0 }
+        };
+        let share_lost = part(come[0], self.held(), limits.share_queue.value);
+        self.share += come[0] * (1.0 - share_lost);
+        while self.share > 0.0 && (self.tried.len() as f64) < limits.senders.value {
+            let batch = self.share.min(limits.batch_max.value / world.bytes());
+            self.share -= batch;
+            self.tried.push((second + limits.share_patience.value as u32, batch));
+        }
+        let causes = come[1] + come[2];
+        let causes_lost = part(causes, self.causes, limits.causes_queue.value);
+        self.causes += causes * (1.0 - causes_lost);
+        [come[0] * share_lost + given_up, come[1] * causes_lost, come[2] * causes_lost]
     }
 }
 

@@ -122,7 +122,7 @@ So read *at least this much will do*, and *this is the part to look at first*; t
   Three aggregators take {} spans a second, a hundred times what three nodes of Cassandra do.
 - **Long requests change everything**: with 100 layers an ordinary press takes {} s, so the policy `slow` wants {} of all. A threshold is a
   number of your system, and not of a manual.
-- **Of the share is lost first**, then slow traces, then errors, in bursts and in jams, as long as there is memory for the decision. Where that is
+- **The share is lost first**, then slow traces, then errors, in bursts and in jams, as long as there is memory for the decision. Where that is
   not, all are refused alike: [simulated](#bursts-simulated).
 ",
             list(&self.sizes.iter().map(|size| number(size.services() as f64)).collect::<Vec<_>>()),
@@ -562,7 +562,7 @@ what is lost after ten minutes:
             let fates = world.simulate(&[Phase { presses: scenario.presses, seconds: 600, taken: false }]);
             let first = |class: usize| fates[class].first.map_or_else(|| "> 600".to_owned(), |second| number(f64::from(second)));
             let computed = |class: usize| {
-                let seconds = world.queue_lasts(class, scenario.presses) + limits.decision_wait.value;
+                let seconds = world.jam_lasts(class, scenario.presses);
                 if seconds > 600.0 { "> 600".to_owned() } else { number(seconds) }
             };
             let causes = fates[1].first.into_iter().chain(fates[2].first).min();
@@ -583,8 +583,8 @@ what is lost after ten minutes:
         writeln!(
             out,
             "
-The queues hold {} and {} MiB. Beyond that the share's batches are given up {} after the first attempt, which is not simulated: a batch of the share
-that is being tried is lost sooner than the table says. Where a class is lost in the first seconds it is its policy that cuts it, not the queue.
+The queues hold {} and {} MiB, and a batch of the share is given up when it has been tried for {}: of a long jam only its last minute is left, and
+that is meant. Where a class is lost in the first seconds it is its policy that cuts it, not the queue.
 Where *everything alike* comes before a class's own limit, memory is too small for the policies: raise both, or neither.
 ",
             limits.share_queue.value / 1_048_576.0,

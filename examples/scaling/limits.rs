@@ -49,6 +49,8 @@ pub struct Limits {
     pub causes_queue: Limit,
     pub share_queue: Limit,
     pub share_patience: Limit,
+    /// Batches of a queue that are under way at a time.
+    pub senders: Limit,
     pub batch_min: Limit,
     pub batch_max: Limit,
 
@@ -146,6 +148,7 @@ impl Limits {
             causes_queue: aggregator.at("/exporters/otlp_grpc~1causes/sending_queue/queue_size")?,
             share_queue: aggregator.at("/exporters/otlp_grpc~1share/sending_queue/queue_size")?,
             share_patience: aggregator.at("/exporters/otlp_grpc~1share/retry_on_failure/max_elapsed_time")?,
+            senders: aggregator.at("/exporters/otlp_grpc~1causes/sending_queue/num_consumers")?,
             batch_min: aggregator.at("/exporters/otlp_grpc~1causes/sending_queue/batch/min_size")?,
             batch_max: aggregator.at("/exporters/otlp_grpc~1causes/sending_queue/batch/max_size")?,
 
