@@ -61,7 +61,7 @@ pub const KAFKA: Rate = Rate {
         address: "https://engineering.linkedin.com/kafka/benchmarking-apache-kafka-2-million-writes-second-three-cheap-machines",
         date: "2014",
         says: "40.2 MB/s from one producer that waits for three copies, of messages of 100 bytes; 193 from three that do not wait. \
-               Messages here are 5,000 times as large",
+               Messages here are hundreds of times as large",
     },
 };
 pub const CASSANDRA: Rate = Rate {
