@@ -84,7 +84,9 @@ need_zones() {
     region=${zone%?}
   done
   [ "$(printf '%s\n' "$@" | sort -u | wc -l)" -eq $# ] || fail 2 'TRACELAB_ZONES names a zone twice' 'name three, or one for a trial'
-  zones=$*
+  # In one order, whatever is typed: which subnet is in which zone belongs to the cluster's creation.
+  zones=$(printf '%s\n' "$@" | sort | tr '\n' ' ')
+  zones=${zones% }
 }
 
 need_kops() {
