@@ -128,7 +128,7 @@ alone() { hold "$stage" 'kops/up or kops/down'; }
 
 # What any call of AWS may have said: credentials, rights, region. Returns where it was none of these.
 aws_trouble() {
-  if heard 'unable to locate credentials\|no EC2 IMDS role found\|failed to refresh cached credentials\|get credentials\|config profile'; then
+  if heard 'unable to locate credentials\|partial credentials\|retrieving credentials\|no EC2 IMDS role found\|failed to refresh cached credentials\|get credentials\|config profile'; then
     fail 3 'there are no credentials for AWS' 'aws configure, or aws sso login, or AWS_PROFILE names those that you have' \
       'whose rights kops needs: https://kops.sigs.k8s.io/getting_started/aws/'
   fi
@@ -139,7 +139,7 @@ aws_trouble() {
     fail 3 'AWS does not know your credentials' 'aws sts get-caller-identity has to answer; aws configure list says where they come from' \
       "where it answers, the region ${region:-} is perhaps not enabled for your account: aws account list-regions"
   fi
-  if heard 'Could not connect to the endpoint\|not a recognized EC2 region\|Invalid region\|Invalid endpoint\|name or service not known\|no such host'; then
+  if heard 'Could not connect to the endpoint\|timeout on endpoint URL\|not a recognized EC2 region\|Invalid region\|Invalid endpoint\|name or service not known\|no such host'; then
     fail 3 "AWS does not answer in ${region:-your region}" \
       'is it spelt right in TRACELAB_ZONES? aws ec2 describe-regions --region us-east-1 --query "Regions[].RegionName" --output text lists them' \
       'and is this machine online?'
