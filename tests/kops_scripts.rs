@@ -581,14 +581,11 @@ fn the_password_is_printed_once_and_is_in_no_file_and_no_argument() {
 
 fn files_with(folder: &Path, text: &str) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
-            found.extend(files_with(&entry.path(), text));
-        } else if kind.is_file() && String::from_utf8_lossy(&std::fs::read(entry.path()).unwrap()).contains(text) {
-            found.push(entry.path());
+    kops::walk(folder, &mut |path| {
+        if String::from_utf8_lossy(&std::fs::read(path).unwrap()).contains(text) {
+            found.push(path.to_owned());
         }
-    }
+    });
     found
 }
 
@@ -934,7 +931,7 @@ fn where_kops_knows_no_cluster_a_zone_says_where_to_look() {
 fn what_is_left_is_named_with_how_it_is_removed() {
     let machine = Machine::with_stage();
     machine.put("tagged", "arn:aws:ec2:eu-west-1:1:volume/vol-1\narn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/net/x/1\narn:aws:ec2:eu-west-1:1:vpc/vpc-1\n");
-    machine.put("alive", "vol-1\nloadbalancer/net/x/1\n");
+    machine.put("alive", "vol-1\narn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/net/x/1\n");
     machine.put("roles", "arn:aws:iam::1:role/nodes.t.k8s.local\n");
     machine.put("objects", "                           PRE addons/\n");
     let ran = machine.run("down", &["--yes"]);

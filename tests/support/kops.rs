@@ -6,13 +6,14 @@
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 #[path = "played.rs"]
 mod played;
 
-pub use played::{Machine, Ran, short};
+pub use played::{Machine, Ran, short, walk};
 use played::{Cast, copy};
 
 pub const CLUSTER: &str = "t.k8s.local";
@@ -81,7 +82,7 @@ const AWS: &str = r#"
 "ec2 describe-instance-type-offerings "*)
   for zone in a b c; do for type in t3.large m6i.large r6i.large; do printf 'eu-west-1%s\t%s\n' $zone $type; done; done ;;
 # Text output: awscli/formatter.py writes lists with tabs, and None.
-"resourcegroupstaggingapi get-resources "*) tr '\n' '\t' <tagged 2>/dev/null ;;
+"resourcegroupstaggingapi get-resources "*) if [ -f tagged ]; then tr '\n' '\t' <tagged; fi ;;
 "ec2 describe-instances "*) grep -q -F "$4" alive 2>/dev/null && echo running || echo terminated ;;
 "ec2 describe-nat-gateways "*) grep -q -F "$4" alive 2>/dev/null && echo available || echo deleted ;;
 # botocore/exceptions.py: ClientError; the codes are those of docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
@@ -93,7 +94,7 @@ const AWS: &str = r#"
 "elbv2 describe-"*)
   grep -q -F "$4" alive 2>/dev/null && echo active && exit
   echo 'An error occurred (LoadBalancerNotFound) when calling the DescribeLoadBalancers operation: One or more load balancers not found' >&2; exit 254 ;;
-"iam list-roles "*) cat roles 2>/dev/null ;;
+"iam list-roles "*) if [ -f roles ]; then cat roles; fi ;;
 "s3 ls "*) [ -f objects ] && cat objects || exit 1 ;;
 "#;
 
@@ -106,13 +107,15 @@ const KUBECTL: &str = r#"
   sed "s|image: tracelab:.*|image: $new:$tag|" whole ;;
 "get service door "*) if [ -f balancer ]; then cat balancer; fi ;;
 "apply --filename "*/door.yaml) : >namespace; printf ab-0123456789.elb.eu-west-1.amazonaws.com >balancer; printf 'namespace/tracelab created\nservice/door created\n' ;;
+# Of kops/load/run.
+"apply --filename "*"/network-policies.yaml --filename "*) echo >load; echo 'job.batch/load created' ;;
 # What the API server says to a Job that is another one: pkg/apis/batch/validation/validation.go, ValidateImmutableField.
 "apply --dry-run=server --filename "*)
-  name=${3##*/}
-  if [ -f "job.$name" ] && ! cmp -s "$3" "job.$name"; then
+  name=${4##*/}
+  if [ -f "job.$name" ] && ! cmp -s "$4" "job.$name"; then
     echo "The Job \"$name\" is invalid: spec.template: Invalid value: core.PodTemplateSpec{}: field is immutable" >&2; exit 1
   fi
-  cp "$3" "dry.$name" ;;
+  cp "$4" "dry.$name" ;;
 "apply --filename "*)
   [ -f applied ] && word=unchanged || word=created
   for job in dry.*; do [ -f "$job" ] && mv "$job" "job.${job#dry.}"; done
@@ -147,7 +150,6 @@ const KUBECTL: &str = r#"
 "get deployment/frontend --output jsonpath="*) printf registry.example/tracelab:7@sha256:5555 ;;
 "delete job/load "*) rm -f load ;;
 "patch --local --filename "*) printf '%s\n' "$*" >patch; echo '{"kind": "Job"}' ;;
-"apply --filename "*"/network-policies.yaml --filename "*) echo >load; echo 'job.batch/load created' ;;
 "get job/load "*)
   [ -f load ] || { echo 'Error from server (NotFound): jobs.batch "load" not found' >&2; exit 1; }
   head -n 1 progress; [ "$(wc -l <progress)" -gt 1 ] && { sed 1d progress >rest; cat rest >progress; } ;;
@@ -273,8 +275,14 @@ impl Machine {
 
     /// With what `kops/up` made.
     pub fn with_stage() -> Self {
+        // Once for all tests: it is the same each time.
+        static MADE: LazyLock<Vec<(PathBuf, Vec<u8>)>> = LazyLock::new(|| {
+            let machine = Machine::new();
+            machine.run("up", &["--yes"]).says(0, &[]);
+            machine.written(&["world", "repository/.kops"])
+        });
         let machine = Self::new();
-        machine.run("up", &["--yes"]).says(0, &[]);
+        machine.resume(&MADE);
         machine
     }
 

@@ -132,6 +132,25 @@ impl Machine {
         self.directory.path().join("repository")
     }
 
+    /// What scripts and programs have written so far: for `resume` of another machine of the same cast.
+    pub fn written(&self, folders: &[&str]) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files = Vec::new();
+        for folder in folders {
+            walk(&self.directory.path().join(folder), &mut |path| {
+                files.push((path.strip_prefix(self.directory.path()).unwrap().to_owned(), std::fs::read(path).unwrap()));
+            });
+        }
+        files
+    }
+
+    pub fn resume(&self, files: &[(PathBuf, Vec<u8>)]) {
+        for (path, content) in files {
+            let place = self.directory.path().join(path);
+            std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+            std::fs::write(place, content).unwrap();
+        }
+    }
+
     /// Runs a script of the folder, and sees that it asked no program in a way that names no cluster.
     pub fn run(&self, script: &str, arguments: &[&str]) -> Ran {
         self.play();
@@ -166,32 +185,29 @@ impl Machine {
 
     /// Writes the programs.
     fn play(&self) {
-        for (program, ordinary) in self.cast.programs {
-            let place = self.directory.path().join("bin").join(program);
-            let _ = std::fs::remove_file(&place);
-            if self.missing.contains(program) {
-                continue;
-            }
+        let folder = self.directory.path().join("bin");
+        // Another process writes them: a file that this one has open is busy in whatever other tests start meanwhile.
+        let mut write = Command::new("sh");
+        write.args(["-c", r#"cd "$1" && rm -f ./* && while shift && [ $# -gt 1 ]; do printf %s "$2" >"$1"; shift; done && chmod 755 ./*"#, "sh"]);
+        write.arg(folder);
+        for (program, ordinary) in self.cast.programs.iter().filter(|(program, _)| !self.missing.contains(program)) {
             let special: String = self.says.iter().rev().filter(|(of, _)| of == program).map(|(_, rule)| rule.as_str()).collect();
-            let script = format!(
+            write.arg(program).arg(format!(
                 "#!/bin/sh\ncd \"$WORLD\" || exit 125\n{}\n{}\ncase \"$*\" in\n{special}{ordinary}\n*) echo \"{program} $*\" >>unknown; \
                  echo \"nobody plays: {program} $*\" >&2; exit 125 ;;\nesac\n",
                 if *program == "sleep" { ":" } else { RECORD },
                 if *program == "kubectl" { SHIFT } else { ":" },
-            );
-            // Another process writes it: a file that this one has open is busy in whatever other tests start meanwhile.
-            let write = r#"printf %s "$2" >"$1" && chmod 755 "$1""#;
-            let written = Command::new("sh").args(["-c", write, "sh"]).arg(place).arg(script).status();
-            assert!(written.unwrap().success());
+            ));
         }
+        assert!(write.status().unwrap().success());
     }
 }
 
 /// A line for each command, whatever lines its words have.
 const RECORD: &str = r#"case "$*" in
 *'
-'*) echo "${0##*/} $*" | tr '\n' ' ' | sed 's|  *$||' >>calls; echo >>calls ;;
-*) echo "${0##*/} $*" >>calls ;;
+'*) printf '%s ' "${0##*/} $*" | tr '\n' ' ' | sed 's|  *$||' >>calls; echo >>calls ;;
+*) printf '%s\n' "${0##*/} $*" >>calls ;;
 esac"#;
 
 /// What kubectl is told first.
@@ -241,6 +257,18 @@ pub fn copy(from: &Path, to: &Path) {
         // What somebody's own stage left is none of a test's business.
         if entry.file_name() != ".stage" {
             copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    }
+}
+
+/// Every file below a folder, but for what links lead to.
+pub fn walk(folder: &Path, see: &mut dyn FnMut(&Path)) {
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            walk(&entry.path(), see);
+        } else if kind.is_file() {
+            see(&entry.path());
         }
     }
 }
