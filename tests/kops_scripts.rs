@@ -120,7 +120,8 @@ fn a_value_that_cannot_be_meant_is_refused_before_anybody_is_asked() {
         ("TRACELAB_TLS_CERT", "/no/such/file", "go together"),
     ] {
         let machine = Machine::new().unset(name).set(name, value);
-        let ran = if name == "TRACELAB_REGISTRY" { machine.set("TRACELAB_IMAGE", "registry.example/tracelab:7") } else { machine }.run("up", &["--yes"]);
+        let ran = if name == "TRACELAB_REGISTRY" { machine.set("TRACELAB_IMAGE", "registry.example/tracelab:7") } else { machine }
+            .run("up", &["--yes"]);
         ran.says(2, &[said]);
         assert!(ran.changes().is_empty() && !ran.did("aws "), "{name}={value}: {:?}", ran.commands);
         assert!(!ran.err.to_lowercase().contains("illegal") && !ran.err.contains("parameter"), "{}", ran.err);
@@ -149,7 +150,8 @@ fn a_program_that_is_missing_or_too_old_is_named_with_where_to_get_it() {
     let push = || Machine::new().unset("TRACELAB_IMAGE").set("TRACELAB_REGISTRY", "registry.example");
     push().without("docker").run("up", &[]).says(3, &["there is no program docker", "TRACELAB_IMAGE="]);
     // cli/command of docker/cli, client/errors.go of moby/moby
-    let silent = "echo 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?' >&2; exit 1";
+    let silent =
+        "echo 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?' >&2; exit 1";
     push().when("docker", "version*", silent).run("up", &[]).says(3, &["Docker's engine does not answer", "Cannot connect"]);
     Machine::new().without("kubectl").run("load/run", &[]).says(3, &["there is no program kubectl"]);
     let ran = Machine::new().when("kops", "'version --short'", "echo v1.35.1").run("up", &["--yes"]);
@@ -187,8 +189,14 @@ fn credentials_that_do_not_serve_are_told_with_the_way_out() {
             ["may not do that", "https://kops.sigs.k8s.io/getting_started/aws/"],
         ),
         // botocore/exceptions.py: EndpointConnectionError, ConnectTimeoutError
-        ("Could not connect to the endpoint URL: \"https://sts.eu-west-1.amazonaws.com/\"", ["AWS does not answer in eu-west-1", "is this machine online?"]),
-        ("Connect timeout on endpoint URL: \"https://sts.eu-west-1.amazonaws.com/\"", ["AWS does not answer in eu-west-1", "is this machine online?"]),
+        (
+            "Could not connect to the endpoint URL: \"https://sts.eu-west-1.amazonaws.com/\"",
+            ["AWS does not answer in eu-west-1", "is this machine online?"],
+        ),
+        (
+            "Connect timeout on endpoint URL: \"https://sts.eu-west-1.amazonaws.com/\"",
+            ["AWS does not answer in eu-west-1", "is this machine online?"],
+        ),
         ("something new", ["AWS does not say who you are", "aws sts get-caller-identity has to answer"]),
     ] {
         let who = Machine::new().when("aws", "'sts '*", &format!("cat >&2 <<'END'\n{said}\nEND\nexit 253"));
@@ -209,7 +217,9 @@ fn credentials_that_do_not_serve_are_told_with_the_way_out() {
 #[test]
 fn a_bucket_that_is_missing_or_anothers_is_told_from_one_that_cannot_be_reached() {
     // awscli's head-bucket has no body to quote: botocore/exceptions.py, ClientError with the status as its code.
-    let said = |code: &str, word: &str| format!("echo 'An error occurred ({code}) when calling the HeadBucket operation: {word}' >&2; exit 254");
+    let said = |code: &str, word: &str| {
+        format!("echo 'An error occurred ({code}) when calling the HeadBucket operation: {word}' >&2; exit 254")
+    };
     for script in ["up", "down", "validate"] {
         let ran = Machine::new().when("aws", "'s3api head-bucket '*", &said("404", "Not Found")).run(script, &[]);
         ran.says(3, &["there is no bucket state", "aws s3api create-bucket", "put-bucket-versioning"]);
@@ -244,8 +254,14 @@ fn zones_and_machines_are_asked_for_before_any_is_made() {
     }
     // kops' own words for the same: upup/pkg/fi/cloudup/awsup/aws_utils.go, aws_cloud.go; util/pkg/vfs/s3context.go; cmd/kops/util/factory.go
     for (said, words) in [
-        ("Error: Region is not a recognized EC2 region: \"eu-wets-1\" (check you have specified valid zones?)", "AWS does not answer in"),
-        ("Error: error reading cluster configuration: error getting location for bucket: get identity: get credentials: failed to refresh cached credentials, no EC2 IMDS role found", "there are no credentials"),
+        (
+            "Error: Region is not a recognized EC2 region: \"eu-wets-1\" (check you have specified valid zones?)",
+            "AWS does not answer in",
+        ),
+        (
+            "Error: error reading cluster configuration: error getting location for bucket: get identity: get credentials: failed to refresh cached credentials, no EC2 IMDS role found",
+            "there are no credentials",
+        ),
         ("Error: Unable to read state store s3://state: AccessDenied", "your user of AWS may not do that"),
         ("Error: something of the state store", "kops cannot read its state store s3://state"),
         ("Error: something new", "kops does not say whether there is a cluster"),
@@ -262,7 +278,10 @@ fn zones_and_machines_are_asked_for_before_any_is_made() {
 /// The cluster that somebody else made under our name.
 fn foreign() -> Machine {
     let machine = Machine::new();
-    machine.put("known", &format!("kind: Cluster\nmetadata:\n  name: {CLUSTER}\nspec:\n  cloudLabels:\n    team: shop\n  cloudProvider: aws\n"));
+    machine.put(
+        "known",
+        &format!("kind: Cluster\nmetadata:\n  name: {CLUSTER}\nspec:\n  cloudLabels:\n    team: shop\n  cloudProvider: aws\n"),
+    );
     machine
 }
 
@@ -274,7 +293,8 @@ fn a_cluster_of_anothers_making_is_left_alone() {
         assert!(ran.changes().is_empty(), "{:?}", ran.commands);
     }
     // cmd/kops/create.go
-    let raced = Machine::new().when("kops", "'create '*", &format!("echo 'Error: cluster \"{CLUSTER}\" already exists' >&2; exit 1"));
+    let raced =
+        Machine::new().when("kops", "'create '*", &format!("echo 'Error: cluster \"{CLUSTER}\" already exists' >&2; exit 1"));
     let ran = raced.run("up", &["--yes"]);
     ran.says(3, &["already exists", "somebody else has just made a cluster"]);
     assert!(!ran.err.contains("what there is"), "nothing of ours: {}", ran.err);
@@ -283,7 +303,10 @@ fn a_cluster_of_anothers_making_is_left_alone() {
 #[test]
 fn what_aws_has_under_the_name_and_kops_does_not_know_is_not_taken_over() {
     let machine = Machine::new();
-    machine.put("tagged", "arn:aws:ec2:eu-west-1:1:vpc/vpc-1\narn:aws:ec2:eu-west-1:1:instance/i-1\narn:aws:ec2:eu-west-1:1:volume/vol-1\n");
+    machine.put(
+        "tagged",
+        "arn:aws:ec2:eu-west-1:1:vpc/vpc-1\narn:aws:ec2:eu-west-1:1:instance/i-1\narn:aws:ec2:eu-west-1:1:volume/vol-1\n",
+    );
     machine.put("alive", "vpc-1\n");
     let ran = machine.run("up", &["--yes"]);
     ran.says(3, &["| arn:aws:ec2:eu-west-1:1:vpc/vpc-1", "of which s3://state knows nothing (1 things)", "kops/down"]);
@@ -319,7 +342,8 @@ fn up_makes_cluster_and_stage_and_says_where_they_are() {
     assert!(ran.code == 0 && ran.out.starts_with(&page), "{}{}", ran.out, ran.err);
     ran.says(0, &["signed by nobody", "92 of 92 pods ready", "the cluster is ready"]);
     let changes = ran.changes();
-    let verbs: Vec<_> = changes.iter().map(|change| change.split(" --").next().unwrap()).map(|verb| verb.split(" -f").next().unwrap()).collect();
+    let verbs: Vec<_> =
+        changes.iter().map(|change| change.split(" --").next().unwrap()).map(|verb| verb.split(" -f").next().unwrap()).collect();
     let secrets = ["kubectl create"; 3];
     assert_eq!(verbs[..3], ["kops create", "kops update cluster", "kubectl apply"], "{changes:#?}");
     assert_eq!(verbs[3..6], secrets, "{changes:#?}");
@@ -359,7 +383,8 @@ fn a_trial_is_in_one_zone_with_one_control_plane() {
 #[test]
 fn up_again_changes_nothing() {
     let machine = Machine::with_stage();
-    let (told, secrets) = (machine.world("told"), [machine.world("secret.login"), machine.world("secret.tls"), machine.world("secret.cassandra")]);
+    let (told, secrets) =
+        (machine.world("told"), [machine.world("secret.login"), machine.world("secret.tls"), machine.world("secret.cassandra")]);
     // In another order, and nobody is here to agree.
     let machine = machine.unset("TRACELAB_ZONES").set("TRACELAB_ZONES", "eu-west-1c,eu-west-1a,eu-west-1b");
     let ran = machine.run("up", &[]);
@@ -426,10 +451,16 @@ fn where_kops_fails_half_way_it_is_said_what_there_is_and_the_next_up_goes_on() 
             ["your user of AWS may not do that", "the cluster t.k8s.local, in part"],
         ),
         // upup/pkg/fi/cloudup/awsup/aws_cloud.go
-        (UPDATE, "Error: error building complete spec: eu-west-1c is not a recognized AZ", 3, ["kops does not know one of the zones", "in part"]),
+        (
+            UPDATE,
+            "Error: error building complete spec: eu-west-1c is not a recognized AZ",
+            3,
+            ["kops does not know one of the zones", "in part"],
+        ),
         (UPDATE, "Error: something new", 3, ["kops could not make all of the cluster t.k8s.local", "in part"]),
     ] {
-        let half = if pattern == UPDATE { ":" } else { r#"cp "$3" told; sed 's/{tracelab: kops}/\n    tracelab: kops/' told >known"# };
+        let half =
+            if pattern == UPDATE { ":" } else { r#"cp "$3" told; sed 's/{tracelab: kops}/\n    tracelab: kops/' told >known"# };
         let machine = Machine::new().when("kops", pattern, &format!("{half}\ncat >&2 <<'END'\n{said}\nEND\nexit 1"));
         let ran = machine.run("up", &["--yes"]);
         ran.says(code, &[said, "what there is: ", "kops/up goes on from here; kops/down removes it all"]);
@@ -478,7 +509,8 @@ fn a_cluster_that_does_not_get_ready_is_told_with_what_it_lacks() {
     ran.says(0, &["the page: "]);
     assert!(!ran.did("--yes --admin"), "{:?}", ran.commands);
 
-    let expired = "echo 'Error: validation failed: unexpected error during validation: error listing nodes: Unauthorized' >&2; exit 1";
+    let expired =
+        "echo 'Error: validation failed: unexpected error during validation: error listing nodes: Unauthorized' >&2; exit 1";
     let ran = Machine::new().when("kops", "'validate cluster '*", expired).run("up", &["--yes"]);
     ran.says(1, &["the credentials are old: kops export kubeconfig", "kops does not find the cluster t.k8s.local ready"]);
 }
@@ -493,7 +525,10 @@ fn an_api_that_does_not_answer_is_told_with_the_network_that_may_ask() {
     // No cluster answers, however often it is asked.
     let machine = Machine::new().when("kubectl", "'get deployments,statefulsets,daemonsets '*", silent);
     let ran = machine.run("up", &["--yes"]);
-    ran.says(1, &["not ready after 1800 seconds (TRACELAB_TIMEOUT)", "i/o timeout", "that of TRACELAB_ADMIN_NETWORK", "and the stage"]);
+    ran.says(
+        1,
+        &["not ready after 1800 seconds (TRACELAB_TIMEOUT)", "i/o timeout", "that of TRACELAB_ADMIN_NETWORK", "and the stage"],
+    );
 }
 
 #[test]
@@ -530,14 +565,32 @@ fn pods_that_do_not_get_ready_are_told_with_the_way_out() {
             "dummy-0-0-5||Pending|| ImagePullBackOff|||registry.example:5000/tracelab:7|  Back-off pulling image\n",
             ["ImagePullBackOff: dummy-0-0-5", "the nodes cannot pull registry.example:5000/tracelab:7"],
         ),
-        ("kafka-0||Pending|Unschedulable| |||apache/kafka|0/6 nodes are available: 6 Insufficient memory.  \n", ["Unschedulable: kafka-0", "the nodes are full"]),
-        ("kafka-0||Pending|Unschedulable| |||apache/kafka|0/6 nodes: 1 node(s) had volume node affinity conflict.  \n", ["kafka-0", "its volume is in a zone"]),
-        ("cassandra-0||Running|| CrashLoopBackOff|OOMKilled|137|cassandra|  \n", ["OOMKilled: cassandra-0", "its memory limit was too little"]),
+        (
+            "kafka-0||Pending|Unschedulable| |||apache/kafka|0/6 nodes are available: 6 Insufficient memory.  \n",
+            ["Unschedulable: kafka-0", "the nodes are full"],
+        ),
+        (
+            "kafka-0||Pending|Unschedulable| |||apache/kafka|0/6 nodes: 1 node(s) had volume node affinity conflict.  \n",
+            ["kafka-0", "its volume is in a zone"],
+        ),
+        (
+            "cassandra-0||Running|| CrashLoopBackOff|OOMKilled|137|cassandra|  \n",
+            ["OOMKilled: cassandra-0", "its memory limit was too little"],
+        ),
         ("door-1||Running|| CrashLoopBackOff|Error|1|nginx|  \n", ["CrashLoopBackOff: door-1", "| the end of a log"]),
-        ("door-1||Pending|| CreateContainerConfigError|||nginx|  secret \"tls\" not found\n", ["CreateContainerConfigError: door-1", "which ConfigMap, Secret or user"]),
+        (
+            "door-1||Pending|| CreateContainerConfigError|||nginx|  secret \"tls\" not found\n",
+            ["CreateContainerConfigError: door-1", "which ConfigMap, Secret or user"],
+        ),
     ] {
         let ran = ails(line);
-        ran.says(1, &["the stage: no pod more got ready in 180 seconds; 46 of 92 are", "what there is: the cluster t.k8s.local, and the stage"]);
+        ran.says(
+            1,
+            &[
+                "the stage: no pod more got ready in 180 seconds; 46 of 92 are",
+                "what there is: the cluster t.k8s.local, and the stage",
+            ],
+        );
         ran.says(1, &words);
     }
     ails("").says(1, &["not ready after 1800 seconds", "dummy-1-17: FailedCreate: violates PodSecurity"]);
@@ -593,8 +646,27 @@ fn files_with(folder: &Path, text: &str) -> Vec<std::path::PathBuf> {
 fn certificate(folder: &Path, name: &str, days: &str) -> (String, String) {
     let [certificate, key] = ["crt", "key"].map(|end| folder.join(format!("{name}.{end}")).display().to_string());
     let output = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=x", "-days", days])
-        .args(["-addext", &format!("subjectAltName=DNS:*.example,DNS:{name}.example,DNS:www.{name}.example"), "-keyout", &key, "-out", &certificate])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-subj",
+            "/CN=x",
+            "-days",
+            days,
+        ])
+        .args([
+            "-addext",
+            &format!("subjectAltName=DNS:*.example,DNS:{name}.example,DNS:www.{name}.example"),
+            "-keyout",
+            &key,
+            "-out",
+            &certificate,
+        ])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -691,7 +763,12 @@ fn what_is_applied_is_by_digest_where_a_registry_can_be_asked() {
     machine = machine.with("crane");
     machine.run("up", &["--yes"]).says(0, &[]);
     let images = |machine: &Machine| -> Vec<String> {
-        machine.applied().lines().filter_map(|line| line.trim_start_matches([' ', '-']).strip_prefix("image: ")).map(str::to_owned).collect()
+        machine
+            .applied()
+            .lines()
+            .filter_map(|line| line.trim_start_matches([' ', '-']).strip_prefix("image: "))
+            .map(str::to_owned)
+            .collect()
     };
     let first = images(&machine);
     assert_eq!(first.len(), 4, "{first:?}");
@@ -727,7 +804,10 @@ fn an_image_for_a_registry_is_built_pushed_and_applied_by_its_digest() {
     let machine = Machine::new().unset("TRACELAB_IMAGE").set("TRACELAB_REGISTRY", "registry.example/lab/");
     let ran = machine.run("up", &["--yes"]);
     ran.says(0, &["building registry.example/lab/tracelab:0.1.0"]);
-    assert!(ran.did("docker build -f compose/Dockerfile -t tracelab:0.1.0 .") && ran.did("docker push registry.example/lab/tracelab:0.1.0"));
+    assert!(
+        ran.did("docker build -f compose/Dockerfile -t tracelab:0.1.0 .")
+            && ran.did("docker push registry.example/lab/tracelab:0.1.0")
+    );
     assert!(machine.applied().contains("image: registry.example/lab/tracelab:0.1.0@sha256:5555"), "{}", machine.applied());
 
     let refused = |registry: &str, said: &str| {
@@ -736,7 +816,14 @@ fn an_image_for_a_registry_is_built_pushed_and_applied_by_its_digest() {
     };
     // moby/moby: distribution/errors.go, and the registries' own words
     let ran = refused("1.dkr.ecr.eu-west-1.amazonaws.com", "no basic auth credentials");
-    ran.says(3, &["you may not push", "aws ecr get-login-password --region eu-west-1", "create-repository --region eu-west-1 --repository-name tracelab"]);
+    ran.says(
+        3,
+        &[
+            "you may not push",
+            "aws ecr get-login-password --region eu-west-1",
+            "create-repository --region eu-west-1 --repository-name tracelab",
+        ],
+    );
     assert!(!ran.did("kops create"), "{:?}", ran.commands);
     refused("registry.example", "denied: requested access to the resource is denied").says(3, &["docker login registry.example"]);
     refused("registry.example", "dial tcp: connection refused").says(3, &["registry.example/tracelab:0.1.0 cannot be pushed"]);
@@ -812,7 +899,9 @@ fn a_stage_that_the_machines_have_no_room_for_is_refused_before_anything_is_made
     };
     resized("minSize: 3", "minSize: 8").run("up", &[]).says(2, &["Nobody is here to say so"]);
     resized("minSize: 3", "minSize: 7").run("up", &[]).says(2, &["not enough room"]);
-    resized("machineType: m6i.large", "machineType: z9.mega").run("up", &[]).says(3, &["how much room z9.mega has is not known", "AWS has no machines z9.mega"]);
+    resized("machineType: m6i.large", "machineType: z9.mega")
+        .run("up", &[])
+        .says(3, &["how much room z9.mega has is not known", "AWS has no machines z9.mega"]);
     // Memory counts too, and not only the number of pods.
     let machine = Machine::new();
     machine.put("stage.yaml", &(machine.world("stage.yaml") + &services(60).replace("memory: 8Mi", "memory: 1Gi")));
@@ -833,7 +922,8 @@ fn the_stage_that_up_writes_is_one_that_kustomize_builds_and_the_machines_have_r
         let machine = machine.when("kubectl", "'kustomize '*", &build);
         machine.run("up", &["--yes", store]).says(0, &[]);
         let objects = machine.applied();
-        let images: Vec<_> = objects.lines().filter_map(|line| line.trim_start_matches([' ', '-']).strip_prefix("image: ")).collect();
+        let images: Vec<_> =
+            objects.lines().filter_map(|line| line.trim_start_matches([' ', '-']).strip_prefix("image: ")).collect();
         assert!(images.len() > 100 && images.iter().all(|image| image.contains("@sha256:")), "{images:?}");
         let ours = images.iter().filter(|image| image.starts_with("registry.example:5000/tracelab:7@sha256:")).count();
         assert_eq!(ours, 91);
@@ -847,7 +937,8 @@ fn the_stage_that_up_writes_is_one_that_kustomize_builds_and_the_machines_have_r
         assert!(!objects.contains(&format!("\n  name: {other}\n")), "{other}");
         // What scripts and objects call each other by.
         let is_there = |kind: &str, name: &str| {
-            let named = |object: &str| object.contains(&format!("\nkind: {kind}\n")) && object.contains(&format!("\n  name: {name}\n"));
+            let named =
+                |object: &str| object.contains(&format!("\nkind: {kind}\n")) && object.contains(&format!("\n  name: {name}\n"));
             assert!(objects.split("---\n").any(named), "no {kind} {name}");
         };
         for (kind, name) in [
@@ -871,10 +962,22 @@ fn the_stage_that_up_writes_is_one_that_kustomize_builds_and_the_machines_have_r
 fn down_deletes_the_stage_first_then_the_cluster_and_looks_that_nothing_is_left() {
     let machine = Machine::with_stage();
     machine.put("volumes", "pvc-1 pvc-2");
-    machine.put("tagged", "arn:aws:ec2:eu-west-1:1:instance/i-1\narn:aws:ec2:eu-west-1:1:natgateway/nat-1\narn:aws:ec2:eu-west-1:1:volume/vol-1\n");
+    machine.put(
+        "tagged",
+        "arn:aws:ec2:eu-west-1:1:instance/i-1\narn:aws:ec2:eu-west-1:1:natgateway/nat-1\narn:aws:ec2:eu-west-1:1:volume/vol-1\n",
+    );
     let ran = machine.run("down", &["--yes"]);
-    ran.says(0, &["of the cluster t.k8s.local nothing is left in eu-west-1", "the bucket state, the image and its repository stay"]);
-    assert_eq!(ran.changes(), ["kubectl delete namespace tracelab --wait=false", &format!("kops delete cluster --name {CLUSTER} --state s3://state --yes --wait 1800s")]);
+    ran.says(
+        0,
+        &["of the cluster t.k8s.local nothing is left in eu-west-1", "the bucket state, the image and its repository stay"],
+    );
+    assert_eq!(
+        ran.changes(),
+        [
+            "kubectl delete namespace tracelab --wait=false",
+            &format!("kops delete cluster --name {CLUSTER} --state s3://state --yes --wait 1800s")
+        ]
+    );
     let last = |words: &str| ran.commands.iter().rposition(|command| command.contains(words)).unwrap();
     // While the drivers run that made them.
     for words in ["get namespace", "get persistentvolumes", &format!("DNSName=='{HOST}'")] {
@@ -900,7 +1003,8 @@ fn a_load_balancer_that_was_only_told_to_go_is_waited_for() {
     ran.says(0, &["nothing is left"]);
     assert_eq!(machine.world("asked").lines().count(), 6);
     // One that stays is said, and looked for afterwards.
-    let machine = Machine::with_stage().set("TRACELAB_TIMEOUT", "20").when("aws", "'elbv2 describe-load-balancers '*'DNSName=='*", "echo ab");
+    let machine =
+        Machine::with_stage().set("TRACELAB_TIMEOUT", "20").when("aws", "'elbv2 describe-load-balancers '*'DNSName=='*", "echo ab");
     let ran = machine.run("down", &["--yes"]);
     ran.says(0, &["still there after 20 seconds (TRACELAB_TIMEOUT): the load balancer ab"]);
 }
@@ -948,11 +1052,19 @@ fn what_is_left_is_named_with_how_it_is_removed() {
     );
     assert!(!ran.out.contains("nothing is left") && !ran.err.contains("vpc-1"), "{}", ran.err);
     // What nobody may look at is not said to be gone.
-    let machine = Machine::new().when("aws", "'iam list-roles '*", "echo 'An error occurred (AccessDenied) when calling the ListRoles operation' >&2; exit 254");
+    let machine = Machine::new().when(
+        "aws",
+        "'iam list-roles '*",
+        "echo 'An error occurred (AccessDenied) when calling the ListRoles operation' >&2; exit 254",
+    );
     let ran = machine.run("down", &["--yes"]);
     ran.says(0, &["your user of AWS may not list roles"]);
     assert!(!ran.out.contains("no role"), "{}", ran.out);
-    let machine = Machine::with_stage().when("aws", "'ec2 describe-volumes '*", "echo 'An error occurred (RequestLimitExceeded)' >&2; exit 254");
+    let machine = Machine::with_stage().when(
+        "aws",
+        "'ec2 describe-volumes '*",
+        "echo 'An error occurred (RequestLimitExceeded)' >&2; exit 254",
+    );
     machine.put("tagged", "arn:aws:ec2:eu-west-1:1:volume/vol-1\n");
     machine.run("down", &["--yes"]).says(1, &["volume/vol-1"]);
 }
@@ -964,8 +1076,16 @@ fn a_deletion_that_fails_says_that_not_all_is_gone() {
         ("wait time exceeded during resources deletion", 1, "kops could not delete all of it in time"),
         ("not making progress deleting resources; giving up", 1, "kops could not delete all of it in time"),
         // pkg/client/simple/vfsclientset/clientset.go
-        ("refusing to delete: unknown file found: s3://state/t.k8s.local/mine", 3, "there are files of somebody else in s3://state/t.k8s.local"),
-        ("api error UnauthorizedOperation: You are not authorized to perform this operation", 3, "your user of AWS may not do that"),
+        (
+            "refusing to delete: unknown file found: s3://state/t.k8s.local/mine",
+            3,
+            "there are files of somebody else in s3://state/t.k8s.local",
+        ),
+        (
+            "api error UnauthorizedOperation: You are not authorized to perform this operation",
+            3,
+            "your user of AWS may not do that",
+        ),
         ("something new", 1, "the cluster t.k8s.local is not deleted"),
     ] {
         let shell = format!("printf 'vpc:vpc-1\\tstill has dependencies, will retry\\n'; echo 'Error: {said}' >&2; exit 1");
@@ -976,7 +1096,9 @@ fn a_deletion_that_fails_says_that_not_all_is_gone() {
     }
     for (program, pattern) in [("kops", "'delete cluster '*"), ("sleep", "*"), ("kubectl", "'delete namespace '*")] {
         let machine = Machine::with_stage().when(program, pattern, INTERRUPT);
-        machine.run("down", &["--yes"]).says(130, &["not all is gone, and what is left may cost money: kops/down goes on from here"]);
+        machine
+            .run("down", &["--yes"])
+            .says(130, &["not all is gone, and what is left may cost money: kops/down goes on from here"]);
         assert!(!machine.repository().join(".kops/pid").exists());
         machine.as_ever().run("down", &["--yes"]).says(0, &["nothing is left"]);
     }
@@ -986,13 +1108,29 @@ fn a_deletion_that_fails_says_that_not_all_is_gone() {
 fn a_cluster_that_does_not_answer_is_deleted_all_the_same() {
     let silent = "echo 'Unable to connect to the server: dial tcp 203.0.113.99:443: i/o timeout' >&2; exit 1";
     let ran = Machine::with_stage().when("kubectl", "'get namespace '*", silent).run("down", &["--yes"]);
-    ran.says(0, &["that of TRACELAB_ADMIN_NETWORK", "the cluster does not answer: volumes and the load balancer of the stage are looked for afterwards"]);
+    ran.says(
+        0,
+        &[
+            "that of TRACELAB_ADMIN_NETWORK",
+            "the cluster does not answer: volumes and the load balancer of the stage are looked for afterwards",
+        ],
+    );
     assert!(ran.did("kops delete cluster"), "{:?}", ran.commands);
     // It stops answering after it was told to delete: no answer is not taken for an empty one.
-    let machine = Machine::with_stage().when("kubectl", "'get namespace '*", &format!("[ -f leaving ] || {{ echo namespace/tracelab; exit; }}; {silent}"));
+    let machine = Machine::with_stage().when(
+        "kubectl",
+        "'get namespace '*",
+        &format!("[ -f leaving ] || {{ echo namespace/tracelab; exit; }}; {silent}"),
+    );
     let ran = machine.run("down", &["--yes"]);
-    ran.says(0, &["the cluster no longer answers; left were: the namespace, perhaps", "are looked for afterwards"].map(|words| words.trim_start_matches("are looked for afterwards")));
-    let ran = Machine::with_stage().when("kops", "'export kubeconfig '*", "echo 'Error: cannot export' >&2; exit 1").run("down", &["--yes"]);
+    ran.says(
+        0,
+        &["the cluster no longer answers; left were: the namespace, perhaps", "are looked for afterwards"]
+            .map(|words| words.trim_start_matches("are looked for afterwards")),
+    );
+    let ran = Machine::with_stage()
+        .when("kops", "'export kubeconfig '*", "echo 'Error: cannot export' >&2; exit 1")
+        .run("down", &["--yes"]);
     ran.says(0, &["kops gives out no credentials"]);
 }
 
@@ -1000,7 +1138,15 @@ fn a_cluster_that_does_not_answer_is_deleted_all_the_same() {
 fn validate_looks_and_changes_nothing() {
     let machine = Machine::with_stage();
     let ran = machine.run("validate", &[]);
-    ran.says(0, &["Your cluster t.k8s.local is ready", "92 of 92 pods ready", &format!("the page: https://{HOST}/"), "nginx:1.30.4 sha256:abc"]);
+    ran.says(
+        0,
+        &[
+            "Your cluster t.k8s.local is ready",
+            "92 of 92 pods ready",
+            &format!("the page: https://{HOST}/"),
+            "nginx:1.30.4 sha256:abc",
+        ],
+    );
     assert!(ran.changes().is_empty() && ran.err.is_empty(), "{:?} {}", ran.commands, ran.err);
     Machine::new().run("validate", &[]).says(3, &["there is no cluster t.k8s.local in s3://state", "kops/up makes it"]);
 
@@ -1010,7 +1156,12 @@ fn validate_looks_and_changes_nothing() {
         assert!(ran.changes().is_empty(), "{:?}", ran.commands);
     };
     let unready = unready("validation failed: cluster not yet healthy");
-    let words = ["kops does not find the cluster ready", "has not yet joined cluster", "did not have enough nodes 2 vs 3", "92 of 92 pods ready"];
+    let words = [
+        "kops does not find the cluster ready",
+        "has not yet joined cluster",
+        "did not have enough nodes 2 vs 3",
+        "92 of 92 pods ready",
+    ];
     changes_nothing(Machine::with_stage().when("kops", "'validate cluster '*", &unready), 1, &words);
     let machine = Machine::with_stage();
     machine.put("pods", "46\n");
@@ -1072,7 +1223,8 @@ fn a_load_that_is_not_whole_is_told_as_such() {
 
     let late = loaded(2).set("TRACELAB_TIMEOUT", "30");
     late.put("progress", "1||\n");
-    late.run("load/run", &["--pods", "2", "10"]).says(1, &["the load has not ended after 30 s", "load-0-x 0/1 Pending", "the pods go on"]);
+    late.run("load/run", &["--pods", "2", "10"])
+        .says(1, &["the load has not ended after 30 s", "load-0-x 0/1 Pending", "the pods go on"]);
     let gone = loaded(2).when("sleep", "*", "rm -f load");
     let ran = gone.run("load/run", &["--pods", "2", "10"]);
     ran.says(3, &["the load is gone: did somebody remove it?"]);

@@ -5,15 +5,15 @@
 #[path = "played.rs"]
 mod played;
 
-pub use played::Machine;
 use played::Cast;
+pub use played::Machine;
 
 const KIND_STAGE: Cast = Cast {
     folder: "kind",
     beside: &[],
     tools: &[
-        "awk", "basename", "cat", "chmod", "cp", "cut", "date", "dirname", "env", "grep", "head", "mkdir", "mktemp", "readlink", "rm",
-        "sed", "sh", "sort", "tail", "tee", "tr", "wc",
+        "awk", "basename", "cat", "chmod", "cp", "cut", "date", "dirname", "env", "grep", "head", "mkdir", "mktemp", "readlink",
+        "rm", "sed", "sh", "sort", "tail", "tee", "tr", "wc",
     ],
     programs: &[("kind", KIND), ("kubectl", KUBECTL), ("docker", DOCKER), ("curl", "*) ;;"), ("sleep", "*) ;;")],
     judge: names_the_cluster,
@@ -134,7 +134,6 @@ impl Machine {
         let read = |name: &str| std::fs::read_to_string(self.repository().join("kind/.stage").join(name)).unwrap_or_default();
         read("kustomization.yaml") + &read("settings/kustomization.yaml")
     }
-
 }
 
 fn names_the_cluster(machine: &Machine, words: &[&str]) -> bool {

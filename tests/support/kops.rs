@@ -13,8 +13,8 @@ use std::sync::LazyLock;
 #[path = "played.rs"]
 mod played;
 
-pub use played::{Machine, Ran, short, walk};
 use played::{Cast, copy};
+pub use played::{Machine, Ran, short, walk};
 
 pub const CLUSTER: &str = "t.k8s.local";
 pub const HOST: &str = "ab-0123456789.elb.eu-west-1.amazonaws.com";
@@ -23,10 +23,18 @@ const KOPS_STAGE: Cast = Cast {
     folder: "kops",
     beside: &["kind/common.sh"],
     tools: &[
-        "awk", "cat", "chmod", "cmp", "cp", "cut", "date", "dirname", "env", "find", "grep", "head", "ln", "mkdir", "mktemp", "openssl",
-        "readlink", "rm", "sed", "sh", "sort", "tail", "tee", "touch", "tr", "wc",
+        "awk", "cat", "chmod", "cmp", "cp", "cut", "date", "dirname", "env", "find", "grep", "head", "ln", "mkdir", "mktemp", "mv",
+        "openssl", "readlink", "rm", "sed", "sh", "sort", "tail", "tee", "touch", "tr", "wc",
     ],
-    programs: &[("kops", KOPS), ("aws", AWS), ("kubectl", KUBECTL), ("docker", DOCKER), ("curl", CURL), ("crane", CRANE), ("sleep", "*) ;;")],
+    programs: &[
+        ("kops", KOPS),
+        ("aws", AWS),
+        ("kubectl", KUBECTL),
+        ("docker", DOCKER),
+        ("curl", CURL),
+        ("crane", CRANE),
+        ("sleep", "*) ;;"),
+    ],
     judge: names_the_cluster,
 };
 
@@ -102,7 +110,7 @@ const AWS: &str = r#"
 const KUBECTL: &str = r#"
 "kustomize "*)
   it="../repository/$2"
-  if grep -q components/opensearch "$it/../kops/kustomization.yaml"; then sed s/cassandra/opensearch/g stage.yaml; else cat stage.yaml; fi >whole
+  if grep -q '^  - components/opensearch' "$it/../kops/kustomization.yaml"; then sed s/cassandra/opensearch/g stage.yaml; else cat stage.yaml; fi >whole
   new=$(sed -n 's/^    newName: //p' "$it/settings/kustomization.yaml") tag=$(sed -n 's/^    newTag: "\(.*\)"/\1/p' "$it/settings/kustomization.yaml")
   sed "s|image: tracelab:.*|image: $new:$tag|" whole ;;
 "get service door "*) if [ -f balancer ]; then cat balancer; fi ;;
@@ -139,6 +147,7 @@ const KUBECTL: &str = r#"
 "get pods --output jsonpath={range .items[*]}{range .status.init"*) printf 'docker.io/library/nginx:1.30.4|docker.io/library/nginx@sha256:abc\n' ;;
 "get events --field-selector involvedObject.name=door "*) echo 'SyncLoadBalancerFailed: Error syncing load balancer: could not find any suitable subnets for creating the ELB' ;;
 "get events "*) echo 'dummy-1-17: FailedCreate: violates PodSecurity' ;;
+"logs --selector batch.kubernetes.io/job-name=load "*) cat lines ;;
 "logs "*) echo 'the end of a log' ;;
 "get namespace "*)
   if [ -f leaving ]; then [ "$(wc -l <leaving)" -gt 1 ] && { sed 1d leaving >rest; cat rest >leaving; } || rm -f leaving namespace applied balancer job.* secret.*; fi
@@ -152,9 +161,8 @@ const KUBECTL: &str = r#"
 "patch --local --filename "*) printf '%s\n' "$*" >patch; echo '{"kind": "Job"}' ;;
 "get job/load "*)
   [ -f load ] || { echo 'Error from server (NotFound): jobs.batch "load" not found' >&2; exit 1; }
-  head -n 1 progress; [ "$(wc -l <progress)" -gt 1 ] && { sed 1d progress >rest; cat rest >progress; } ;;
+  head -n 1 progress; if [ "$(wc -l <progress)" -gt 1 ]; then sed 1d progress >rest; cat rest >progress; fi ;;
 "get pods --selector batch.kubernetes.io/job-name=load") printf 'NAME READY STATUS\nload-0-x 0/1 Pending\n' ;;
-"logs --selector batch.kubernetes.io/job-name=load "*) cat lines ;;
 "exec --stdin deployment/frontend --container frontend -- /tracelab load --merge -"*) shift 6; shift; "$TRACELAB" "$@" ;;
 "#;
 
@@ -295,7 +303,8 @@ impl Machine {
     pub fn secret(&self, name: &str, key: &str) -> String {
         let secret = self.world(&format!("secret.{name}"));
         let value = secret.lines().find_map(|line| line.strip_prefix(&format!("  {key}: "))).unwrap_or_default();
-        let mut decoder = Command::new("openssl").args(["base64", "-d", "-A"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut decoder =
+            Command::new("openssl").args(["base64", "-d", "-A"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         decoder.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();
         String::from_utf8(decoder.wait_with_output().unwrap().stdout).unwrap()
     }

@@ -188,7 +188,11 @@ impl Machine {
         let folder = self.directory.path().join("bin");
         // Another process writes them: a file that this one has open is busy in whatever other tests start meanwhile.
         let mut write = Command::new("sh");
-        write.args(["-c", r#"cd "$1" && rm -f ./* && while shift && [ $# -gt 1 ]; do printf %s "$2" >"$1"; shift; done && chmod 755 ./*"#, "sh"]);
+        write.args([
+            "-c",
+            r#"cd "$1" && rm -f ./* && while shift && [ $# -gt 1 ]; do printf %s "$2" >"$1"; shift; done && chmod 755 ./*"#,
+            "sh",
+        ]);
         write.arg(folder);
         for (program, ordinary) in self.cast.programs.iter().filter(|(program, _)| !self.missing.contains(program)) {
             let special: String = self.says.iter().rev().filter(|(of, _)| of == program).map(|(_, rule)| rule.as_str()).collect();
