@@ -87,7 +87,7 @@ impl Machine {
     }
 
     /// Every program does again what it ordinarily does.
-    pub fn as_ever(mut self) -> Self {
+    pub fn recovered(mut self) -> Self {
         self.says.clear();
         self
     }
