@@ -7,8 +7,8 @@
 # Exit codes: 0 done, 1 the answer is no, 2 bad usage, 3 something needed is missing or in the way.
 #
 # Who reads it in has set `me`, by which the script is known to people, such as kind/up. What looks at pods wants more: `context`,
-# `namespace`, `workloads` (kinds of kubectl's), seconds in `poll`, `stuck` and `timeout`, a function `kube`, which is kubectl in that cluster, and
-# a function `advise KIND POD IMAGES MESSAGE`, which knows the way out of a trouble there.
+# `namespace`, `workloads` (kinds of kubectl's), seconds in `poll`, `stuck` and `timeout`, a function `kube`, which is kubectl in that
+# cluster, and a function `advise KIND POD IMAGES MESSAGE`, which knows the way out of a trouble there.
 
 set -u
 
