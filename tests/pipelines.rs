@@ -138,6 +138,8 @@ const BREAKS: &[(&str, &str, &str, &str)] = &[
     ("collector", "healthcheckv2", "health_check", "Jaeger has no extensions health_check"),
     ("ingester", "on_permanent_error: true", "on_permanent_error: sometimes", "on_permanent_error is no bool"),
     ("ingester", "cooperative-sticky", "cooperative", "group_rebalance_strategies[0] is no one of"),
+    ("ingester", "wait_for_result: true", "wait_for_result: false", "a queue that says yes before the storage does"),
+    ("ingester", "min_size: 50,", "min_size: 500000,", "a batch that its queue never holds"),
     ("ingester", "trace_storage: traces", "trace_storage: spans", "there is no storage spans"),
     ("ingester", "    traces:\n      receivers", "    spans:\n      receivers", "the pipeline spans is of no signal"),
     ("query", "enable_tracing: false", "enable_tracing: 0", "enable_tracing is no bool"),

@@ -39,7 +39,7 @@ fn every_limit_is_read_from_its_manifest_and_named_with_its_line() {
     let limits = limits();
     // Value and place as committed, and what stands there instead in a copy.
     type Of = fn(&Limits) -> &Limit;
-    let changes: [(Of, &str, &str, f64); 20] = [
+    let changes: [(Of, &str, &str, f64); 21] = [
         (|limits| &limits.aggregators, "replicas: 3", "replicas: 5", 5.0),
         (|limits| &limits.decision_wait, "decision_wait: 10s", "decision_wait: 1m", 60.0),
         (|limits| &limits.num_traces, "num_traces: 300000", "num_traces: 7", 7.0),
@@ -54,6 +54,7 @@ fn every_limit_is_read_from_its_manifest_and_named_with_its_line() {
         (|limits| &limits.kafka_seconds, "RETENTION_MS, value: \"43200000\"", "RETENTION_MS, value: \"3600000\"", 3_600.0),
         (|limits| &limits.kafka_disk, "storage: 20Gi", "storage: 2Gi", 2_147_483_648.0),
         (|limits| &limits.ingesters, "maxReplicas: 12", "maxReplicas: 13", 13.0),
+        (|limits| &limits.ingester_writers, "num_consumers: 32", "num_consumers: 64", 64.0),
         (|limits| &limits.cassandra_seconds, "TRACE_TTL, value: \"259200\"", "TRACE_TTL, value: \"60\"", 60.0),
         (|limits| &limits.cassandra_disk, "storage: 50Gi", "storage: 500Mi", 524_288_000.0),
         (|limits| &limits.opensearch_days, "args: [\"3\",", "args: [\"8\",", 8.0),
@@ -97,20 +98,6 @@ fn a_manifest_without_a_limit_is_named() {
     assert!(error.contains("kops/tracing/kafka/topics.yaml") && error.contains("PARTITIONS"), "{error}");
     std::fs::remove_file(path).unwrap();
     assert!(format!("{:#}", Limits::read(copy.path()).unwrap_err()).contains("cannot read kops/tracing/kafka/topics.yaml"));
-}
-
-#[test]
-fn writers_of_an_ingester_count_where_its_manifest_has_them() {
-    let copy = copy();
-    let path = copy.path().join("kops/tracing/ingester/pipeline.yaml");
-    let text = std::fs::read_to_string(&path).unwrap();
-    let queue = "trace_storage: traces\n    queue: {wait_for_result: true, num_consumers: 32}";
-    std::fs::write(&path, text.replace("trace_storage: traces", queue)).unwrap();
-    let takes = |limits: &Limits| {
-        plan::parts(limits, &measured()).into_iter().find(|part| part.name.starts_with("ingesters")).unwrap().takes
-    };
-    let (few, many) = (takes(&limits()), takes(&Limits::read(copy.path()).unwrap()));
-    assert!((many / few - 32.0).abs() < 1e-9, "as many ingesters as partitions, 32 rows each: {few}, {many}");
 }
 
 #[tokio::test]
@@ -206,9 +193,29 @@ fn nothing_that_is_planned_is_busier_than_it_should_be() {
             let rows = made * measured.cassandra.rows * limits.cassandra_copies.value;
             assert!(rows / needs.cassandras <= rates::BUSY * rates::CORES.value * rates::CASSANDRA.value);
             assert!(needs.cassandra_disk <= rates::STORE.value && needs.opensearch_disk <= rates::STORE.value);
-            assert!(needs.ingesters * plan::WRITERS >= needs.writers && needs.partitions >= needs.ingesters);
+            assert!(needs.ingesters * limits.ingester_writers.value >= needs.writers && needs.partitions >= needs.ingesters);
         }
     }
+}
+
+#[test]
+fn a_node_has_as_many_pods_of_its_own_as_the_script_counts_and_the_agent() {
+    let script = std::fs::read_to_string(Path::new(ROOT).join("kops/up")).unwrap();
+    let places = format!("one_pods = pods - {} - node_pods", rates::PODS_OF_NODE.value - 1.0);
+    assert!(script.contains(&places), "kops/up does not say {places}");
+    assert!(script.contains(&format!("pods=\"${{pods:-{}}}\"", rates::PODS.value)), "{}", rates::PODS.value);
+}
+
+#[test]
+fn ingesters_take_what_their_writers_write_however_few_of_them_there_are() {
+    let (limits, measured) = (limits(), measured());
+    let takes =
+        |limits: &Limits| plan::parts(limits, &measured).into_iter().find(|part| part.name.starts_with("ingesters")).unwrap().takes;
+    let mut twice = limits.clone();
+    twice.ingester_writers.value *= 2.0;
+    assert_eq!(takes(&twice), 2.0 * takes(&limits));
+    let rows = limits.ingesters_min.value * limits.ingester_writers.value / rates::CASSANDRA_ANSWER.value;
+    assert!((takes(&limits) * measured.cassandra.rows / rows - 1.0).abs() < 1e-9, "{rows} rows a second");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::burst::{CLASSES, Phase, SEED, World};
 use super::kept::{Kept, kept};
 use super::limits::{Limit, Limits};
 use super::measured::Measured;
-use super::plan::{self, DAY, Needs, Sampling, Scenario, WRITERS, spans_of_press};
+use super::plan::{self, DAY, Needs, Sampling, Scenario, spans_of_press};
 use super::rates::{self, Source};
 
 /// Layers and width.
@@ -113,13 +113,11 @@ So read *at least this much will do*, and *this is the part to look at first*; t
 
 ## In short
 - As committed and with the default mystery, the disks of **Cassandra** bear {} presses a second of the 90 services for ever, its CPU {}: a span that
-  is kept is {} rows, each in {} copies. At {} the **ingesters** cannot write faster, and it is not CPU that they lack: Jaeger 2.20 writes the rows of
-  a span one after the other, and the spans of a partition too
-  ([writer](https://github.com/jaegertracing/jaeger/blob/v2.20.0/internal/storage/v2/cassandra/tracestore/writer.go)). {} partitions at {} ms a row are {}
-  spans a second. Autoscaling looks at CPU and sees nothing of it.
-- **Change first** what costs nothing: index fewer tags, and let an ingester write more rows at a time ([where](#what-to-change-and-where)).
-- **Then** see that little is kept: everything behind the aggregator costs by the span that is kept, everything before it next to nothing.
-  Three aggregators take {} spans a second, a hundred times what three nodes of Cassandra do.
+  is kept is {} rows, each in {} copies. Long after it, at {}, come the **ingesters**: Jaeger 2.20 writes the rows of a span one after the other
+  ([writer](https://github.com/jaegertracing/jaeger/blob/v2.20.0/internal/storage/v2/cassandra/tracestore/writer.go)), each of {} ingesters
+  {} at a time, {} ms a row. They wait and use no CPU, so autoscaling does not help.
+- **Keep little.** Everything behind the aggregator costs by the span that is kept, everything before it next to nothing:
+  three aggregators take {} spans a second, a hundred times what three nodes of Cassandra do. Then [index less](#what-to-change-and-where).
 - **Long requests change everything**: with 100 layers an ordinary press takes {} s, so the policy `slow` wants {} of all. A threshold is a
   number of your system, and not of a manual.
 - **The share is lost first**, then slow traces, then errors, in bursts and in jams, as long as there is memory for the decision. Where that is
@@ -131,9 +129,9 @@ So read *at least this much will do*, and *this is the part to look at first*; t
             measured.cassandra.rows,
             limits.cassandra_copies.value,
             presses("ingesters, row after row"),
-            limits.partitions.value,
+            limits.ingesters_min.value,
+            limits.ingester_writers.value,
             rates::CASSANDRA_ANSWER.value * 1e3,
-            number(takes("ingesters, row after row")),
             number(takes("aggregators, CPU")),
             number(self.sizes[2].sleep.time),
             percent(self.sizes[2].sleep.slow),
@@ -180,7 +178,7 @@ Bytes of a span, measured on 1,500 presses of 3 × 30 services with the resource
 | aggregator → collector | those with gzip | {} |
 | collector → Kafka → ingester | those with LZ4; on disk {} times | {} |
 | ingester → Cassandra | {} rows, of which {} are indices of what the resource says | {} |
-| on Cassandra's disk | those with LZ4 in chunks of 16 KiB, laid out after Jaeger's schema; {} times | {} |
+| on Cassandra's disk | those with LZ4 in chunks of 16 KiB, computed: see [Sources](#sources); {} times | {} |
 | ingester → OpenSearch | JSON; {} documents of Lucene's, for a tag is one | {} |
 | on OpenSearch's disk | documents × {} bytes; {} times | {} |
 | service → agent, `propagate` | as the first, frontend only | {} |
@@ -243,35 +241,48 @@ also where the second attempt went well; *slow* takes {} ms or longer; of the re
         writeln!(
             out,
             "## Spans a second, bytes a day
-MB are millions of bytes, and a day's are 86,400 times a second's. Disks are of all copies together. *Kept* is what the policies let through as
-committed; in the second table everything is kept, as if there were none."
+MB are millions of bytes, and a day's are 86,400 times a second's. Before the decision:
+
+| services | presses/s | spans/s made | to agents MB/s | to aggregators MB/s | a day GB |
+|---:|---:|---:|---:|---:|---:|"
         )?;
-        for sampling in [Sampling::Policies, Sampling::All] {
+        for (size, scenario) in self.scenarios(Sampling::All) {
+            let ways = scenario.ways(&self.limits, &self.measured);
+            let cells = [
+                size.services() as f64,
+                scenario.presses,
+                scenario.flow(&self.limits).made,
+                ways.to_agents / 1e6,
+                ways.to_aggregators / 1e6,
+                ways.to_aggregators * DAY / 1e9,
+            ];
+            writeln!(out, "| {} |", cells.map(number).join(" | "))?;
+        }
+        let hours = self.limits.kafka_seconds.value / 3_600.0;
+        for (sampling, what) in [
+            (Sampling::Policies, "Behind it, if policies keep what they keep as committed (disks are of all copies together)"),
+            (Sampling::All, "And if everything is kept, as if there were no policies"),
+        ] {
             writeln!(
                 out,
                 "
-| services | presses/s | spans/s made | kept | to agents MB/s | to aggregators MB/s | a day GB | to collectors MB/s | into Kafka MB/s | a day GB | Kafka's disks, 12 h GB | Cassandra, a day GB | OpenSearch, a day GB |
-|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+{what}:
+
+| services | presses/s | spans/s kept | to collectors MB/s | into Kafka MB/s | its disks, {hours} h GB | Cassandra, a day GB | OpenSearch, a day GB |
+|---:|---:|---:|---:|---:|---:|---:|---:|"
             )?;
             for (size, scenario) in self.scenarios(sampling) {
-                let flow = scenario.flow(&self.limits);
                 let ways = scenario.ways(&self.limits, &self.measured);
-                let kept = flow.kept.all();
-                let copies = (self.limits.cassandra_copies.value, 1.0 + self.limits.replicas.value);
+                let kept = scenario.flow(&self.limits).kept.all();
                 let cells = [
                     size.services() as f64,
                     scenario.presses,
-                    flow.made,
                     kept,
-                    ways.to_agents / 1e6,
-                    ways.to_aggregators / 1e6,
-                    ways.to_aggregators * DAY / 1e9,
                     ways.to_collectors / 1e6,
                     ways.to_kafka / 1e6,
-                    ways.to_kafka * DAY / 1e9,
                     ways.to_kafka * self.limits.kafka_copies.value * self.limits.kafka_seconds.value / 1e9,
-                    kept * self.measured.cassandra.lz4 * copies.0 * DAY / 1e9,
-                    kept * self.measured.opensearch.documents * rates::LUCENE.value * copies.1 * DAY / 1e9,
+                    kept * self.measured.cassandra.lz4 * self.limits.cassandra_copies.value * DAY / 1e9,
+                    kept * self.documents() * rates::LUCENE.value * DAY / 1e9,
                 ];
                 writeln!(out, "| {} |", cells.map(number).join(" | "))?;
             }
@@ -351,36 +362,45 @@ A policy above 100 % is no fault: it says how much of what it wants it throws aw
         writeln!(
             out,
             "## What it takes
-No part busier than {}, a storage's disks no fuller than {}, retention as committed ({} h, {} days), and ingesters that write {WRITERS} rows at a
-time. Without that change it takes as many partitions as there are *rows at a time*. Machines are those of [cluster.yaml](cluster.yaml): m6i.large
-for *nodes*, with an agent on each, and r6i.large for the stores, which Kafka and the storage can share as long as the numbers are three.
-As the policies want it | if all is kept:",
+No part busier than {}, a storage's disks no fuller than {}, retention as committed ({} h, {} days). Machines are those of
+[cluster.yaml](cluster.yaml): m6i.large for *nodes*, with an agent on each, and r6i.large for the stores, which Kafka and the storage can share as
+long as the numbers are three. Before the decision, whatever is kept:
+
+| services | presses/s | nodes = agents | aggregators | memory of each for {} s, MB |
+|---:|---:|---:|---:|---:|",
             percent(rates::BUSY),
             percent(rates::DISK_FULL.value),
             self.limits.kafka_seconds.value / 3_600.0,
             self.limits.cassandra_seconds.value / DAY,
+            self.limits.decision_wait.value,
         )?;
-        for sampling in [Sampling::Policies, Sampling::All] {
+        // Of a node, what handles spans that are kept is a small part; it counts here with all of them.
+        for (size, scenario) in self.scenarios(Sampling::All) {
+            let needs = scenario.needs(&self.limits, &self.measured);
+            let cells = [size.services() as f64, scenario.presses, needs.nodes, needs.aggregators, needs.aggregator_memory / 1e6];
+            writeln!(out, "| {} |", cells.map(number).join(" | "))?;
+        }
+        for (sampling, what) in
+            [(Sampling::Policies, "Behind it, to keep what the policies want"), (Sampling::All, "To keep everything")]
+        {
             writeln!(
                 out,
                 "
-| services | presses/s | nodes = agents | aggregators | memory of each for 10 s, MB | collectors | brokers | partitions | disk of each, GB | ingesters | rows at a time | Cassandra | disk of each, GB | or OpenSearch | disk of each, GB |
-|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+{what}:
+
+| services | presses/s | collectors | brokers | disk of each, GB | partitions | ingesters | Cassandra | disk of each, GB | or OpenSearch | disk of each, GB |
+|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
             )?;
             for (size, scenario) in self.scenarios(sampling) {
                 let needs = scenario.needs(&self.limits, &self.measured);
                 let cells = [
                     size.services() as f64,
                     scenario.presses,
-                    needs.nodes,
-                    needs.aggregators,
-                    needs.aggregator_memory / 1e6,
                     needs.collectors,
                     needs.brokers,
-                    needs.partitions,
                     needs.kafka_disk / 1e9,
+                    needs.partitions,
                     needs.ingesters,
-                    needs.writers,
                     needs.cassandras,
                     needs.cassandra_disk / 1e9,
                     needs.opensearches,
@@ -392,16 +412,17 @@ As the policies want it | if all is kept:",
         writeln!(
             out,
             "
-- 1,000 services are {} nodes before the first press, and 10,000 are {}: {} pods a node, of which {} are the node's own. Larger machines take no
-  more pods; `kubelet.maxPods` in cluster.yaml does.
-- With dozens of Cassandra nodes for spans that nobody looks at, sample. Between the two tables is the price of *all*.
+- 1,000 services are {} nodes before the first press, and 10,000 are {}: {} pods a node, of which {} are the node's own. `kops/up` asks for {} fewer,
+  since it counts the places on the stores' machines too. Larger machines take no more pods; `kubelet.maxPods` in cluster.yaml does.
+- Between the last two tables is the price of *everything*: with dozens of Cassandra nodes for spans that nobody looks at, sample.
 - A gp3 volume brings 125 MiB/s and 3,000 operations a second whatever its size; these machines move {} MB/s to all of theirs. A span is written to
-  Cassandra's log as it comes and to its tables some three times while they are merged: the volumes' speed is at its end at {} spans/s a node.
+  Cassandra's log as it comes and to its tables some three times while they are merged (assumed): that ends at {} spans/s a node.
 ",
             number((1_000.0 / (rates::PODS.value - rates::PODS_OF_NODE.value)).ceil()),
             number((10_000.0 / (rates::PODS.value - rates::PODS_OF_NODE.value)).ceil()),
             rates::PODS.value,
             rates::PODS_OF_NODE.value,
+            self.limits.stores.value,
             rates::DISK.value / 1e6,
             number(rates::DISK.value / (self.measured.cassandra.bytes + 3.0 * self.measured.cassandra.lz4)),
         )
@@ -415,15 +436,12 @@ As the policies want it | if all is kept:",
         writeln!(
             out,
             "## What to change, and where
-First, whatever the size, what costs nothing:
+First, whatever the size:
 
-1. In [tracing/ingester/pipeline.yaml](tracing/ingester/pipeline.yaml), at `jaeger_storage_exporter`, a queue that hands a message's spans to several
-   writers and still tells Kafka only when all are written (Jaeger 2.20 accepts it; it has not been under load here):
-   `queue: {{wait_for_result: true, block_on_overflow: true, num_consumers: {WRITERS}, sizer: items, queue_size: 100000, batch: {{flush_timeout: 10ms, sizer: items, min_size: 50, max_size: 50}}}}`.
-   An ingester then writes {WRITERS} rows at a time, not one for each partition.
-2. In [components/cassandra/storage.yaml](components/cassandra/storage.yaml), beside `query`, `index: {{process_tags: false}}`: {} rows of a span, not {},
-   and nobody finds a trace by its pod any more; Cassandra's CPU is then enough for {} spans/s, and so are ingesters for {}. `index: {{tag_whitelist: \"error,customer.id,http.response.status_code\"}}` leaves some eight.
-3. The threshold `threshold_ms` at {} above what an ordinary request takes.
+1. Index less. In [components/cassandra/storage.yaml](components/cassandra/storage.yaml), beside `query`, `index: {{process_tags: false}}`: {} rows of a
+   span, not {}, and Cassandra's CPU is enough for {} spans/s. It is not so as committed, for it has a price: no search by pod or by node finds
+   anything any more. `index: {{tag_whitelist: \"error,customer.id,http.response.status_code\"}}` leaves some eight rows.
+2. The threshold `threshold_ms` at {} above what an ordinary request takes.
 
 Then, for {RATE} presses a second with policies as committed (**bold**: more than is there):
 
@@ -432,7 +450,6 @@ Then, for {RATE} presses a second with policies as committed (**bold**: more tha
             number(few),
             measured.cassandra.rows,
             number(takes("Cassandra, CPU") * measured.cassandra.rows / few),
-            number(takes("ingesters, row after row") * measured.cassandra.rows / few),
             limits.slow_from.link(),
             self.sizes.iter().map(|size| format!("{} services", number(size.services() as f64))).collect::<Vec<_>>().join(" | "),
             "---:|".repeat(self.sizes.len()),
@@ -653,8 +670,11 @@ fn sources(out: &mut String) -> std::fmt::Result {
 That a partition's messages are read one after the other is in [the receiver's own issue](https://github.com/open-telemetry/opentelemetry-collector-contrib/issues/51080)
 (2026), and what it costs a Jaeger in [another](https://github.com/jaegertracing/jaeger/issues/7467) (2025). Rows and documents of a span are counted after Jaeger's
 [Cassandra writer](https://github.com/jaegertracing/jaeger/blob/v2.20.0/internal/storage/v1/cassandra/spanstore/writer.go) and its
-[schema](https://github.com/jaegertracing/jaeger/blob/v2.20.0/internal/storage/v1/cassandra/schema/v004.cql.tmpl). Bytes are measured again with
-`cargo run --example scaling -- measure`, whose output is examples/scaling/measured.json."
+[schema](https://github.com/jaegertracing/jaeger/blob/v2.20.0/internal/storage/v1/cassandra/schema/v004.cql.tmpl). No Cassandra ran:
+what a row and a partition have beside their values, 20 and 32 bytes, is assumed. Bytes are measured again with
+`cargo run --example scaling -- measure`, whose output is examples/scaling/measured.json. That nothing is acknowledged to Kafka before it is
+written was tried with Jaeger 2.20, a stand-in for Kafka and a storage that takes 1 ms a span: through an outage, a killed ingester and one that
+was told to stop, no message of 480 was marked with a span of it missing."
     )
 }
 

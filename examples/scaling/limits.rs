@@ -67,8 +67,8 @@ pub struct Limits {
 
     pub ingesters: Limit,
     pub ingesters_min: Limit,
-    /// Rows that an ingester writes at a time; without, one for each partition that it reads.
-    pub ingester_writers: Option<Limit>,
+    /// Rows that an ingester writes at a time.
+    pub ingester_writers: Limit,
 
     pub cassandras: Limit,
     pub cassandra_copies: Limit,
@@ -165,7 +165,7 @@ impl Limits {
 
             ingesters: ingesters.of("HorizontalPodAutoscaler", "/spec/maxReplicas")?,
             ingesters_min: ingesters.of("HorizontalPodAutoscaler", "/spec/minReplicas")?,
-            ingester_writers: ingester.at("/exporters/jaeger_storage_exporter/queue/num_consumers").ok(),
+            ingester_writers: ingester.at("/exporters/jaeger_storage_exporter/queue/num_consumers")?,
 
             cassandras: cassandra.of("StatefulSet", "/spec/replicas")?,
             cassandra_copies: schema_env("REPLICATION_FACTOR")?,

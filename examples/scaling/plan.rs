@@ -8,8 +8,6 @@ use super::measured::Measured;
 use super::rates;
 
 pub const DAY: f64 = 86_400.0;
-/// Rows that an ingester shall write at a time (`num_consumers` of the queue that it has not yet), where that is planned.
-pub const WRITERS: f64 = 32.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sampling {
@@ -81,7 +79,6 @@ pub struct Needs {
     pub partitions: f64,
     /// Bytes of each broker.
     pub kafka_disk: f64,
-    /// With [`WRITERS`] each.
     pub ingesters: f64,
     /// Rows that have to be under way to Cassandra at a time.
     pub writers: f64,
@@ -150,7 +147,8 @@ impl Scenario {
         let kafka = kept * measured.lz4;
         let brokers = for_rate(kafka, rates::KAFKA.value / 3.0, &limits.brokers);
         let writers = (kept * one_row_after_another(measured) / rates::BUSY).ceil();
-        let ingesters = for_rate(kept, rates::COLLECTOR.value, &limits.ingesters_min).max((writers / WRITERS).ceil());
+        let ingesters =
+            for_rate(kept, rates::COLLECTOR.value, &limits.ingesters_min).max((writers / limits.ingester_writers.value).ceil());
         let partitions = ingesters.max(limits.partitions.value);
         let on_disk = kafka * limits.kafka_seconds.value + partitions * limits.kafka_segment.value;
 
@@ -216,7 +214,7 @@ impl Scenario {
     }
 }
 
-/// Seconds that an ingester takes for a span: Jaeger writes its rows one after the other, and a partition's spans too.
+/// Seconds that one of an ingester's writers takes for a span: Jaeger writes its rows one after the other.
 pub fn one_row_after_another(measured: &Measured) -> f64 {
     measured.cassandra.rows * rates::CASSANDRA_ANSWER.value
 }
@@ -286,10 +284,8 @@ pub fn parts(limits: &Limits, measured: &Measured) -> Vec<Part> {
     let disk = limits.cassandras.value * limits.cassandra_disk.value * rates::DISK_FULL.value;
     let a_span = measured.cassandra.lz4 * limits.cassandra_copies.value * limits.cassandra_seconds.value;
     let in_memory = limits.decision_wait.value * rates::SPAN_IN_MEMORY.value;
-    let (writers, writers_limit) = match &limits.ingester_writers {
-        Some(each) => (limits.ingesters.value * each.value, each),
-        None => (limits.partitions.value, &limits.partitions),
-    };
+    // Autoscaling looks at CPU, which those who wait for a row do not use: no more than the least are sure to be there.
+    let writers = limits.ingesters_min.value * limits.ingester_writers.value;
     vec![
         part(
             "agents, CPU",
@@ -345,7 +341,7 @@ pub fn parts(limits: &Limits, measured: &Measured) -> Vec<Part> {
             "ingesters, row after row",
             Of::Kept,
             writers / one_row_after_another(measured),
-            writers_limit,
+            &limits.ingester_writers,
             "LAG of `kafka-consumer-groups.sh` grows, and no CPU is busy",
         ),
         part(

@@ -145,9 +145,9 @@ pub const PODS: Rate = Rate {
     },
 };
 pub const PODS_OF_NODE: Rate = Rate {
-    value: 6.0,
+    value: 11.0,
     unit: "pods that every node has",
-    source: Assumed("agent, Cilium and its operator, Envoy, the driver of volumes, and one to spare"),
+    source: Assumed("ten for Kubernetes and the system, as kops/up has it, and the agent"),
 };
 pub const NODE_MEMORY: Rate = Rate {
     value: 6.8e9,

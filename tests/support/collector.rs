@@ -643,7 +643,11 @@ fn unsound(config: &Value) -> Vec<String> {
         let grows = least.zip(most).is_none_or(|(least, most)| least <= most);
         grows && (batch["sizer"] != queue["sizer"] || size.zip(least).is_none_or(|(size, least)| least <= size))
     };
-    each("exporters", &|one| is_sound(&one["sending_queue"]), "a batch that its queue never holds");
+    each("exporters", &|one| is_sound(&one["sending_queue"]) && is_sound(&one["queue"]), "a batch that its queue never holds");
+    // Else the receiver would tell Kafka that a message is read when it is in the queue.
+    let waits = |one: &Value| one["queue"].is_null() || one["queue"]["wait_for_result"] == true;
+    let marks_after = config["receivers"]["kafka"]["message_marking"]["after"] == true;
+    each("exporters", &|one| !marks_after || waits(one), "a queue that says yes before the storage does");
     let backs_off = |retry: &Value| {
         let time = |key: &str| retry[key].as_str().and_then(duration);
         // Zero is for ever.
