@@ -51,7 +51,9 @@ pub struct ServiceName {
 /// A topology nobody can run; the text names the setting.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TopologyError {
-    #[error("layers is {0}; it must be between 1 and {MAX_LAYERS}, since a call waits for one after the other: raise width instead")]
+    #[error(
+        "layers is {0}; it must be between 1 and {MAX_LAYERS}, since a call waits for one after the other: raise width instead"
+    )]
     Layers(u16),
     #[error("width is {0}; it must be between 1 and {MAX_WIDTH}")]
     Width(u16),

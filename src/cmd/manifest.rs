@@ -46,7 +46,7 @@ fn one(regions: &[Region], flags: &ManifestFlags) -> anyhow::Result<()> {
 fn all(topology: Topology, flags: &ManifestAll) -> anyhow::Result<()> {
     let Topology { layers, width, .. } = topology;
     let compose = compose_files(topology).unwrap_or_else(|error| {
-        eprintln!("note: the files of the compose stage stay as they are: {error:#}; kind's and kops' take more");
+        eprintln!("note: the files of the compose stage stay as they are: {error:#}; Kubernetes takes more");
         Vec::new()
     });
     let root = flags.checkout.as_deref().unwrap_or(Path::new("."));

@@ -13,10 +13,8 @@ pub struct Part {
 }
 
 /// What works for the services that it names, and for no others: where they are gone, nothing of it can be brought to the size.
-pub const BY_NAME: [(&str, ServiceName); 2] = [
-    ("compose/replace.yaml", ServiceName { layer: 1, number: 17 }),
-    ("kind/components/mesh", ServiceName { layer: 2, number: 2 }),
-];
+pub const BY_NAME: [(&str, ServiceName); 2] =
+    [("compose/replace.yaml", ServiceName { layer: 1, number: 17 }), ("kind/components/mesh", ServiceName { layer: 2, number: 2 })];
 
 /// The files of the compose stage.
 ///

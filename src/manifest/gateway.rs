@@ -12,14 +12,18 @@ pub enum Addresses {
     Stay,
 }
 
-/// The region of the file. Upstreams share a zone, which takes more of them than there can be.
+/// Of nginx 1.22, a zone of 4 MB takes so many upstreams and not 5,000; 12 MB take 10,000, which is the widest layer.
+const SMALL: u16 = 3_000;
+
+/// The region of the file. Upstreams share a zone, which takes all of them.
 pub fn gateway(topology: Topology, addresses: Addresses) -> Region {
     let (name, resolve) = match addresses {
         Addresses::Change => ("upstreams", " resolve"),
         Addresses::Stay => ("kubernetes-upstreams", ""),
     };
+    let zone = if topology.width <= SMALL { "4m" } else { "16m" };
     let upstream = |name| {
-        format!("upstream {name} {{ zone layer-0 4m; server {name}:8080{resolve}; keepalive 16; keepalive_timeout 20s; }}\n")
+        format!("upstream {name} {{ zone layer-0 {zone}; server {name}:8080{resolve}; keepalive 16; keepalive_timeout 20s; }}\n")
     };
     Region { name, text: topology.layer(0).map(upstream).collect() }
 }
