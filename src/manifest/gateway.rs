@@ -27,3 +27,17 @@ pub fn gateway(topology: Topology, addresses: Addresses) -> Region {
     };
     Region { name, text: topology.layer(0).map(upstream).collect() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::{MAX_WIDTH, Route};
+
+    #[test]
+    fn the_zone_grows_with_the_layer_and_only_where_it_has_to() {
+        let text = |width| gateway(Topology::new(1, width, Route::Straight).unwrap(), Addresses::Stay).text;
+        for (width, zone) in [(1, " 4m;"), (SMALL, " 4m;"), (SMALL + 1, " 16m;"), (MAX_WIDTH, " 16m;")] {
+            assert_eq!(text(width).matches(zone).count(), usize::from(width), "{width}");
+        }
+    }
+}
