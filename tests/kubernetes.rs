@@ -1,11 +1,22 @@
-//! The kind stage: its files as kustomize builds them, in every composition that users may make.
+//! The kind stage and the kops stage: their files as kustomize builds them, in every composition that users may make.
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the reason, which is what a test is for")]
 
+#[path = "kubernetes/breaks.rs"]
+mod breaks;
+#[path = "kubernetes/cluster.rs"]
+mod cluster;
+#[path = "support/collector.rs"]
+#[expect(dead_code, reason = "what an argument sets asks pipelines.rs")]
+mod collector;
+#[path = "kubernetes/kops.rs"]
+mod kops;
 #[path = "kubernetes/network.rs"]
 mod network;
 #[path = "kubernetes/policy.rs"]
 mod policy;
+#[path = "kubernetes/programs.rs"]
+mod programs;
 #[path = "kubernetes/requests.rs"]
 mod requests;
 #[path = "support/required.rs"]
@@ -20,6 +31,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use breaks::BREAKS;
 use policy::{RULES, complaints, list, ports_of_nodes};
 use requests::{CORES, KUBERNETES, resting, surge};
 use required::required;
@@ -90,7 +102,8 @@ fn services() -> PathBuf {
 #[test]
 fn the_images_version_is_the_packages() {
     let package = env!("CARGO_PKG_VERSION");
-    let named: Vec<_> = files(&folder())
+    let named: Vec<_> = [files(&folder()), files(&stage::kops_folder())]
+        .concat()
         .into_iter()
         .flat_map(|path| {
             let text = std::fs::read_to_string(&path).unwrap();
@@ -105,7 +118,7 @@ fn the_images_version_is_the_packages() {
                 .collect::<Vec<_>>()
         })
         .collect();
-    assert!(!named.is_empty());
+    assert!([folder(), stage::kops_folder()].iter().all(|stage| named.iter().any(|(path, _)| path.starts_with(stage))));
     for (path, version) in named {
         assert_eq!(version.trim_end_matches("-v2"), package, "{}", path.display());
     }
@@ -122,8 +135,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 fn every_component_says_what_it_teaches() {
     let components = components();
     assert!(TRACING.iter().all(|name| components.iter().any(|found| found == name)), "{components:?}");
-    for name in components {
-        let folder = folder().join("components").join(&name);
+    let storages = stage::storages().into_iter().map(|name| (stage::kops_folder(), name));
+    for (stage, name) in components.into_iter().map(|name| (folder(), name)).chain(storages) {
+        let folder = stage.join("components").join(&name);
         let kustomization = documents(&std::fs::read_to_string(folder.join("kustomization.yaml")).unwrap()).unwrap();
         assert_eq!(kustomization[0]["kind"], "Component", "{name}");
         let readme = std::fs::read_to_string(folder.join("README.md")).unwrap_or_default();
@@ -134,8 +148,9 @@ fn every_component_says_what_it_teaches() {
 
 #[test]
 fn every_composition_builds() {
-    let Some(built) = built() else { return };
-    assert!(built.failures.is_empty(), "{}", built.failures.join("\n"));
+    let (Some(built), Some(kops)) = (built(), stage::kops()) else { return };
+    let failures = [&built.failures[..], &kops.failures].concat();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[test]
@@ -147,6 +162,17 @@ fn what_is_applied_without_any_choice_is_the_base_with_jaeger_and_ports() {
     assert_eq!(plain.components, ["jaeger", "node-ports"]);
     assert!(whole == plain.objects.iter().map(|object| object.to_string()).collect(), "kind differs from {}", plain.name());
     assert_eq!(plain.of_kind("Deployment").count(), SERVICES + 2);
+}
+
+#[test]
+fn what_is_applied_of_kops_without_any_choice_is_with_cassandra() {
+    let (Some(kops), Some(kustomize)) = (stage::kops(), Kustomize::find()) else { return };
+    let text = kustomize.build(&stage::kops_folder()).unwrap();
+    let whole: BTreeSet<_> = documents(&text).unwrap().iter().map(Value::to_string).collect();
+    let plain = &kops.compositions[0];
+    assert_eq!(plain.components, ["kops", stage::STORAGE]);
+    assert!(whole == plain.objects.iter().map(|object| object.to_string()).collect(), "kops differs from {}", plain.name());
+    assert_eq!(plain.of_kind("StatefulSet").map(|(name, _)| name).collect::<Vec<_>>(), ["cassandra", "jaeger-aggregator", "kafka"]);
 }
 
 #[test]
@@ -166,9 +192,20 @@ fn in_another_namespace_nothing_asks_for_the_stages_own() {
 #[test]
 fn every_composition_keeps_every_rule() {
     let Some(built) = built() else { return };
+    assert_kept(&built.compositions);
+}
+
+#[test]
+fn the_kops_stage_keeps_every_rule_and_its_own() {
+    let Some(kops) = stage::kops() else { return };
+    assert_eq!(kops.compositions.len(), stage::storages().len() + 1);
+    assert_kept(&kops.compositions);
+}
+
+fn assert_kept(compositions: &[Composition]) {
     // What is wrong in one composition often is in many.
     let mut broken = BTreeMap::new();
-    for composition in &built.compositions {
+    for composition in compositions {
         for complaint in complaints(composition) {
             broken.entry(complaint).or_insert_with(|| composition.name());
         }
@@ -177,199 +214,50 @@ fn every_composition_keeps_every_rule() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// What breaks a rule: an object of the stage, a place in it, and what stands there then (nothing, where it is null). `pod` is
-/// `spec/template/spec`, and `container` the first of its containers.
-type Break = (&'static str, &'static str, &'static str);
-
-const BREAKS: &[(&str, &[Break])] = &[
-    (
-        "the namespace refuses what is not restricted",
-        &[("Namespace tracelab", "metadata/labels/pod-security.kubernetes.io~1enforce", r#""baseline""#)],
-    ),
-    ("all is in one namespace", &[("Service jaeger", "metadata/namespace", r#""default""#)]),
-    (
-        "no pod runs as root",
-        &[
-            ("Deployment frontend", "pod/securityContext/runAsUser", "0"),
-            ("Deployment frontend", "pod/securityContext/runAsNonRoot", "null"),
-            ("Deployment frontend", "container/securityContext/runAsNonRoot", "false"),
-        ],
-    ),
-    ("every pod has the runtime's seccomp profile", &[("Deployment dummy-1-17", "pod/securityContext/seccompProfile", "null")]),
-    (
-        "no container gains a privilege",
-        &[
-            ("Deployment dummy-1-17", "container/securityContext/allowPrivilegeEscalation", "null"),
-            ("Deployment dummy-1-17", "container/securityContext/capabilities/drop", r#"["NET_RAW"]"#),
-            ("Deployment dummy-1-17", "pod/initContainers", r#"[{"name": "first"}]"#),
-        ],
-    ),
-    ("no container writes to its image", &[("Deployment jaeger", "container/securityContext/readOnlyRootFilesystem", "false")]),
-    (
-        "no pod has anything of its node",
-        &[
-            ("Deployment jaeger", "pod/hostNetwork", "true"),
-            ("Deployment jaeger", "container/ports/0/hostPort", "16686"),
-            ("Deployment jaeger", "pod/volumes/0", r#"{"name": "tmp", "hostPath": {"path": "/"}}"#),
-        ],
-    ),
-    ("no pod has a token", &[("Deployment frontend", "pod/automountServiceAccountToken", "null")]),
-    ("no pod has variables of Services", &[("Deployment frontend", "pod/enableServiceLinks", "null")]),
-    ("every container requests CPU and memory", &[("Deployment dummy-2-3", "container/resources/requests/cpu", "null")]),
-    ("every container's memory is limited", &[("Deployment dummy-2-3", "container/resources/limits", "null")]),
-    ("no container's CPU is limited", &[("Deployment dummy-2-3", "container/resources/limits/cpu", r#""100m""#)]),
-    (
-        "every container with a port is probed there",
-        &[
-            ("Deployment jaeger", "container/livenessProbe", "null"),
-            ("Deployment jaeger", "container/startupProbe/httpGet/port", r#""http""#),
-        ],
-    ),
-    (
-        "every image has a version",
-        &[
-            ("Deployment jaeger", "container/image", r#""localhost:5000/jaeger""#),
-            ("Deployment jaeger", "container/image", r#""jaeger:latest""#),
-        ],
-    ),
-    (
-        "what a pod refers to is there",
-        &[
-            ("Deployment jaeger", "container/envFrom/0/configMapRef/name", r#""jaegr""#),
-            ("Deployment jaeger", "pod/volumes/0", r#"{"name": "tmp", "configMap": {"name": "gone"}}"#),
-            ("Deployment jaeger", "pod/volumes/0/name", r#""temp""#),
-            (
-                "Deployment frontend",
-                "container/env/0",
-                r#"{"name": "A", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}"#,
-            ),
-        ],
-    ),
-    (
-        "every Service leads to one workload",
-        &[
-            ("Service dummy-0-4", "spec/selector", r#"{"app.kubernetes.io/component": "service"}"#),
-            ("Service dummy-0-4", "spec/selector", "null"),
-            ("Service dummy-0-4", "spec/ports/0/targetPort", r#""control""#),
-        ],
-    ),
-    (
-        "no port of the nodes is taken twice",
-        &[("Service jaeger-ui", "spec/ports/0/nodePort", "30080"), ("Service jaeger-ui", "spec/ports/0/nodePort", "null")],
-    ),
-    (
-        "what is applied again is not changed again",
-        &[
-            ("NetworkPolicy services", "spec/egress/0/ports/0/protocol", "null"),
-            ("Deployment gateway", "spec/strategy/type", "null"),
-        ],
-    ),
-    (
-        "every object is a part of the stage",
-        &[
-            ("NetworkPolicy names", "metadata/labels", "null"),
-            ("Deployment dummy-0-4", "spec/template/metadata/labels/app.kubernetes.io~1part-of", "null"),
-        ],
-    ),
-    (
-        "labels and names agree",
-        &[
-            ("Deployment dummy-0-4", "spec/template/metadata/labels/app.kubernetes.io~1name", r#""dummy-0-5""#),
-            ("Deployment jaeger", "spec/template/metadata/labels/app.kubernetes.io~1component", r#""service""#),
-            ("Deployment dummy-0-4", "spec/selector/matchLabels/app.kubernetes.io~1version", r#""v1""#),
-        ],
-    ),
-    (
-        "labels and images agree about the version",
-        &[
-            ("Deployment dummy-0-4", "spec/template/metadata/labels/app.kubernetes.io~1version", r#""v2""#),
-            ("Deployment frontend", "container/image", r#""tracelab:0.0.1""#),
-        ],
-    ),
-    (
-        "nothing tells the culprit from the others",
-        &[
-            ("Deployment dummy-2-29", "container/env/0/value", r#""http://frontend-control:8081/""#),
-            ("Deployment dummy-2-29", "metadata/annotations", r#"{"slow": "true"}"#),
-        ],
-    ),
-    (
-        "nobody but the frontend knows the answer",
-        &[("Deployment dummy-2-29", "container/env/0", r#"{"name": "TRACELAB_SEED", "value": "7"}"#)],
-    ),
-    ("nobody may speak to anybody but by a policy", &[("NetworkPolicy nobody", "spec/policyTypes", r#"["Ingress"]"#)]),
-    (
-        "nobody may speak to the world",
-        &[
-            ("NetworkPolicy traces", "spec/egress/0/to", "null"),
-            ("NetworkPolicy names", "spec/egress/0/to/1/ipBlock/cidr", r#""::/0""#),
-        ],
-    ),
-    (
-        "a policy's selectors select something",
-        &[
-            ("NetworkPolicy traces", "spec/egress/0/to/0/podSelector/matchLabels", r#"{"app.kubernetes.io/name": "jeager"}"#),
-            ("NetworkPolicy frontend", "spec/podSelector", r#"{"matchLabels": {"app.kubernetes.io/name": "front"}}"#),
-        ],
-    ),
-    (
-        "a policy's ports are ports of its pods",
-        &[
-            ("NetworkPolicy services", "spec/egress/1/ports/0/port", "8082"),
-            ("NetworkPolicy services", "spec/ingress/0/ports/0/port", r#""web""#),
-        ],
-    ),
-    (
-        "who shall be reached is reached, and nobody else",
-        &[
-            ("NetworkPolicy frontend", "spec/ingress/1/from", "null"),
-            ("NetworkPolicy frontend", "spec/ingress/0/ports", "null"),
-            ("NetworkPolicy services", "spec/ingress/0/from/0", r#"{"podSelector": {}}"#),
-            ("NetworkPolicy jaeger", "spec/ingress/1/from", "null"),
-            ("NetworkPolicy frontend", "spec/policyTypes", r#"["Ingress"]"#),
-            ("NetworkPolicy services", "spec/egress", "null"),
-            ("NetworkPolicy gateway", "spec/ingress/0/from", "null"),
-            ("NetworkPolicy edge", "spec/ingress", "null"),
-            ("NetworkPolicy frontend-to-gateway", "spec/egress", "null"),
-            ("NetworkPolicy redis", "spec/ingress/0/from", "null"),
-            ("NetworkPolicy mailpit", "spec/ingress/0/ports/0/port", "8025"),
-            ("NetworkPolicy cluster-traces", "spec/ingress", "null"),
-        ],
-    ),
-    (
-        "every address in a setting is one that answers",
-        &[
-            ("Deployment dummy-0-4", "container/env/0/value", r#""http://frontend-control:8080""#),
-            ("Deployment dummy-0-4", "container/env/0/value", r#""http://control:8081""#),
-            ("Deployment dummy-0-4", "container/args/2", r#""jaeger:16686""#),
-        ],
-    ),
-];
-
 #[test]
 fn every_rule_finds_what_breaks_it() {
-    let Some(built) = built() else { return };
-    for (rule, broken_by) in RULES {
+    let (Some(built), Some(kops)) = (built(), stage::kops()) else { return };
+    let all: Vec<_> = built.compositions.iter().chain(&kops.compositions).collect();
+    for (rule, broken_by) in RULES.iter().chain(kops::RULES) {
         let breaks = BREAKS.iter().filter(|(name, _)| name == rule).flat_map(|(_, breaks)| *breaks);
         assert_ne!(breaks.clone().count(), 0, "nothing is known that breaks: {rule}");
         for (object, at, then) in breaks {
+            let (in_kops, object) = object.strip_prefix("kops: ").map_or((false, *object), |object| (true, object));
+            let in_kops = in_kops || kops::RULES.iter().any(|(own, _)| own == rule);
             // The plain one, but for what a component brings.
-            let has_it = |composition: &&Composition| composition.objects.iter().any(|found| policy::shown(found) == *object);
-            let whole = built.compositions.iter().find(has_it).unwrap_or_else(|| panic!("there is no {object}"));
+            let has_it = |composition: &&&Composition| {
+                (composition.is_kops() || !in_kops) && composition.objects.iter().any(|found| is_called(found, object))
+            };
+            let whole = all.iter().find(has_it).unwrap_or_else(|| panic!("there is no {object}"));
             let broken = broken(whole, object, at, &serde_json::from_str(then).unwrap());
             assert_ne!(broken_by(&broken), [""; 0], "{object}: {at} = {then} does not break: {rule}");
         }
     }
-    assert_eq!(RULES.len(), BREAKS.len(), "something breaks a rule that is none");
+    let known = BREAKS.iter().map(|(rule, _)| rule).collect::<BTreeSet<_>>();
+    assert_eq!(RULES.len() + kops::RULES.len(), known.len(), "something breaks a rule that is none");
+}
+
+/// A ConfigMap without what kustomize adds to its name.
+fn is_called(found: &Value, object: &str) -> bool {
+    let shown = policy::shown(found);
+    let plain = shown.rsplit_once('-').filter(|_| found["kind"] == "ConfigMap").map(|(plain, _)| plain);
+    shown == object || plain == Some(object)
 }
 
 /// The composition with one thing in one object written anew, or taken out.
 fn broken(composition: &Composition, object: &str, at: &str, then: &Value) -> Composition {
     let mut broken = composition.clone();
-    let object = Arc::make_mut(broken.objects.iter_mut().find(|found| policy::shown(found) == object).unwrap());
+    let object = Arc::make_mut(broken.objects.iter_mut().find(|found| is_called(found, object)).unwrap());
     let at = format!("/{at}").replacen("/container/", "/pod/containers/0/", 1).replacen("/pod/", "/spec/template/spec/", 1);
     let (parent, key) = at.rsplit_once('/').unwrap();
     let key = key.replace("~1", "/");
+    // Of a file, a part.
+    let edit = then.as_str().and_then(|then| then.split_once(" => "));
+    if let (Some((from, to)), Some(text)) = (edit, object.pointer(&at).and_then(Value::as_str)) {
+        assert!(text.contains(from), "{at} does not say {from}");
+        *object.pointer_mut(&at).unwrap() = json!(text.replace(from, to));
+        return broken;
+    }
     match object.pointer_mut(parent) {
         Some(Value::Array(list)) => list[key.parse::<usize>().unwrap()] = then.clone(),
         Some(Value::Object(map)) if then.is_null() => assert!(map.remove(&key).is_some(), "there is no {at}"),
@@ -382,21 +270,28 @@ fn broken(composition: &Composition, object: &str, at: &str, then: &Value) -> Co
 /// Every document once: most are the same in all compositions.
 #[test]
 fn every_object_is_what_kubernetes_takes() {
-    let Some(built) = built() else { return };
+    let (Some(built), Some(kops)) = (built(), stage::kops()) else { return };
     let Some(python) = validator() else { return };
     let directory = tempfile::tempdir().unwrap();
     let stream = directory.path().join("objects.yaml");
-    let documents: Vec<_> = built.documents.keys().map(String::as_str).collect();
+    let clusters = cluster::ZONES.map(cluster::filled_in);
+    let clusters = clusters.iter().flat_map(|text| text.split("\n---\n"));
+    // Those of both stages are the same to a large part.
+    let documents: BTreeSet<_> = built.documents.keys().chain(kops.documents.keys()).map(String::as_str).chain(clusters).collect();
+    let documents: Vec<_> = documents.into_iter().collect();
     std::fs::write(&stream, documents.join("\n---\n")).unwrap();
     let output = python(&stream);
     let said = format!("{}{}", stdout(&output), stderr(&output));
     assert!(output.status.success() && said.contains(&format!("{} passed, 0 failed", documents.len())), "{said}");
 
     // A word that nobody knows is found, or nothing would be.
-    let service = documents.iter().find(|document| document.contains("targetPort:")).unwrap();
-    std::fs::write(&stream, service.replacen("targetPort:", "targetport:", 1)).unwrap();
+    let misspelt = ["targetPort:", "rootVolumeSize:", "minReplicas:"].map(|word| {
+        let document = documents.iter().find(|document| document.contains(word)).unwrap();
+        document.replacen(word, &word.to_lowercase(), 1)
+    });
+    std::fs::write(&stream, misspelt.join("\n---\n")).unwrap();
     let output = python(&stream);
-    assert!(stdout(&output).contains("1 failed"), "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("3 failed"), "{}{}", stdout(&output), stderr(&output));
 }
 
 /// What checks a file, or a message where something is missing for it.
@@ -439,6 +334,39 @@ fn the_clusters_have_room_and_are_reached_from_their_machine_alone() {
         let ports: BTreeSet<_> = mapped.keys().copied().collect();
         assert!(plain.is_subset(&ports), "{file} does not map all of {plain:?}");
         assert!(ports.is_subset(&all), "{file} maps {ports:?}, and Services have {all:?}");
+    }
+}
+
+#[test]
+fn the_cluster_that_kops_is_asked_for_is_closed_and_encrypted() {
+    for zones in cluster::ZONES {
+        let wrong = cluster::complaints(&cluster::filled_in(zones), zones);
+        assert!(wrong.is_empty(), "{zones}: {}", wrong.join("\n"));
+    }
+    let written = kops::file("cluster.yaml");
+    let three = cluster::ZONES[0];
+    for (from, to, says) in cluster::BREAKS {
+        assert!(written.contains(from), "kops/cluster.yaml does not say {from}");
+        let wrong = cluster::complaints(&cluster::fill_in(&written.replacen(from, to, 1), three), three);
+        assert!(wrong.iter().any(|wrong| wrong.contains(says)), "{to}: {wrong:?}");
+    }
+}
+
+#[test]
+fn the_nodes_of_kops_have_room_for_the_stage() {
+    let Some(kops) = stage::kops() else { return };
+    for composition in &kops.compositions {
+        assert_eq!(cluster::crowding(composition), None, "{}", composition.name());
+    }
+}
+
+#[test]
+fn the_readmes_of_kops_say_what_the_configurations_do() {
+    let Some(kops) = stage::kops() else { return };
+    let opensearch = kops.compositions.iter().find(|composition| composition.has("opensearch")).unwrap();
+    let all = cluster::sentences(&kops.compositions[0]);
+    for (readme, sentence) in all.into_iter().chain(cluster::sentences_of_opensearch(opensearch)) {
+        assert!(kops::file(readme).contains(&sentence), "kops/{readme} does not say: {sentence}");
     }
 }
 

@@ -16,8 +16,12 @@ mod docker;
 mod expected;
 #[path = "tutorial/follow.rs"]
 mod follow;
+#[path = "tutorial/kops.rs"]
+mod kops;
 #[path = "tutorial/needs.rs"]
 mod needs;
+#[path = "tutorial/objects.rs"]
+mod objects;
 #[path = "tutorial/placeholders.rs"]
 mod placeholders;
 #[path = "tutorial/programs.rs"]
@@ -68,6 +72,7 @@ chapters! {
     chapter_14: "14-kind",
     chapter_15: "15-mesh",
     chapter_16: "16-kubernetes",
+    chapter_17: "17-kops",
     chapter_18: "18-game-day",
 }
 

@@ -34,6 +34,8 @@ pub enum Stage {
     Edge,
     /// The services in a Kubernetes cluster, started with this command.
     Kind(&'static str),
+    /// The services in a cluster on AWS, with tracing that outgrows one machine, made with this command.
+    Kops(&'static str),
     /// A frontend that was started with an instructor's token.
     GameDay,
 }
@@ -78,7 +80,7 @@ impl Stage {
     pub fn start(self) -> &'static str {
         match self {
             Stage::Backend => "tracelab up",
-            Stage::Sandbox(command) | Stage::Kind(command) => command,
+            Stage::Sandbox(command) | Stage::Kind(command) | Stage::Kops(command) => command,
             Stage::Redis => "tracelab up --mystery redis",
             Stage::Edge => "docker compose -f compose/compose.yaml -f compose/edge.yaml up -d",
             Stage::GameDay => "tracelab up --mystery none --instructor-token TOKEN",
@@ -99,6 +101,7 @@ impl fmt::Display for Stage {
             Stage::Redis => "the sandbox beside a Redis",
             Stage::Edge => "the compose stage behind nginx",
             Stage::Kind(_) => "the kind stage",
+            Stage::Kops(_) => "the kops stage",
             Stage::GameDay => "the sandbox with an instructor's token",
         })
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use url::{Host, Url};
 
 use crate::policy::{Pods, STAGE, behind, entries, has_labels, list, pods, shown, variables};
-use crate::stage::{Composition, name};
+use crate::stage::Composition;
 
 /// A direction that is said of a policy's pods.
 #[derive(Clone, Copy, PartialEq)]
@@ -33,9 +33,14 @@ struct Place<'a> {
     ports: Vec<(&'a str, u64)>,
 }
 
-struct Network<'a> {
+pub struct Network<'a> {
     places: Vec<Place<'a>>,
     policies: Vec<Policy<'a>>,
+    /// Of each place, the policies that are about its calls and those about its callers; none where it may do what it likes.
+    ingress: Vec<Option<Vec<usize>>>,
+    egress: Vec<Option<Vec<usize>>>,
+    /// By their names, with the places behind them.
+    services: BTreeMap<&'a str, (&'a Value, Vec<usize>)>,
 }
 
 struct Policy<'a> {
@@ -54,42 +59,73 @@ struct Allowed<'a> {
 }
 
 impl<'a> Network<'a> {
-    fn new(composition: &'a Composition) -> Self {
+    pub fn new(composition: &'a Composition) -> Self {
         let pods: Vec<_> = pods(composition).collect();
         let namespace = composition.of_kind("Namespace").find(|(name, _)| *name == STAGE);
         let mut namespace = namespace.map_or_else(|| json!({}), |(_, object)| object["metadata"]["labels"].clone());
         // Every namespace is given this one.
         namespace["kubernetes.io/metadata.name"] = json!(STAGE);
         let policies = composition.of_kind("NetworkPolicy").map(|(_, object)| Policy::new(object, &pods, &namespace));
-        let policies = policies.collect();
+        let policies: Vec<Policy> = policies.collect();
+        let about = |direction| -> Vec<_> {
+            let of = |pod: usize| {
+                let about =
+                    policies.iter().enumerate().filter(|(_, policy)| policy.selected[pod] && policy.rules(direction).is_some());
+                Some(about.map(|(n, _)| n).collect::<Vec<_>>()).filter(|about| !about.is_empty())
+            };
+            (0..pods.len()).map(of).collect()
+        };
+        let (ingress, egress) = (about(Direction::Ingress), about(Direction::Egress));
+        let services = composition.of_kind("Service").map(|(name, service)| {
+            let behind = behind(&pods, service);
+            let is_behind = |pods: &Pods| behind.iter().any(|one| std::ptr::eq(one.workload, pods.workload));
+            let places = pods.iter().enumerate().filter(|(_, pods)| is_behind(pods)).map(|(n, _)| n);
+            (name, (service, places.collect()))
+        });
+        let services = services.collect();
         let places = pods.into_iter().map(|pods| Place { pods, part: pods.label("component"), ports: pods.ports() });
-        Self { places: places.collect(), policies }
+        Self { places: places.collect(), policies, ingress, egress, services }
+    }
+}
+
+/// A port of a pod, and which rules open it.
+struct Way<'a> {
+    network: &'a Network<'a>,
+    called: usize,
+    /// By policy and rule.
+    ingress: Vec<Vec<bool>>,
+    egress: Vec<Vec<bool>>,
+}
+
+impl<'a> Way<'a> {
+    fn new(network: &'a Network<'a>, called: usize, port: u64) -> Self {
+        let place = &network.places[called];
+        let open = |direction| {
+            let of =
+                |policy: &Policy| policy.rules(direction).into_iter().flatten().map(|rule| rule.has_port(place, port)).collect();
+            network.policies.iter().map(of).collect()
+        };
+        Self { network, called, ingress: open(Direction::Ingress), egress: open(Direction::Egress) }
     }
 
-    fn may_be_called(&self, called: usize, by: Caller, port: u64) -> bool {
-        self.policies_of(called, Direction::Ingress, |allowed| {
-            let from = match by {
-                Caller::Pod(pod) => allowed.pods[pod],
-                Caller::Outside => allowed.outside,
-            };
-            from && allowed.has_port(&self.places[called], port)
+    fn is_let_in(&self, by: Caller) -> bool {
+        let Some(about) = &self.network.ingress[self.called] else { return true };
+        about.iter().any(|n| {
+            let rules = self.network.policies[*n].ingress.iter().flatten().zip(&self.ingress[*n]);
+            rules.filter(|(_, is_open)| **is_open).any(|(rule, _)| match by {
+                Caller::Pod(pod) => rule.pods[pod],
+                Caller::Outside => rule.outside,
+            })
         })
     }
 
-    fn may_call(&self, caller: Caller, called: usize, port: u64) -> bool {
+    fn is_let_out(&self, caller: Caller) -> bool {
         let Caller::Pod(pod) = caller else { return true };
-        let to = |allowed: &Allowed| allowed.pods[called] && allowed.has_port(&self.places[called], port);
-        self.policies_of(pod, Direction::Egress, to)
-    }
-
-    fn allows(&self, caller: Caller, called: usize, port: u64) -> bool {
-        self.may_be_called(called, caller, port) && self.may_call(caller, called, port)
-    }
-
-    fn policies_of(&self, pod: usize, direction: Direction, allows: impl Fn(&Allowed) -> bool) -> bool {
-        let mut about =
-            self.policies.iter().filter(|policy| policy.selected[pod]).filter_map(|policy| policy.rules(direction)).peekable();
-        about.peek().is_none() || about.flatten().any(allows)
+        let Some(about) = &self.network.egress[pod] else { return true };
+        about.iter().any(|n| {
+            let rules = self.network.policies[*n].egress.iter().flatten().zip(&self.egress[*n]);
+            rules.filter(|(_, is_open)| **is_open).any(|(rule, _)| rule.pods[self.called])
+        })
     }
 }
 
@@ -220,7 +256,12 @@ pub fn ports(composition: &Composition) -> Vec<String> {
             let about: Vec<_> =
                 network.places.iter().zip(about).filter(|(_, is_about)| **is_about).map(|(place, _)| place).collect();
             for port in told.into_iter().flat_map(list).map(|port| &port["port"]).filter(|port| !port.is_null()) {
-                if let Some(place) = about.iter().find(|place| place.port(port).is_none()) {
+                let lacks = |place: &&&Place| place.port(port).is_none();
+                // Where tracing has several roles, the base's policies are about what any of them has.
+                if composition.is_kops() && about.iter().any(|place| !lacks(&place)) {
+                    continue;
+                }
+                if let Some(place) = about.iter().find(lacks) {
                     wrong.push(format!("{}: {} has no port {port}", shown(policy.object), shown(place.pods.workload)));
                 }
             }
@@ -262,27 +303,145 @@ fn wanted(caller: Option<&str>, called: &Place, port: &str) -> Option<bool> {
     })
 }
 
+/// Who calls a port of the kops stage.
+enum Callers {
+    Nobody,
+    /// Readers, and not by way of a pod.
+    Outside,
+    Pods,
+    Parts(&'static [&'static str]),
+    Named(&'static [&'static str]),
+}
+use Callers::{Named, Nobody, Outside, Parts, Pods as AllPods};
+
+/// A port of these pods, all of which are a name's or a part's.
+type Claim = (&'static str, &'static str, &'static [&'static str], Callers);
+
+/// The kops stage: every port of every pod, and who shall reach it. Nobody else does.
+const CLAIMS: &[Claim] = &[
+    ("the frontend and services call services", "service", &["http"], Parts(&["service", "frontend"])),
+    ("the page is behind the door, but for who measures it", "frontend", &["http"], Named(&["door", "load"])),
+    ("only services are told what to do", "frontend", &["control"], Parts(&["service"])),
+    ("readers come by the door", "door", &["https"], Outside),
+    ("who has spans gives them to an agent", "jaeger-agent", &["otlp-grpc", "otlp-http"], AllPods),
+    ("agents alone choose an aggregator", "jaeger-aggregator", &["otlp-grpc"], Named(&["jaeger-agent"])),
+    ("what was decided comes to the collectors", "jaeger-collector", &["otlp-grpc"], Named(&["jaeger-aggregator"])),
+    ("who asks about traces has logged in, or is the frontend", "jaeger-query", &["query"], Named(&["door", "frontend"])),
+    (
+        "Kafka is written by collectors, read by ingesters, and prepared once",
+        "kafka",
+        &["clients"],
+        Named(&["jaeger-collector", "jaeger-ingester", "kafka-topics", "kafka"]),
+    ),
+    ("brokers are among themselves", "kafka", &["controller", "brokers"], Named(&["kafka"])),
+    (
+        "Cassandra is written by ingesters, read by query, and looked after by its jobs",
+        "cassandra",
+        &["cql"],
+        Named(&["jaeger-ingester", "jaeger-query", "cassandra-schema", "jaeger-dependencies"]),
+    ),
+    ("nodes of Cassandra are among themselves", "cassandra", &["nodes"], Named(&["cassandra"])),
+    (
+        "OpenSearch is written by ingesters, read by query, and looked after by its jobs",
+        "opensearch",
+        &["http"],
+        Named(&["jaeger-ingester", "jaeger-query", "opensearch-cleaner", "jaeger-dependencies"]),
+    ),
+    ("nodes of OpenSearch are among themselves", "opensearch", &["nodes"], Named(&["opensearch"])),
+    ("how a pod is, its kubelet asks and nobody else", "", &["health", "metrics"], Nobody),
+];
+
+/// What the kops stage claims about a port: the claim, and whether it lets this caller in.
+fn claimed(caller: Option<&Place>, called: &Place, port: &str) -> (&'static str, bool) {
+    let is_about = |(_, about, ports, _): &&Claim| {
+        ports.contains(&port) && ["", called.pods.name, called.part.unwrap_or_default()].contains(about)
+    };
+    CLAIMS.iter().find(is_about).map_or(("no claim is about this port", false), |(claim, _, _, callers)| {
+        let lets_in = match callers {
+            Nobody => false,
+            Outside => caller.is_none(),
+            AllPods => caller.is_some(),
+            Parts(parts) => caller.is_some_and(|caller| caller.part.is_some_and(|part| parts.contains(&part))),
+            Named(names) => caller.is_some_and(|caller| names.contains(&caller.pods.name)),
+        };
+        (*claim, lets_in)
+    })
+}
+
+/// In the kops stage every port of a pod is somebody's business, or says that it is nobody's.
+pub fn claims(composition: &Composition) -> Vec<String> {
+    let network = Network::new(composition);
+    let ports = network.places.iter().flat_map(|place| place.ports.iter().map(move |(port, _)| (place, port)));
+    let unclaimed = ports.filter(|(place, port)| claimed(None, place, port).0.starts_with("no claim"));
+    unclaimed.map(|(place, port)| format!("{port} of {}", shown(place.pods.workload))).collect()
+}
+
+/// Names are asked where the cluster answers them, by every pod; nothing else outside the namespace is called.
+pub fn names(composition: &Composition) -> Vec<String> {
+    let network = Network::new(composition);
+    let mut wrong = Vec::new();
+    let mut asks = vec![false; network.places.len()];
+    for policy in &network.policies {
+        for rule in list(&policy.object["spec"]["egress"]) {
+            let peers: Vec<_> = list(&rule["to"]).collect();
+            if !peers.iter().any(|peer| !peer["namespaceSelector"].is_null() || !peer["ipBlock"].is_null()) {
+                continue;
+            }
+            let of_system = json!({"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}});
+            let answers = |peer: &&Value| {
+                let is_dns = selects(&peer["podSelector"], &json!({"k8s-app": "kube-dns"}));
+                let is_other = selects(&peer["podSelector"], &json!({"k8s-app": "other"}));
+                peer["namespaceSelector"] == of_system && is_dns && !is_other
+            };
+            // A machine's own addresses, where a cache of names may be.
+            let is_near = |peer: &&Value| peer["ipBlock"] == json!({"cidr": "169.254.0.0/16"});
+            let ports: Vec<_> = list(&rule["ports"]).map(|port| (&port["port"], &port["protocol"])).collect();
+            let (port, udp, tcp) = (json!(53), json!("UDP"), json!("TCP"));
+            let both = [(&port, &udp), (&port, &tcp)];
+            if !peers.iter().all(|peer| answers(peer) || is_near(peer)) || ports.iter().any(|port| !both.contains(port)) {
+                wrong.push(format!("{} leads out of the namespace", shown(policy.object)));
+            } else if peers.iter().any(answers) && both.iter().all(|port| ports.contains(port)) {
+                for (asks, selected) in asks.iter_mut().zip(&policy.selected) {
+                    *asks |= *selected;
+                }
+            }
+        }
+    }
+    let mute = network.places.iter().zip(&asks).filter(|(_, asks)| !**asks);
+    wrong.extend(mute.map(|(place, _)| format!("{} cannot ask for a name", shown(place.pods.workload))));
+    wrong
+}
+
 pub fn reach(composition: &Composition) -> Vec<String> {
     let network = Network::new(composition);
+    let is_kops = composition.is_kops();
+    let shall = |caller: Option<&Place>, called: &Place, port: &str| {
+        if is_kops {
+            return Some(claimed(caller, called, port));
+        }
+        let part = caller.map(|place| place.part.unwrap_or_default());
+        wanted(part, called, port).map(|shall| ("", shall))
+    };
     let mut wrong = Vec::new();
     for (called, place) in network.places.iter().enumerate() {
         for (port, number) in &place.ports {
+            let way = Way::new(&network, called, *number);
             // What is not for everybody is refused at its door already, whatever its callers are held to.
-            let is_private = wanted(None, place, port) == Some(false);
-            let others = (0..network.places.len()).filter(|pod| *pod != called).map(Caller::Pod);
+            let is_private = shall(None, place, port).is_some_and(|(_, shall)| !shall);
+            // In the kops stage pods have others of their own kind to call.
+            let others = (0..network.places.len()).filter(|pod| is_kops || *pod != called).map(Caller::Pod);
             for caller in others.chain([Caller::Outside]) {
                 let from = match caller {
                     Caller::Pod(pod) => Some(&network.places[pod]),
                     Caller::Outside => None,
                 };
-                let part = from.map(|place| place.part.unwrap_or_default());
-                let Some(shall) = wanted(part, place, port) else { continue };
-                let by_ingress = network.may_be_called(called, caller, *number);
-                let may = by_ingress && (is_private && !shall || network.may_call(caller, called, *number));
+                let Some((claim, shall)) = shall(from, place, port) else { continue };
+                let may = way.is_let_in(caller) && (is_private && !shall || way.is_let_out(caller));
                 if may != shall {
                     let from = from.map_or("the outside".to_owned(), |place| shown(place.pods.workload));
                     let verb = if may { "may reach" } else { "does not reach" };
-                    wrong.push(format!("{from} {verb} {port} of {}", shown(place.pods.workload)));
+                    let why = if claim.is_empty() { String::new() } else { format!(" ({claim})") };
+                    wrong.push(format!("{from} {verb} {port} of {}{why}", shown(place.pods.workload)));
                 }
             }
         }
@@ -314,7 +473,7 @@ pub fn addresses(composition: &Composition) -> Vec<String> {
             if let Some(url) = url
                 && let Some(Host::Domain(host)) = url.host()
                 && host != "localhost"
-                && service(composition, host).is_none()
+                && network.service(composition, host).is_none()
             {
                 wrong.insert(format!("{} is told {url}, and no Service is called {host}", shown(pods.workload)));
             }
@@ -338,29 +497,45 @@ pub fn addresses(composition: &Composition) -> Vec<String> {
 }
 
 impl Network<'_> {
+    /// Whether a host is a Service with this port, and these pods may call what is behind it.
+    pub fn leads(&self, composition: &Composition, pods: Pods, host: &str, port: u64) -> bool {
+        let caller = self.places.iter().position(|place| std::ptr::eq(place.pods.workload, pods.workload));
+        self.service(composition, host).is_some_and(|(_, behind)| !behind.is_empty())
+            && self.leads_to(composition, &[caller.unwrap_or_default()], host, port)
+    }
+
     /// Whether an address is one of a Service which one of the callers may call; any that is none of a Service is not looked at.
     fn leads_to(&self, composition: &Composition, callers: &[usize], host: &str, port: u64) -> bool {
-        let Some(service) = service(composition, host) else { return true };
+        let Some((service, behind)) = self.service(composition, host) else { return true };
         let Some(entry) = list(&service["spec"]["ports"]).find(|entry| entry["port"] == port) else { return false };
-        behind(composition, service).iter().all(|behind| {
-            let called =
-                self.places.iter().position(|place| std::ptr::eq(place.pods.workload, behind.workload)).unwrap_or_default();
-            let number = behind.port(&entry["targetPort"]).unwrap_or_default();
-            callers.iter().any(|caller| *caller == called || self.allows(Caller::Pod(*caller), called, number))
+        behind.iter().all(|called| {
+            let number = self.places[*called].port(&entry["targetPort"]).unwrap_or_default();
+            let way = Way::new(self, *called, number);
+            let goes = |caller: Caller| way.is_let_in(caller) && way.is_let_out(caller);
+            callers.iter().any(|caller| caller == called || goes(Caller::Pod(*caller)))
         })
+    }
+
+    /// A Service by what a pod of the same namespace calls it, and the places behind it.
+    fn service(&self, composition: &Composition, host: &str) -> Option<&(&Value, Vec<usize>)> {
+        // A pod of a StatefulSet has a name before that of the Service.
+        let of_a_pod = host.split_once('.').filter(|(pod, rest)| {
+            let of = |(name, set): (&str, &Value)| {
+                let service = rest.split('.').next();
+                let number = pod.strip_prefix(name).and_then(|rest| rest.strip_prefix('-')?.parse::<u64>().ok());
+                service == set["spec"]["serviceName"].as_str() && number.is_some() && number < set["spec"]["replicas"].as_u64()
+            };
+            composition.of_kind("StatefulSet").any(of)
+        });
+        let host = of_a_pod.map_or(host, |(_, rest)| rest);
+        let parts: Vec<_> = host.split('.').collect();
+        let is_ours = matches!(parts[..], [_] | [_, STAGE] | [_, STAGE, "svc"] | [_, STAGE, "svc", "cluster", "local"]);
+        self.services.get(parts[0]).filter(|_| is_ours)
     }
 }
 
-/// A Service by what a pod of the same namespace calls it.
-fn service<'a>(composition: &'a Composition, host: &str) -> Option<&'a Value> {
-    let parts: Vec<_> = host.split('.').collect();
-    let is_ours = matches!(parts[..], [_] | [_, STAGE] | [_, STAGE, "svc"] | [_, STAGE, "svc", "cluster", "local"]);
-    let service = composition.objects.iter().find(|object| object["kind"] == "Service" && name(object) == parts[0])?;
-    is_ours.then_some(service)
-}
-
 /// What looks like `HOST:PORT`.
-fn hosts(text: &str) -> impl Iterator<Item = (&str, u64)> {
+pub fn hosts(text: &str) -> impl Iterator<Item = (&str, u64)> {
     let words = text.split(|sign: char| !(sign.is_ascii_alphanumeric() || "-.:".contains(sign)));
     words.filter_map(|word| {
         let (host, port) = word.trim_end_matches([':', '.']).rsplit_once(':')?;

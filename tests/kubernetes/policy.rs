@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use crate::kops::{self, made_by_up};
 use crate::network;
+use crate::programs;
 use crate::stage::{Composition, name};
 
 const LABEL: &str = "app.kubernetes.io";
@@ -14,6 +16,8 @@ const LABEL: &str = "app.kubernetes.io";
 pub const STAGE: &str = "tracelab";
 /// What pods are for; a policy or a patch that means all of a kind has no other word for them.
 const PARTS: [&str; 7] = ["service", "frontend", "tracing", "gateway", "store", "mail", "collector"];
+/// These too in the kops stage.
+const PARTS_OF_KOPS: [&str; 3] = ["door", "setup", "load"];
 /// These components change a few of the services, all of a number alike: 0, 1 and 2 of each layer.
 pub const OF_A_SUBSET: [&str; 2] = ["mesh", "sidecar"];
 const SUBSET: u16 = 3;
@@ -52,12 +56,19 @@ pub const RULES: &[Rule] = &[
     ("a policy's ports are ports of its pods", network::ports),
     ("who shall be reached is reached, and nobody else", network::reach),
     ("every address in a setting is one that answers", network::addresses),
+    ("a file that a container is told of is there", programs::mounted),
+    ("a configuration is one that its program takes", programs::taken),
+    ("a configuration's variables are its container's", programs::told),
+    ("a program listens where its container's ports are", programs::open),
+    ("what a configuration calls is a Service that lets it in", programs::called),
+    ("memory runs out in an order that nobody is killed by", programs::remembering),
 ];
 
 /// Which rules are broken, and by what.
 pub fn complaints(composition: &Composition) -> Vec<String> {
-    let broken =
-        RULES.iter().flat_map(|(rule, broken_by)| broken_by(composition).into_iter().map(move |what| format!("{rule}: {what}")));
+    let own = if composition.is_kops() { kops::RULES } else { &[] };
+    let broken = RULES.iter().chain(own);
+    let broken = broken.flat_map(|(rule, broken_by)| broken_by(composition).into_iter().map(move |what| format!("{rule}: {what}")));
     broken.collect()
 }
 
@@ -131,12 +142,12 @@ fn one_namespace(composition: &Composition) -> Vec<String> {
 }
 
 /// The pods of which something is not as it must be.
-fn pods_where(composition: &Composition, is_wrong: impl Fn(Pods) -> bool) -> Vec<String> {
+pub fn pods_where(composition: &Composition, is_wrong: impl Fn(Pods) -> bool) -> Vec<String> {
     pods(composition).filter(|pods| is_wrong(*pods)).map(|pods| shown(pods.workload)).collect()
 }
 
 /// The containers of which something is not as it must be.
-fn containers_where(composition: &Composition, is_wrong: impl Fn(Pods, &Value) -> bool) -> Vec<String> {
+pub fn containers_where(composition: &Composition, is_wrong: impl Fn(Pods, &Value) -> bool) -> Vec<String> {
     let all = pods(composition).flat_map(|pods| pods.containers().map(move |container| (pods, container)));
     let wrong = all.filter(|(pods, container)| is_wrong(*pods, container));
     wrong.map(|(pods, container)| format!("{}, container {}", shown(pods.workload), container["name"])).collect()
@@ -226,7 +237,8 @@ fn versioned(composition: &Composition) -> Vec<String> {
         let image = container["image"].as_str().unwrap_or_default();
         // A registry's port is no tag.
         let tag = image.rsplit('/').next().and_then(|last| last.split_once(':')).map(|(_, tag)| tag);
-        tag.is_none_or(|tag| tag.is_empty() || tag == "latest")
+        // `latest`, `stable` and the like are another image tomorrow.
+        tag.is_none_or(|tag| !tag.trim_start_matches('v').starts_with(|first: char| first.is_ascii_digit()))
     })
 }
 
@@ -235,9 +247,12 @@ fn references(composition: &Composition) -> Vec<String> {
     for pods in pods(composition) {
         let mut wants = |kind: &str, name: &Value, key: Option<&Value>, optional: &Value| {
             let found = composition.of_kind(kind).find(|(found, _)| name == found).map(|(_, object)| object);
-            let has_key = |object: &Value| key.is_none_or(|key| object["data"].get(key.as_str().unwrap_or_default()).is_some());
-            if optional != true && !found.is_some_and(has_key) {
-                missing.push(format!("{} wants {kind} {name} {}", shown(pods.workload), key.unwrap_or(&Value::Null)));
+            let key = key.map(|key| key.as_str().unwrap_or_default());
+            let has_key = |object: &Value| key.is_none_or(|key| object["data"].get(key).is_some());
+            let made = made_by_up().get(name.as_str().unwrap_or_default()).filter(|_| kind == "Secret" && composition.is_kops());
+            let is_made = made.is_some_and(|keys| key.is_none_or(|key| keys.contains(key)));
+            if optional != true && !found.is_some_and(has_key) && !is_made {
+                missing.push(format!("{} wants {kind} {name} {}", shown(pods.workload), key.unwrap_or_default()));
             }
         };
         for container in pods.containers() {
@@ -257,6 +272,10 @@ fn references(composition: &Composition) -> Vec<String> {
         let volumes =
             list(&pods.spec["volumes"]).flat_map(|volume| std::iter::once(volume).chain(list(&volume["projected"]["sources"])));
         for volume in volumes {
+            let claim = &volume["persistentVolumeClaim"]["claimName"];
+            if !claim.is_null() {
+                wants("PersistentVolumeClaim", claim, None, &Value::Null);
+            }
             for (kind, source, key) in [("ConfigMap", &volume["configMap"], "name"), ("Secret", &volume["secret"], "secretName")] {
                 let items: Vec<_> = list(&source["items"]).map(|item| Some(&item["key"])).collect();
                 let items = if items.is_empty() && !source.is_null() { vec![None] } else { items };
@@ -266,7 +285,9 @@ fn references(composition: &Composition) -> Vec<String> {
             }
         }
         let mounted = pods.containers().flat_map(|container| list(&container["volumeMounts"]));
-        let lost = mounted.filter(|mount| !list(&pods.spec["volumes"]).any(|volume| volume["name"] == mount["name"]));
+        let claims = list(&pods.workload["spec"]["volumeClaimTemplates"]).map(|claim| &claim["metadata"]);
+        let volumes: Vec<_> = list(&pods.spec["volumes"]).chain(claims).map(|volume| &volume["name"]).collect();
+        let lost = mounted.filter(|mount| !volumes.contains(&&mount["name"]));
         missing.extend(lost.map(|mount| format!("{} mounts no volume: {mount}", shown(pods.workload))));
     }
     missing
@@ -277,17 +298,19 @@ pub fn has_labels(labels: &Value, wanted: &Value) -> bool {
     entries(wanted).all(|(key, value)| &labels[key] == value)
 }
 
-/// The pods behind a Service.
-pub fn behind<'a>(composition: &'a Composition, service: &Value) -> Vec<Pods<'a>> {
+/// Those of the pods that are behind a Service.
+pub fn behind<'a>(all: &[Pods<'a>], service: &Value) -> Vec<Pods<'a>> {
     let selector = &service["spec"]["selector"];
-    pods(composition).filter(|pods| !selector.is_null() && has_labels(pods.labels, selector)).collect()
+    all.iter().copied().filter(|pods| !selector.is_null() && has_labels(pods.labels, selector)).collect()
 }
 
 fn services(composition: &Composition) -> Vec<String> {
     let mut wrong = Vec::new();
+    let all: Vec<_> = pods(composition).collect();
     for (name, service) in composition.of_kind("Service") {
-        let [pods] = behind(composition, service)[..] else {
-            let behind: Vec<_> = behind(composition, service).iter().map(|pods| shown(pods.workload)).collect();
+        let behind = behind(&all, service);
+        let [pods] = behind[..] else {
+            let behind: Vec<_> = behind.iter().map(|pods| shown(pods.workload)).collect();
             wrong.push(format!("Service {name} leads to {behind:?}"));
             continue;
         };
@@ -308,6 +331,8 @@ pub fn ports_of_nodes(composition: &Composition) -> Vec<(u64, String)> {
 }
 
 fn node_ports(composition: &Composition) -> Vec<String> {
+    // A cloud's load balancer asks for the number itself.
+    let numbered: &[&str] = if composition.is_kops() { &["NodePort"] } else { &["NodePort", "LoadBalancer"] };
     let mut taken = BTreeMap::<_, Vec<_>>::new();
     for (port, by) in ports_of_nodes(composition) {
         taken.entry(port).or_default().push(by);
@@ -315,8 +340,7 @@ fn node_ports(composition: &Composition) -> Vec<String> {
     let twice = taken.into_iter().filter(|(_, by)| by.len() > 1);
     let unknown = composition.of_kind("Service").filter(|(_, service)| {
         let mut ports = list(&service["spec"]["ports"]);
-        ["NodePort", "LoadBalancer"].iter().any(|kind| service["spec"]["type"] == *kind)
-            && ports.any(|port| port["nodePort"].is_null())
+        numbered.iter().any(|kind| service["spec"]["type"] == *kind) && ports.any(|port| port["nodePort"].is_null())
     });
     let unknown = unknown.map(|(name, _)| format!("Service {name} takes any"));
     twice.map(|(port, by)| format!("{port} by {by:?}")).chain(unknown).collect()
@@ -347,7 +371,9 @@ fn labels(composition: &Composition) -> Vec<String> {
         let own = &pods.workload["metadata"]["labels"];
         let selector = &pods.workload["spec"]["selector"];
         pods.label("name") != Some(pods.name)
-            || !pods.label("component").is_some_and(|part| PARTS.contains(&part))
+            || !pods.label("component").is_some_and(|part| {
+                PARTS.contains(&part) || composition.is_kops() && PARTS_OF_KOPS.contains(&part)
+            })
             || pods.is_service() != pods.name.starts_with("dummy-")
             || ["name", "component"].iter().any(|key| own[format!("{LABEL}/{key}")].as_str() != pods.label(key))
             // A version is another one after a rollout, and a selector can never be.

@@ -6,6 +6,7 @@ use std::ops::{Add, Mul};
 
 use serde_json::Value;
 
+use crate::kops;
 use crate::policy::{Pods, list, pods};
 use crate::stage::Composition;
 
@@ -54,24 +55,38 @@ impl fmt::Display for Requests {
 
 /// What runs when nothing changes.
 pub fn resting(composition: &Composition) -> Requests {
-    pods(composition).map(|pods| of_one(composition, pods) * replicas(pods)).sum()
+    pods(composition).map(|pods| of_all(composition, pods)).sum()
+}
+
+/// What the pods of one workload request together.
+pub fn of_all(composition: &Composition, pods: Pods) -> Requests {
+    of_one(composition, pods) * replicas(composition, pods)
 }
 
 /// What comes on top of it while every Deployment is being rolled out.
 pub fn surge(composition: &Composition) -> Requests {
     let surging =
         pods(composition).filter(|pods| pods.kind == "Deployment" && pods.workload["spec"]["strategy"]["type"] != "Recreate");
-    surging.map(|pods| of_one(composition, pods) * max_surge(pods)).sum()
+    surging.map(|pods| of_one(composition, pods) * max_surge(composition, pods)).sum()
 }
 
-fn replicas(pods: Pods) -> u64 {
-    pods.workload["spec"]["replicas"].as_u64().unwrap_or(1)
+/// How many pods there are at least: what an autoscaler begins with counts, and of a DaemonSet's each node of kops has one.
+pub fn replicas(composition: &Composition, pods: Pods) -> u64 {
+    if pods.kind == "DaemonSet" && composition.is_kops() {
+        return kops::nodes();
+    }
+    let scaler = composition.of_kind("HorizontalPodAutoscaler").find(|(_, scaler)| {
+        let target = &scaler["spec"]["scaleTargetRef"];
+        target["kind"] == pods.kind && target["name"] == pods.name
+    });
+    let told = scaler.map_or(&pods.workload["spec"]["replicas"], |(_, scaler)| &scaler["spec"]["minReplicas"]);
+    told.as_u64().unwrap_or(1)
 }
 
-fn max_surge(pods: Pods) -> u64 {
+fn max_surge(composition: &Composition, pods: Pods) -> u64 {
     let told = &pods.workload["spec"]["strategy"]["rollingUpdate"]["maxSurge"];
     let percent = told.as_str().and_then(|percent| percent.strip_suffix('%')?.parse().ok()).unwrap_or(25);
-    told.as_u64().unwrap_or_else(|| (replicas(pods) * percent).div_ceil(100))
+    told.as_u64().unwrap_or_else(|| (replicas(composition, pods) * percent).div_ceil(100))
 }
 
 /// Containers run beside each other; those that only initialize, before.
@@ -118,7 +133,8 @@ fn cpu(quantity: &Value) -> Option<u64> {
     quantity_in(quantity, &[("m", 1)], 1000)
 }
 
-fn memory(quantity: &Value) -> Option<u64> {
+/// Bytes.
+pub fn memory(quantity: &Value) -> Option<u64> {
     quantity_in(
         quantity,
         &[("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("k", 1000), ("M", 1_000_000), ("G", 1_000_000_000)],

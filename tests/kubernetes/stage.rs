@@ -1,4 +1,5 @@
-//! The kind stage as kustomize builds it: alone, with each of its components, and with all pairs of them.
+//! The stages as kustomize builds them: kind's alone, with each of its components, and with all pairs of them; kops' with each of its
+//! storages, and with the load generator.
 //!
 //! Components are found, not listed: one more folder is one more component that is tested.
 
@@ -18,9 +19,19 @@ const NODE_PORTS: &str = "node-ports";
 /// What does not go together: both are the way in.
 const APART: [[&str; 2]; 1] = [["edge", "gateway-api"]];
 
+/// The first word of every composition of the kops stage; the second is its storage.
+const KOPS: &str = "kops";
+/// What `kops/kustomization.yaml` names; `kops/up` writes another one there if asked.
+pub const STORAGE: &str = "cassandra";
+
 /// The folder of the stage's files.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("kind")
+}
+
+/// The folder of the kops stage's files.
+pub fn kops_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(KOPS)
 }
 
 /// All that is in a file of YAML.
@@ -30,7 +41,16 @@ pub fn documents(text: &str) -> Result<Vec<Value>, String> {
 
 /// What the folders below `kind/components` are called.
 pub fn components() -> Vec<String> {
-    let entries = std::fs::read_dir(folder().join("components")).unwrap().map(Result::unwrap);
+    folders(&folder().join("components"))
+}
+
+/// The storages that the kops stage can have.
+pub fn storages() -> Vec<String> {
+    folders(&kops_folder().join("components"))
+}
+
+fn folders(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
     let mut names: Vec<_> =
         entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name().into_string().unwrap()).collect();
     names.sort();
@@ -46,13 +66,17 @@ pub struct Composition {
 }
 
 impl Composition {
+    pub fn is_kops(&self) -> bool {
+        self.components[0] == KOPS
+    }
+
     pub fn has(&self, component: &str) -> bool {
         self.components.iter().any(|name| name == component)
     }
 
     /// As it is called where something is said about it.
     pub fn name(&self) -> String {
-        format!("base, {}", self.components.join(", "))
+        if self.is_kops() { self.components.join(", ") } else { format!("base, {}", self.components.join(", ")) }
     }
 
     /// The objects of a kind, by their names.
@@ -78,6 +102,12 @@ pub fn name(object: &Value) -> &str {
 pub fn built() -> Option<&'static Built> {
     static BUILT: OnceLock<Option<Built>> = OnceLock::new();
     BUILT.get_or_init(|| Some(build_all(Kustomize::find()?))).as_ref()
+}
+
+/// The kops stage with each storage, the default one first, and that one with the load generator. None where there is no kustomize.
+pub fn kops() -> Option<&'static Built> {
+    static BUILT: OnceLock<Option<Built>> = OnceLock::new();
+    BUILT.get_or_init(|| Some(build_kops(Kustomize::find()?))).as_ref()
 }
 
 /// kustomize, alone or as a part of kubectl.
@@ -120,6 +150,53 @@ impl Kustomize {
         std::fs::write(place.path().join("kustomization.yaml"), text).unwrap();
         self.build(place.path())
     }
+
+    /// The kops stage as `kops/up` has it built: a copy, beside which stands what it builds on, with another storage in the file.
+    fn build_kops(self, storage: &str, with_load: bool) -> Result<String, String> {
+        let place = tempfile::tempdir().unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        copy(&kops_folder(), &place.path().join(KOPS));
+        for beside in ["kind", "compose"] {
+            std::os::unix::fs::symlink(root.join(beside), place.path().join(beside)).unwrap();
+        }
+        let file = place.path().join(KOPS).join("kustomization.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let named = format!("- components/{STORAGE}\n");
+        assert_eq!(text.matches(&named).count(), 1, "kops/kustomization.yaml does not name one storage");
+        std::fs::write(file, text.replace(&named, &format!("- components/{storage}\n"))).unwrap();
+        let load = if with_load { "  - kops/load\n" } else { "" };
+        let head = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n";
+        std::fs::write(place.path().join("kustomization.yaml"), format!("{head}resources:\n  - kops\n{load}")).unwrap();
+        self.build(place.path())
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            std::fs::copy(from, to).unwrap();
+        }
+    }
+}
+
+fn build_kops(kustomize: Kustomize) -> Built {
+    let mut all: Vec<_> = storages().into_iter().map(|storage| (storage, false)).collect();
+    all.sort_by_key(|(storage, _)| storage != STORAGE);
+    all.push((STORAGE.to_owned(), true));
+    let texts = std::thread::scope(|scope| {
+        let builds: Vec<_> =
+            all.iter().map(|(storage, with_load)| scope.spawn(|| kustomize.build_kops(storage, *with_load))).collect();
+        builds.into_iter().map(|build| build.join().unwrap()).collect()
+    });
+    let words = all.into_iter().map(|(storage, with_load)| {
+        let words = [KOPS.to_owned(), storage].into_iter().chain(with_load.then(|| "load".to_owned()));
+        words.collect()
+    });
+    read(words.collect(), texts)
 }
 
 fn build_all(kustomize: Kustomize) -> Built {
@@ -132,7 +209,10 @@ fn build_all(kustomize: Kustomize) -> Built {
             parts.map(|part| scope.spawn(|| part.iter().map(|it| kustomize.build_in(None, it)).collect::<Vec<_>>())).collect();
         parts.into_iter().flat_map(|part| part.join().unwrap()).collect()
     });
+    read(all, texts)
+}
 
+fn read(all: Vec<Vec<String>>, texts: Vec<Result<String, String>>) -> Built {
     // Most documents are the same everywhere, and reading one takes its time.
     let mut read = HashMap::new();
     let mut built = Built { compositions: Vec::new(), documents: BTreeMap::new(), failures: Vec::new() };

@@ -9,10 +9,10 @@ use tracelab::cli::Cli;
 
 use super::console::{Block, Page};
 use super::docker::Compose;
-use super::{examples, placeholders, root};
+use super::{examples, objects, placeholders, root};
 
 /// Nothing is known of their arguments.
-const PROGRAMS: [&str; 19] = [
+const PROGRAMS: [&str; 18] = [
     "cat",
     "cd",
     "curl",
@@ -23,7 +23,6 @@ const PROGRAMS: [&str; 19] = [
     "head",
     "helm",
     "jq",
-    "kubectl",
     "less",
     "ls",
     "nginx",
@@ -77,8 +76,10 @@ fn simple(words: &[&str]) -> Result<(), String> {
         ["docker", "compose", arguments @ ..] => compose(arguments),
         ["docker", "build" | "exec" | "image" | "images" | "info" | "kill" | "logs" | "ps" | "restart" | "tag", ..] => Ok(()),
         ["kind/up", components @ ..] => components.iter().try_for_each(|name| component(name)),
+        ["kops/up", words @ ..] => words.iter().filter(|word| !word.starts_with('-')).try_for_each(|name| store(name)),
+        ["kubectl", arguments @ ..] => kubectl(arguments),
         // That there is such a script, path() has seen.
-        [script, ..] if script.starts_with("kind/") => Ok(()),
+        [script, ..] if script.starts_with("kind/") || script.starts_with("kops/") => Ok(()),
         [program, ..] if PROGRAMS.contains(program) => Ok(()),
         [program, ..] => Err(format!("{program} is no program that the book may use; tests/tutorial/checked.rs lists them")),
     }
@@ -95,7 +96,7 @@ fn variable(name: &str) -> Result<(), String> {
     let keys = serde_json::to_value(tracelab::config::Config::default()).map_err(|error| error.to_string())?;
     let ours = keys.get(key.to_lowercase()).is_some();
     let stage = || {
-        let folders = ["compose", "kind"].map(|stage| std::fs::read_dir(root().join(stage)).unwrap());
+        let folders = ["compose", "kind", "kops"].map(|stage| std::fs::read_dir(root().join(stage)).unwrap());
         let files = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
         let reads = |text: &str| text.split(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_').any(|word| word == name);
         files.filter_map(|path| std::fs::read_to_string(path).ok()).any(|text| reads(&text))
@@ -106,6 +107,49 @@ fn variable(name: &str) -> Result<(), String> {
 fn component(name: &str) -> Result<(), String> {
     let there_is = root().join("kind/components").join(name).join("kustomization.yaml").is_file();
     if there_is { Ok(()) } else { Err(format!("there is no component {name}")) }
+}
+
+fn store(name: &str) -> Result<(), String> {
+    let there_is = root().join("kops/components").join(name).join("kustomization.yaml").is_file();
+    if there_is { Ok(()) } else { Err(format!("there is no store {name}")) }
+}
+
+/// What it names in the namespace of a stage is an object of that stage, where it is something of ours at all.
+fn kubectl(arguments: &[&str]) -> Result<(), String> {
+    let all = arguments.iter().zip(arguments.iter().skip(1).map(Some).chain([None]));
+    let own = arguments.iter().position(|word| *word == "--").unwrap_or(arguments.len());
+    let mut told = None;
+    for (word, next) in all.take(own) {
+        let (kind, name) = match word.split_once('/') {
+            Some((kind, name)) => (kind, Some(name)),
+            None => (*word, next.copied().filter(|next| !next.starts_with('-'))),
+        };
+        let kind = match kind {
+            "deploy" | "deployment" => "Deployment",
+            "statefulset" => "StatefulSet",
+            "daemonset" => "DaemonSet",
+            "svc" | "service" => "Service",
+            "--from=cronjob" => "CronJob",
+            // Of a Deployment nobody knows its pods' names before they are.
+            "pod" | "port-forward" | "exec" => match name.and_then(|name| name.rsplit_once('-')) {
+                Some((set, number)) if number.bytes().all(|sign| sign.is_ascii_digit()) && !set.starts_with("dummy-") => {
+                    told = told.or(objects::missing("StatefulSet", set));
+                    continue;
+                }
+                _ => continue,
+            },
+            "--selector" => match name.and_then(|label| label.strip_prefix("app.kubernetes.io/name=")) {
+                Some(name) => {
+                    told = told.or(objects::missing("app.kubernetes.io/name", name));
+                    continue;
+                }
+                None => continue,
+            },
+            _ => continue,
+        };
+        told = told.or(name.and_then(|name| objects::missing(kind, name)));
+    }
+    told.map_or(Ok(()), Err)
 }
 
 fn tracelab(words: &[&str]) -> Result<(), String> {
@@ -172,6 +216,11 @@ mod tests {
             "TRACELAB_PORT=9080 TRACELAB_GATEWAY_QUEUE=long docker compose -f compose/compose.yaml -f compose/edge.yaml up -d \\\n  --no-deps",
             "curl -s -d @compose/telemetry.toml http://127.0.0.1:4318/v1/traces | jq .",
             "TRACELAB_JAEGER_TRACES=9000 kind/up edge mesh",
+            "TRACELAB_LOGIN=me kops/up --yes opensearch",
+            "kubectl --namespace tracelab exec cassandra-0 -- nodetool status",
+            "kubectl --namespace tracelab scale deployment jaeger-ingester --replicas 0",
+            "kubectl --namespace tracelab get pods --selector app.kubernetes.io/name=kafka --output wide",
+            "kubectl --namespace tracelab create job --from=cronjob/jaeger-dependencies now",
             "git clone https://example.org/tracelab && cd tracelab",
         ] {
             line(text).unwrap_or_else(|told| panic!("{text}: {told}"));
@@ -193,6 +242,13 @@ mod tests {
             ("TRACELAB_JAEGER_TRACE=9 kind/up", "nothing reads the variable TRACELAB_JAEGER_TRACE"),
             ("kind/upp", "there is no kind/upp"),
             ("TRACELAB_MYSTERY=none kind/up messh", "there is no component messh"),
+            ("kops/upp", "there is no kops/upp"),
+            ("kops/up mysql", "there is no store mysql"),
+            ("kubectl exec cassandro-0 -- nodetool status", "no stage has a StatefulSet cassandro"),
+            ("kubectl scale deployment jaeger-ingestor --replicas 0", "no stage has a Deployment jaeger-ingestor"),
+            ("kubectl port-forward service/jaegers 16686", "no stage has a Service jaegers"),
+            ("kubectl get pods --selector app.kubernetes.io/name=kafkas", "kafkas"),
+            ("kubectl create job --from=cronjob/dependencies now", "no stage has a CronJob dependencies"),
             ("make all", "make is no program"),
             ("echo fine && make all", "make is no program"),
             ("echo 'open", "a quote is open"),

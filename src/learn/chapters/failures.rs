@@ -103,7 +103,7 @@ fn first_guess(evidence: &Evidence) -> Step {
     }
 }
 
-fn look_for_failure(presses: &[Press<'_>]) -> Vec<String> {
+pub fn look_for_failure(presses: &[Press<'_>]) -> Vec<String> {
     let mut hints = vec![
         "search for error=true, open some, and leave those out in which a repeated call went well: the topmost span of a real one has \
          failed"

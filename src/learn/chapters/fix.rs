@@ -78,6 +78,7 @@ mod tests {
         version: "v1",
         of_the_stage: true,
         pod: "",
+        node: "",
         own_ms: 400,
         redis_calls: 0,
         passes_on: true,

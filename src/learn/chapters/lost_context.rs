@@ -83,6 +83,7 @@ mod tests {
         version: "v1",
         of_the_stage: true,
         pod: "",
+        node: "",
         own_ms: 5,
         redis_calls: 0,
         passes_on: false,

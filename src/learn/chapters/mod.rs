@@ -1,4 +1,4 @@
-//! Every chapter, in the order of the book. Number 17 is kept free for the stage to come.
+//! Every chapter, in the order of the book.
 
 mod contention;
 mod context;
@@ -11,6 +11,7 @@ mod game_day;
 mod hidden_sleep;
 mod hunt;
 mod kind;
+mod kops;
 mod kubernetes;
 mod layers_below;
 mod logs_and_mail;
@@ -171,6 +172,15 @@ pub const CHAPTERS: &[Chapter] = &[
         needs: Stage::Kind(kubernetes::START),
         fast: false,
         check: kubernetes::check,
+    },
+    Chapter {
+        number: 17,
+        folder: "17-kops",
+        title: "Graduate to kops",
+        task: "find the service that fails, in a cluster that keeps its failures and a tenth of the rest",
+        needs: Stage::Kops(kops::START),
+        fast: false,
+        check: kops::check,
     },
     Chapter {
         number: 18,

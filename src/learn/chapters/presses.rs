@@ -16,6 +16,8 @@ pub struct Hop<'a> {
     pub of_the_stage: bool,
     /// In which it runs; empty where there are none.
     pub pod: &'a str,
+    /// On which that pod is; empty where nobody says so.
+    pub node: &'a str,
     pub own_ms: u64,
     pub redis_calls: usize,
     /// The next one gets the context.
@@ -33,6 +35,7 @@ impl<'a> Hop<'a> {
             version: "v1",
             of_the_stage: true,
             pod: "",
+            node: "",
             own_ms: 5,
             redis_calls: 0,
             passes_on: true,
@@ -141,6 +144,9 @@ impl Presses {
         }
         if !hop.pod.is_empty() {
             about.extend([("k8s.pod.name", hop.pod), ("k8s.namespace.name", "tracelab")]);
+        }
+        if !hop.node.is_empty() {
+            about.push(("k8s.node.name", hop.node));
         }
         let attributes_of_it = about.into_iter().filter_map(|(key, value)| self.builder.attribute(key, value)).collect();
         let service = self.builder.text(hop.service);

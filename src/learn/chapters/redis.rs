@@ -86,6 +86,7 @@ mod tests {
         version: "v1",
         of_the_stage: true,
         pod: "",
+        node: "",
         own_ms: 5,
         redis_calls: 150,
         passes_on: true,
