@@ -3,21 +3,25 @@
 # shellcheck disable=SC2034,SC2119,SC2120,SC2016
 # What kops/up, kops/down and kops/validate share: names, words for what is wrong, and looking at AWS, cluster and pods.
 #
-# POSIX sh without `set -e`: whatever may fail is asked for its exit code. Results go to stdout, all else to stderr.
-# Exit codes: 0 done, 1 the answer is no, 2 bad usage, 3 something needed is missing or in the way.
+# How they speak and wait is kind/common.sh, which the kind stage reads too.
 
-set -u
-
-here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd) || exit 3
-self=${0##*/}
+# A link to a script leads to where the others are.
+here=$(readlink -f -- "$0") || exit 3
+self=${here##*/}
+here=${here%/*}
 # Before the directory changes.
 from_here() { case $1 in '' | /*) printf %s "$1" ;; *) printf %s "$PWD/$1" ;; esac; }
 binary=$(from_here "${TRACELAB_BINARY:-}")
 certificate=$(from_here "${TRACELAB_TLS_CERT:-}")
 key=$(from_here "${TRACELAB_TLS_KEY:-}")
 cd "$here/.." || exit 3
+me=kops/$self
+# shellcheck source=../kind/common.sh
+. kind/common.sh
 
 cluster=${KOPS_CLUSTER_NAME:-}
+# kops calls a context like the cluster.
+context=$cluster
 state_store=${KOPS_STATE_STORE:-}
 state_store=${state_store%/}
 zones=${TRACELAB_ZONES:-}
@@ -27,44 +31,12 @@ local_image=tracelab:0.1.0
 mark='tracelab: kops'
 # Not below kops/: a kustomization may not be inside one that it builds on. Git ignores it.
 stage=.kops
-# Seconds: between two looks, without a pod more before what ails the others counts, for the load balancer and its name.
+workloads=deployments,statefulsets,daemonsets
+# Seconds: between two looks, without a pod more before what ails the others counts, for the load balancer and its name, for cluster or pods.
 poll=5
 stuck=180
 patience=600
-limit=${TRACELAB_TIMEOUT:-1800}
-
-work=$(mktemp -d) || exit 3
-trap 'rm -rf "$work"' EXIT
-trap 'exit 129' HUP
-trap 'exit 130' INT
-trap 'exit 143' TERM
-# What a program said that failed.
-said=$work/said
-
-tell() { printf '%s\n' "$*" >&2; }
-
-# fail CODE WHAT [WAY OUT]…
-fail() {
-  code=$1
-  printf 'kops/%s: %s\n' "$self" "$2" >&2
-  shift 2
-  for line do printf '  %s\n' "$line" >&2; done
-  exit "$code"
-}
-
-warn() {
-  printf 'kops/%s: warning: %s\n' "$self" "$1" >&2
-  shift
-  for line do printf '  %s\n' "$line" >&2; done
-}
-
-# The last lines that a program said, in its own words.
-quote() {
-  [ -s "$said" ] || return 0
-  grep -v '^[[:space:]]*$' "$said" | tail -n "${1:-5}" | cut -c1-400 | sed "s/^/  | /" >&2
-}
-
-heard() { grep -q -i -e "$1" "$said"; }
+timeout=${TRACELAB_TIMEOUT:-1800}
 
 # Sets `code` to what the first of a pipeline ended with, and ends where a signal ended that.
 ended() {
@@ -72,10 +44,7 @@ ended() {
   case ${code:=130} in 129 | 130 | 143) exit "$code" ;; esac
 }
 
-# kops calls a context like the cluster.
-kube() { kubectl --context "$cluster" --namespace "$namespace" --request-timeout 30s "$@"; }
-
-number() { case $1 in '' | *[!0-9]*) return 1 ;; esac; }
+kube() { kubectl --context "$context" --namespace "$namespace" --request-timeout 30s "$@"; }
 
 need_names() {
   case $state_store in
@@ -90,7 +59,7 @@ need_names() {
   *[!a-z0-9.-]* | .* | *. | -* | *- | *..* | *.-* | *-.*)
     fail 2 "KOPS_CLUSTER_NAME is \"$cluster\"; kops takes small letters, digits and hyphens, and dots between them" 'one is tracelab.k8s.local' ;;
   esac
-  number "$limit" || fail 2 "TRACELAB_TIMEOUT is a number of seconds, and not \"$limit\""
+  need_timeout
 }
 
 # Sets `zones` to one or three names with spaces between them, and `region`.
@@ -115,7 +84,9 @@ need_zones() {
     region=${zone%?}
   done
   [ "$(printf '%s\n' "$@" | sort -u | wc -l)" -eq $# ] || fail 2 'TRACELAB_ZONES names a zone twice' 'name three, or one for a trial'
-  zones=$*
+  # In one order, whatever is typed: which subnet is in which zone belongs to the cluster's creation.
+  zones=$(printf '%s\n' "$@" | sort | tr '\n' ' ')
+  zones=${zones% }
 }
 
 need_kops() {
@@ -133,12 +104,6 @@ need_kops() {
   fi
 }
 
-need_kubectl() {
-  command -v kubectl >/dev/null 2>&1 && return
-  fail 3 'there is no program kubectl on the PATH' \
-    'install one of version 1.35 or newer: https://kubernetes.io/docs/tasks/tools/ (brew install kubectl; snap install kubectl --classic)'
-}
-
 need_openssl() {
   command -v openssl >/dev/null 2>&1 && return
   fail 3 'there is no program openssl on the PATH' 'it makes passwords and certificates: apt-get install openssl, or brew install openssl'
@@ -151,8 +116,7 @@ need_docker() {
       'or name one that is there already: TRACELAB_IMAGE=REGISTRY/tracelab:0.1.0'
   fi
   docker version --format '{{.Server.Version}}' >"$said" 2>&1 && return
-  tell "kops/$self: docker says:"
-  quote
+  words_of docker
   if heard 'permission denied'; then
     fail 3 "you may not speak to Docker's engine" 'add yourself to its group and log in again: sudo usermod -aG docker "$USER"'
   fi
@@ -160,19 +124,11 @@ need_docker() {
 }
 
 # Two at a time would each make, or remove, half of a cluster.
-alone() {
-  (umask 077 && mkdir -p "$stage") || fail 3 "$stage cannot be written" "it may be somebody else's: remove it"
-  if read -r other 2>/dev/null <"$stage/pid" && [ "$other" != $$ ] && kill -0 "$other" 2>/dev/null; then
-    fail 3 "another kops/up or kops/down is at work (process $other)" "wait for it, or end it; if that is something else, remove $stage/pid"
-  fi
-  echo $$ >"$stage/pid" || fail 3 "$stage cannot be written" "it may be somebody else's: remove it"
-}
-
-not_alone() { if [ "$(cat "$stage/pid" 2>/dev/null)" = $$ ]; then rm -f "$stage/pid"; fi; }
+alone() { hold "$stage" 'kops/up or kops/down'; }
 
 # What any call of AWS may have said: credentials, rights, region. Returns where it was none of these.
 aws_trouble() {
-  if heard 'unable to locate credentials\|no EC2 IMDS role found\|failed to refresh cached credentials\|get credentials\|config profile'; then
+  if heard 'unable to locate credentials\|partial credentials\|retrieving credentials\|no EC2 IMDS role found\|failed to refresh cached credentials\|get credentials\|config profile'; then
     fail 3 'there are no credentials for AWS' 'aws configure, or aws sso login, or AWS_PROFILE names those that you have' \
       'whose rights kops needs: https://kops.sigs.k8s.io/getting_started/aws/'
   fi
@@ -183,7 +139,7 @@ aws_trouble() {
     fail 3 'AWS does not know your credentials' 'aws sts get-caller-identity has to answer; aws configure list says where they come from' \
       "where it answers, the region ${region:-} is perhaps not enabled for your account: aws account list-regions"
   fi
-  if heard 'Could not connect to the endpoint\|not a recognized EC2 region\|Invalid region\|Invalid endpoint\|name or service not known\|no such host'; then
+  if heard 'Could not connect to the endpoint\|timeout on endpoint URL\|not a recognized EC2 region\|Invalid region\|Invalid endpoint\|name or service not known\|no such host'; then
     fail 3 "AWS does not answer in ${region:-your region}" \
       'is it spelt right in TRACELAB_ZONES? aws ec2 describe-regions --region us-east-1 --query "Regions[].RegionName" --output text lists them' \
       'and is this machine online?'
@@ -200,8 +156,7 @@ need_aws() {
       'install the AWS CLI: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html (brew install awscli)'
   fi
   account=$(aws sts get-caller-identity --region "${region:-us-east-1}" --query Account --output text 2>"$said") && return
-  tell "kops/$self: aws says:"
-  quote
+  words_of aws
   aws_trouble
   fail 3 'AWS does not say who you are' 'aws sts get-caller-identity has to answer'
 }
@@ -210,8 +165,7 @@ need_state_store() {
   bucket=${state_store#s3://}
   bucket=${bucket%%/*}
   aws s3api head-bucket --region "${region:-us-east-1}" --bucket "$bucket" >"$said" 2>&1 && return
-  tell "kops/$self: aws says:"
-  quote
+  words_of aws
   if heard '404\|not found\|NoSuchBucket'; then
     place=${region:-us-east-1}
     # The one region that must not be named.
@@ -239,8 +193,7 @@ look_at_cluster() {
   fi
   # kops says it in two ways.
   heard 'cluster not found\|no clusters found' && return
-  tell "kops/$self: kops says:"
-  quote
+  words_of kops
   aws_trouble
   if heard 'state store'; then fail 3 "kops cannot read its state store $state_store" 'is it a bucket that you may read? aws s3 ls '"$state_store"; fi
   fail 3 "kops does not say whether there is a cluster $cluster"
@@ -263,8 +216,7 @@ know_region() {
 # Credentials for kubectl that last for some hours: kops/up's last a day at most.
 know_kubectl() {
   kops export kubeconfig --name "$cluster" --state "$state_store" --admin >"$said" 2>&1 && return
-  tell "kops/$self: kops says:"
-  quote
+  words_of kops
   aws_trouble
   return 1
 }
@@ -287,8 +239,7 @@ tagged() {
   for filter in "Key=kubernetes.io/cluster/$cluster" "Key=KubernetesCluster,Values=$cluster"; do
     if ! aws resourcegroupstaggingapi get-resources --region "$region" --tag-filters "$filter" \
       --query 'ResourceTagMappingList[].ResourceARN' --output text >"$work/some" 2>"$said"; then
-      tell "kops/$self: aws says:"
-      quote
+      words_of aws
       aws_trouble
       fail 3 "AWS does not say what bears the name $cluster in $region"
     fi
@@ -369,82 +320,22 @@ left_over() {
   [ -s "$work/left" ]
 }
 
-# Lines of `name|generation|seen|wanted|all|updated|available`, one for each workload of the stage; a DaemonSet has other words for it.
-rollouts() {
-  kube get deployments,statefulsets,daemonsets --output jsonpath='{range .items[*]}{.metadata.name}|{.metadata.generation}|{.status.observedGeneration}|{.spec.replicas}{.status.desiredNumberScheduled}|{.status.replicas}{.status.currentNumberScheduled}|{.status.updatedReplicas}{.status.updatedNumberScheduled}|{.status.availableReplicas}{.status.numberAvailable}{"\n"}{end}'
-}
-
-# Of those lines: `READY ALL`, in pods. One counts when it is of the newest version and no older one is left.
-progress() {
-  awk -F'|' '
-    NF == 7 {
-      all += $4
-      if ($3 < $2) next
-      # While an older pod is still there, its successor is not the only one.
-      ready = $6 < $7 ? $6 : $7
-      if ($5 > $6) ready -= $5 - $6 > ready ? ready : $5 - $6
-      sum += ready > $4 ? $4 : ready
-    }
-    END { print sum + 0, all + 0 }'
-}
-
-# What ails pods that are not ready, into $work/troubles: lines of `KIND|pod|reason|image|message`. Whether there are any.
-ailing() {
-  kube get pods --output jsonpath='{range .items[*]}{.metadata.name}|{.metadata.deletionTimestamp}|{.status.phase}|{.status.conditions[?(@.type=="PodScheduled")].reason}|{.status.initContainerStatuses[*].state.waiting.reason} {.status.containerStatuses[*].state.waiting.reason}|{.status.containerStatuses[*].lastState.terminated.reason}|{.status.containerStatuses[*].lastState.terminated.exitCode}|{.spec.containers[*].image}|{.status.conditions[?(@.type=="PodScheduled")].message} {.status.initContainerStatuses[*].state.waiting.message} {.status.containerStatuses[*].state.waiting.message}{"\n"}{end}' 2>/dev/null |
-    awk -F'|' '
-      NF < 9 || $2 != "" { next }
-      $5 ~ /ImagePull|ErrImage|InvalidImageName/ { print "image|" $1 "|" $5 "|" $8 "|" $9; next }
-      $5 ~ /CrashLoopBackOff/ && $6 ~ /OOMKilled/ { print "memory|" $1 "|" $6 "|" $8 "|exit code " $7; next }
-      $5 ~ /CrashLoopBackOff|RunContainerError/ { print "crash|" $1 "|" $5 "|" $8 "|exit code " $7; next }
-      $5 ~ /Create.*Error/ { print "config|" $1 "|" $5 "|" $8 "|" $9; next }
-      $4 == "Unschedulable" { print "pending|" $1 "|" $4 "|" $8 "|" $9; next }' |
-    sed 's/|  */|/g; s/  *|/|/g; s/  *$//' >"$work/troubles"
-  [ -s "$work/troubles" ]
-}
-
-# Says what stands in $work/troubles, the worst first, with a way out for each.
-explain() {
-  for kind_of in image memory crash config pending; do
-    grep "^$kind_of|" "$work/troubles" >"$work/these" || continue
-    IFS='|' read -r _ pod reason images message <"$work/these"
-    count=$(wc -l <"$work/these")
-    more=
-    [ "$count" -gt 1 ] && more=" and $((count - 1)) more: $(sed -n '2,3p' "$work/these" | cut -d'|' -f2 | tr '\n' ' ')"
-    tell "  $reason: $pod$more"
-    [ -n "$message" ] && tell "  | $(printf %s "$message" | cut -c1-400)"
-    case $kind_of in
-    image)
-      tell "  the nodes cannot pull $images: is it in the registry, for amd64, and may they read it? The account's own (ECR) they may"
-      ;;
-    memory) tell '  its memory limit was too little: SCALING.md says what it takes, and a patch in kops/kustomization.yaml gives it' ;;
-    crash)
-      kube logs "$pod" --all-containers --previous --tail 5 >"$said" 2>&1
-      tell "  its log ends (kubectl --context $cluster -n $namespace logs $pod --previous):"
-      quote
-      ;;
-    config) tell "  kubectl --context $cluster -n $namespace describe pod $pod says which ConfigMap, Secret or user it lacks; kops/up makes those" ;;
-    pending)
-      case $message in
-      *nsufficient*) tell '  the nodes are full: larger or more of them (machineType, minSize in kops/cluster.yaml), and kops/up again' ;;
-      *'volume node affinity'*) tell '  its volume is in a zone where no node has room: one more node there (minSize in kops/cluster.yaml), and kops/up again' ;;
-      *) tell "  kubectl --context $cluster -n $namespace describe pod $pod says what it waits for" ;;
-      esac
-      ;;
+# The way out of what ails a pod, of a cluster that does not answer (`silent`), and of waiting for nothing that is known (`slow`).
+advise() {
+  case $1 in
+  image) tell "  the nodes cannot pull $3: is it in the registry, for amd64, and may they read it? The account's own (ECR) they may" ;;
+  memory) tell '  its memory limit was too little: SCALING.md says what it takes, and a patch in kops/kustomization.yaml gives it' ;;
+  config) tell "  kubectl --context $context -n $namespace describe pod $2 says which ConfigMap, Secret or user it lacks; kops/up makes those" ;;
+  pending)
+    case $4 in
+    *nsufficient* | *'Too many pods'*) tell '  the nodes are full: larger or more of them (machineType, minSize in kops/cluster.yaml), and kops/up again' ;;
+    *'volume node affinity'*) tell '  its volume is in a zone where no node has room: one more node there (minSize in kops/cluster.yaml), and kops/up again' ;;
+    *) tell "  kubectl --context $context -n $namespace describe pod $2 says what it waits for" ;;
     esac
-  done
-}
-
-# Says where things stand: in place on a terminal, now and then in a log.
-show() {
-  [ "$1" = "${shown:-}" ] && return
-  if [ -t 2 ]; then
-    printf '\r\033[K%s' "$1" >&2
-  else
-    [ "${quiet:-0}" -gt 0 ] && return
-    printf '%s\n' "$1" >&2
-    quiet=5
-  fi
-  shown=$1
+    ;;
+  silent) api_trouble ;;
+  slow) tell '  kops/up waits on; TRACELAB_TIMEOUT gives it more time' ;;
+  esac
 }
 
 # Where the one public load balancer answers; nothing as long as it has no name.

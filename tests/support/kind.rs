@@ -1,20 +1,23 @@
-//! The scripts of the kind stage among programs that say what the real ones would: `kind`, `kubectl`, `docker`, `curl` and a `sleep`
-//! that takes no time, recorded. A copy of kind/ is what runs, so that tests do not meet in its `.stage`.
+//! The kind stage's scripts among programs that are played: `kind`, `kubectl`, `docker`, `curl` and a `sleep` that takes no time.
 
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+#[path = "played.rs"]
+mod played;
 
-use tempfile::TempDir;
+use played::Cast;
+pub use played::Machine;
 
-/// What the scripts take from the system; a script that needs more fails here.
-const TOOLS: [&str; 22] = [
-    "awk", "basename", "cat", "chmod", "cp", "cut", "date", "dirname", "env", "grep", "head", "mkdir", "mktemp", "readlink", "rm",
-    "sed", "sh", "sort", "tail", "tee", "tr", "wc",
-];
-/// Programs that are played.
-const PLAYED: [(&str, &str); 5] = [("kind", KIND), ("kubectl", KUBECTL), ("docker", DOCKER), ("curl", "*) ;;"), ("sleep", "*) ;;")];
+const KIND_STAGE: Cast = Cast {
+    folder: "kind",
+    beside: &[],
+    tools: &[
+        "awk", "basename", "cat", "chmod", "cp", "cut", "date", "dirname", "env", "grep", "head", "mkdir", "mktemp", "readlink",
+        "rm", "sed", "sh", "sort", "tail", "tee", "tr", "wc",
+    ],
+    programs: &[("kind", KIND), ("kubectl", KUBECTL), ("docker", DOCKER), ("curl", "*) ;;"), ("sleep", "*) ;;")],
+    judge: names_the_cluster,
+};
 
 /// The cluster's state is a word in the file `node`: what Docker says of the container.
 const KIND: &str = r#"
@@ -108,38 +111,10 @@ metadata:
   name: settings-new
 ";
 
-/// A machine with its programs, and what is there.
-pub struct Machine {
-    directory: TempDir,
-    variables: Vec<(String, String)>,
-    /// Patterns of words that come before what a program says otherwise.
-    says: Vec<(&'static str, String)>,
-    missing: Vec<&'static str>,
-}
-
-/// What a script said and did.
-pub struct Ran {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
-    /// Every command of kind, kubectl, docker and curl, as it was typed.
-    pub commands: Vec<String>,
-}
-
 impl Machine {
     /// Where Docker has both images, and no cluster is there.
     pub fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        copy(&root.join("kind"), &directory.path().join("repository/kind"));
-        for folder in ["bin", "tools", "world"] {
-            std::fs::create_dir(directory.path().join(folder)).unwrap();
-        }
-        for tool in TOOLS {
-            let Some(found) = tracelab::keeper::find(tool) else { continue };
-            std::os::unix::fs::symlink(found, directory.path().join("tools").join(tool)).unwrap();
-        }
-        let machine = Self { directory, variables: Vec::new(), says: Vec::new(), missing: Vec::new() };
+        let machine = Self::of(&KIND_STAGE);
         machine.put("stage.yaml", STAGE);
         machine.put("images", "tracelab:0.1.0 sha256:ours\njaegertracing/jaeger:2.20.0 sha256:jaeger\n");
         machine.put("pods", "31\n61\n92\n");
@@ -154,155 +129,23 @@ impl Machine {
         machine
     }
 
-    pub fn set(mut self, name: &str, value: &str) -> Self {
-        self.variables.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// From now on `program` does `shell` where its words are like `pattern`, both as a shell's `case` has them.
-    pub fn when(mut self, program: &'static str, pattern: &str, shell: &str) -> Self {
-        self.says.push((program, format!("{pattern}) {shell} ;;\n")));
-        self
-    }
-
-    pub fn without(mut self, program: &'static str) -> Self {
-        self.missing.push(program);
-        self
-    }
-
-    /// A file of the played programs.
-    pub fn put(&self, name: &str, text: &str) {
-        std::fs::write(self.directory.path().join("world").join(name), text).unwrap();
-    }
-
-    pub fn world(&self, name: &str) -> String {
-        std::fs::read_to_string(self.directory.path().join("world").join(name)).unwrap_or_default()
-    }
-
-    /// The copy of the repository, as far as the scripts look.
-    pub fn repository(&self) -> PathBuf {
-        self.directory.path().join("repository")
-    }
-
     /// What `up` applies, and then what its variables say of it.
     pub fn stage(&self) -> String {
         let read = |name: &str| std::fs::read_to_string(self.repository().join("kind/.stage").join(name)).unwrap_or_default();
         read("kustomization.yaml") + &read("settings/kustomization.yaml")
     }
-
-    /// Runs a script, and sees that it asked no program in a way that names no cluster.
-    pub fn run(&self, script: &str, arguments: &[&str]) -> Ran {
-        self.play();
-        let _ = std::fs::remove_file(self.directory.path().join("world/calls"));
-        // The smallest shell there is.
-        let shell = tracelab::keeper::find("dash").unwrap_or_else(|| "sh".into());
-        let path = std::env::join_paths(["bin", "tools"].map(|folder| self.directory.path().join(folder))).unwrap();
-        let mut command = Command::new(shell);
-        command.arg(self.repository().join("kind").join(script)).args(arguments).env_clear().env("PATH", path);
-        command.env("WORLD", self.directory.path().join("world")).envs(self.variables.iter().cloned());
-        let output = command.current_dir(self.directory.path()).stdin(Stdio::null()).output().unwrap();
-        let ran = self.ran(&output);
-        ran.names_the_cluster(self);
-        ran
-    }
-
-    fn ran(&self, output: &Output) -> Ran {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Ran {
-            code: output.status.code().unwrap_or(-1),
-            out: text(&output.stdout),
-            err: text(&output.stderr),
-            commands: self.world("calls").lines().map(str::to_owned).collect(),
-        }
-    }
-
-    /// Writes the programs.
-    fn play(&self) {
-        for (program, ordinary) in PLAYED {
-            let place = self.directory.path().join("bin").join(program);
-            let _ = std::fs::remove_file(&place);
-            if self.missing.contains(&program) {
-                continue;
-            }
-            let special: String = self.says.iter().rev().filter(|(of, _)| *of == program).map(|(_, rule)| rule.as_str()).collect();
-            let skip = if program == "kubectl" { "shift 4" } else { ":" };
-            let record = if program == "sleep" {
-                ":"
-            } else {
-                r#"echo "$0 $*" | tr '\n' ' ' | sed "s|.*/bin/||; s|  *$||" >>calls; echo >>calls"#
-            };
-            let script = format!(
-                "#!/bin/sh\ncd \"$WORLD\" || exit 125\n{record}\n{skip}\ncase \"$*\" in\n{special}{ordinary}\n*) echo \"{program} $*\" >>unknown; \
-                 echo \"nobody plays: {program} $*\" >&2; exit 125 ;;\nesac\n"
-            );
-            // Another process writes it: a file that this one has open is busy in whatever other tests start meanwhile.
-            let write = r#"printf %s "$2" >"$1" && chmod 755 "$1""#;
-            let written = Command::new("sh").args(["-c", write, "sh"]).arg(place).arg(script).status();
-            assert!(written.unwrap().success());
-        }
-    }
 }
 
-impl Ran {
-    #[track_caller]
-    fn names_the_cluster(&self, machine: &Machine) {
-        let unknown = machine.world("unknown");
-        assert!(unknown.is_empty(), "nobody plays: {unknown}\n{}", self.err);
-        let variable = |name: &str| machine.variables.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-        let cluster = variable("TRACELAB_CLUSTER").unwrap_or_else(|| "tracelab".to_owned());
-        let context = variable("TRACELAB_CONTEXT").unwrap_or_else(|| format!("kind-{cluster}"));
-        for command in &self.commands {
-            let words: Vec<_> = command.split_whitespace().collect();
-            let good = match words[..] {
-                ["kind", "version"] => true,
-                ["kind", ..] => words.windows(2).any(|pair| pair == ["--name", &cluster]),
-                ["kubectl", "--context", named, "--namespace", namespace, ..] => {
-                    named == context && ["tracelab", "kube-system"].contains(&namespace)
-                }
-                ["kubectl", ..] => false,
-                _ => true,
-            };
-            assert!(good, "{command:?} names no cluster");
+fn names_the_cluster(machine: &Machine, words: &[&str]) -> bool {
+    let cluster = machine.variable("TRACELAB_CLUSTER").unwrap_or_else(|| "tracelab".to_owned());
+    let context = machine.variable("TRACELAB_CONTEXT").unwrap_or_else(|| format!("kind-{cluster}"));
+    match words {
+        ["kind", "version"] => true,
+        ["kind", ..] => words.windows(2).any(|pair| pair == ["--name", &cluster]),
+        ["kubectl", "--context", named, "--namespace", namespace, ..] => {
+            *named == context && ["tracelab", "kube-system"].contains(namespace)
         }
-    }
-
-    /// It ended with this code, and said all of these words.
-    #[track_caller]
-    pub fn says(&self, code: i32, words: &[&str]) {
-        assert_eq!(self.code, code, "{}{}", self.out, self.err);
-        for word in words {
-            assert!(self.out.contains(word) || self.err.contains(word), "{word:?} is missing: {}{}", self.out, self.err);
-        }
-    }
-
-    /// Commands that begin so, without what kubectl is told first.
-    pub fn of(&self, begin: &str) -> Vec<&str> {
-        self.commands.iter().map(String::as_str).filter(|command| short(command).starts_with(begin)).collect()
-    }
-
-    /// Whether a command has these words.
-    pub fn did(&self, words: &str) -> bool {
-        self.commands.iter().any(|command| command.contains(words))
-    }
-}
-
-fn short(command: &str) -> String {
-    let words: Vec<_> = command.split(' ').collect();
-    if words.len() > 5 && words[1] == "--context" { format!("kubectl {}", words[5..].join(" ")) } else { command.to_owned() }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        // What somebody's own stage left is none of a test's business.
-        if entry.file_name() == ".stage" {
-            continue;
-        }
-        let place = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &place)
-        } else {
-            std::fs::copy(entry.path(), &place).map(drop).unwrap()
-        }
+        ["kubectl", ..] => false,
+        _ => true,
     }
 }
