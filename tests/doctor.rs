@@ -127,7 +127,12 @@ async fn a_stage_whose_services_have_an_endpoint_of_their_own_is_not_blamed_for_
     assert!(report.conclusion.starts_with("traces arrive: a call's is found"), "{}", report.conclusion);
     // Somebody else may listen there on this machine.
     if std::net::TcpStream::connect("localhost:4318").is_err() {
-        report.says("otlp", "warning", "the default): nothing listens", "port-forward service/jaeger 4318");
+        report.says(
+            "otlp",
+            "warning",
+            "the default): nothing listens",
+            "port-forward service/jaeger 4318 (in the kops stage service/jaeger-agent)",
+        );
         // Without a call there is nothing that would tell.
         let report = doctor(&[&flags[..], &["--no-call"]].concat(), &[]).await;
         report.fails("otlp", "nothing listens", "OTEL_EXPORTER_OTLP_ENDPOINT");

@@ -194,7 +194,7 @@ impl Examined {
         let way_out = format!(
             "nothing, where only the stage's own spans matter: in Compose and Kubernetes its services reach an endpoint inside, and the \
              call's trace tells whether spans arrive. Other programs here need one: name it (--otlp URL, OTEL_EXPORTER_OTLP_ENDPOINT), or \
-             open the cluster's, kubectl --namespace tracelab port-forward service/jaeger {port}"
+             open the cluster's, kubectl --namespace tracelab port-forward service/jaeger {port} (in the kops stage service/jaeger-agent)"
         );
         *finding = Finding::warning(finding.check, finding.saw.as_str(), way_out);
     }

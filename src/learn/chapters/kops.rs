@@ -1,9 +1,13 @@
 //! Chapter 17: presses in a cluster of several nodes, of which tail sampling kept those that failed and a share of the others.
+//!
+//! How many were made is known without asking anybody: who calls numbers the calls (baggage `client`, `load0001-17`), and every service
+//! writes that to its span.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::failures::look_for_failure;
 use super::hunt::{Press, guessed, median, presses, runs_or};
+use crate::diagnose::figures::thousands;
 use crate::diagnose::model::Kind;
 use crate::learn::evidence::Span;
 use crate::learn::{Evidence, Step};
@@ -24,6 +28,10 @@ const SLOW_MS: f64 = 500.0;
 /// Buttons are pressed equally often. A service fails on 15 to 50 % of its requests, so where a tenth of what is neither slow nor failed
 /// is kept, its button has 2.3 times as many traces as others at least, and where all is kept as many.
 const MORE: f64 = 1.6;
+/// Of calls that are numbered at most this part is there, where a tenth of what is neither slow nor failed is kept.
+const SAMPLED: f64 = 0.5;
+/// What services copy to their spans of it.
+const CLIENT: &str = "client";
 
 /// Traces of one button since the mystery began.
 #[derive(Clone, Copy, Default)]
@@ -31,6 +39,14 @@ struct Kept {
     failed: usize,
     /// Nothing in it failed, not even a call that was repeated, and it was not slow: there is no other cause to keep it but the share.
     ordinary: usize,
+}
+
+/// Calls of programs, which number them.
+#[derive(Clone, Copy, Default)]
+struct Calls {
+    /// As far as the numbers of those that are there tell.
+    made: u64,
+    kept: u64,
 }
 
 pub fn check(evidence: &Evidence) -> Vec<Step> {
@@ -92,7 +108,10 @@ fn on_nodes(evidence: &Evidence, presses: &[Press<'_>]) -> Step {
 fn chosen(evidence: &Evidence, presses: &[Press<'_>]) -> Step {
     let goal = "failed presses were kept, others a share";
     let mut buttons: BTreeMap<&str, Kept> = BTreeMap::new();
-    for press in presses {
+    // Whoever presses on the page looks for the trace, and a policy keeps it for that.
+    let presses: Vec<_> = presses.iter().filter(|press| !is_by_hand(press)).copied().collect();
+    let calls = calls(&presses);
+    for press in &presses {
         let kept = buttons.entry(press.button).or_default();
         kept.failed += usize::from(press.root.is_error());
         kept.ordinary += usize::from(press.ms() < SLOW_MS && !press.trace.spans().any(Span::is_error));
@@ -101,29 +120,58 @@ fn chosen(evidence: &Evidence, presses: &[Press<'_>]) -> Step {
     let most = buttons.iter().max_by_key(|(_, kept)| kept.failed).map(|(name, kept)| (*name, *kept));
     let Some((button, Kept { failed, ordinary })) = most.filter(|(_, kept)| kept.failed > 0) else {
         let hints = ["of thirty buttons one leads to the service that fails, and not each time: press all of them, often", &load];
-        return Step::open(goal, format!("{} presses, and none of them failed", presses.len()), &hints);
+        return Step::open(goal, format!("{} calls, and none of them failed", presses.len()), &hints);
     };
     // Who was not kept at all was not kept, as long as there are buttons.
     let silent = usize::from(evidence.width).saturating_sub(buttons.len());
     let others = buttons.iter().filter(|(name, _)| **name != button).map(|(_, kept)| kept.ordinary as f64);
     let usual = median(others.chain(std::iter::repeat_n(0.0, silent)));
+    let of_all = match calls.made {
+        0 => String::new(),
+        made => format!("{} of {} calls are there: ", thousands(calls.kept), thousands(made)),
+    };
+    let button = number(button);
     let saw =
-        format!("of button {} {failed} that failed and {ordinary} others, of each other button about {usual:.0}", number(button));
+        format!("{of_all}of button {button} {failed} that failed and {ordinary} others, of each other button about {usual:.0}");
     if failed < FAILED || usual < ORDINARY {
         let hints = ["so few may be chance: make some thousand calls, which press each button equally often", &load];
         return Step::open(goal, saw, &hints);
     }
-    if failed > ordinary && (failed + ordinary) as f64 >= MORE * usual {
+    let is_sampled = calls.kept as f64 <= SAMPLED * calls.made as f64;
+    if is_sampled && failed > ordinary && (failed + ordinary) as f64 >= MORE * usual {
         return Step::done(goal, saw);
     }
     let hints = [
         "where a tenth of the good presses is kept and all of the failed ones, the failing button has by far the most traces. Was one \
          pressed more often than others? Begin anew: tracelab mystery failure",
-        "where all buttons have the same, everything was kept: do the spans pass the aggregators? Their metrics say so \
+        "where nearly all calls are there, or all buttons have the same, everything was kept: do the spans pass the aggregators? Their metrics say so \
          (kubectl --namespace tracelab port-forward jaeger-aggregator-0 8888, then curl localhost:8888/metrics)",
         &load,
     ];
     Step::open(goal, saw, &hints)
+}
+
+/// Who called, and the number of the call.
+fn caller<'a>(press: &Press<'a>) -> Option<(&'a str, u64)> {
+    let (client, number) = press.trace.spans().find_map(|span| span.attribute(CLIENT))?.rsplit_once('-')?;
+    Some((client, number.parse().ok()?))
+}
+
+/// On the page; its calls are marked by four hexadecimal digits alone, as the aggregator's policy for them says.
+fn is_by_hand(press: &Press<'_>) -> bool {
+    caller(press).is_some_and(|(client, _)| client.len() == 4 && client.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// Each caller made those from the first number that is there to the last at least.
+fn calls(presses: &[Press<'_>]) -> Calls {
+    let mut callers: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+    for (client, number) in presses.iter().filter_map(caller) {
+        callers.entry(client).or_default().insert(number);
+    }
+    callers.values().fold(Calls::default(), |all, numbers| {
+        let made = numbers.last().zip(numbers.first()).map_or(0, |(last, first)| last - first + 1);
+        Calls { made: all.made.saturating_add(made), kept: all.kept + numbers.len() as u64 }
+    })
 }
 
 /// What the services of the press answered, the frontend apart.
@@ -166,12 +214,15 @@ mod tests {
     /// So many presses of each button, of which button 3 fails every fourth; of all others one in `of` is kept.
     fn load(presses: usize, of: usize, nodes: &'static [&'static str]) -> Presses {
         let mut made = Presses::new();
+        made.called_by("load0001");
         for round in 0..presses {
             for button in 0..WIDTH {
                 if button == 3 && round % 4 == 0 {
                     made.fail(&way(button, nodes));
                 } else if (round + usize::from(button)) % of == 0 {
                     made.press(1, &way(button, nodes));
+                } else {
+                    made.lose();
                 }
             }
         }
@@ -189,7 +240,7 @@ mod tests {
         let steps = check_of(load(200, 10, THREE), RIGHT);
         assert_eq!((open(&steps), steps.len()), (None, 4));
         let State::Done(saw) = &steps[2].state else { unreachable!() };
-        assert_eq!(saw, "of button 3 50 that failed and 20 others, of each other button about 20");
+        assert_eq!(saw, "150 of 997 calls are there: of button 3 50 that failed and 20 others, of each other button about 20");
     }
 
     #[test]
@@ -235,6 +286,56 @@ mod tests {
     }
 
     #[test]
+    fn a_failing_button_that_was_pressed_more_often_is_no_sampling() {
+        // Every other press of it fails, and there are more of it than of others: so it would be if a tenth of the others was kept.
+        let mut made = Presses::new();
+        made.called_by("load0001");
+        for round in 0..60 {
+            for button in (0..WIDTH).chain([3, 3]) {
+                if button == 3 && round % 5 < 3 {
+                    made.fail(&way(button, THREE));
+                } else {
+                    made.press(1, &way(button, THREE));
+                }
+            }
+        }
+        let steps = check_of(made, RIGHT);
+        assert_eq!(open(&steps), Some(CHOSEN));
+        let State::Open { saw, .. } = &steps[2].state else { unreachable!() };
+        assert_eq!(saw, "420 of 420 calls are there: of button 3 108 that failed and 72 others, of each other button about 60");
+    }
+
+    #[test]
+    fn presses_on_the_page_are_all_kept_and_say_nothing() {
+        let mut made = load(200, 10, THREE);
+        made.called_by("0a1b").press(500, &way(1, THREE));
+        let steps = check_of(made, RIGHT);
+        assert_eq!(open(&steps), None);
+        let mut made = Presses::new();
+        made.called_by("0a1b").press(30, &way(1, THREE)).fail(&way(3, THREE));
+        let steps = check_of(made, RIGHT);
+        let State::Open { saw, .. } = &steps[2].state else { unreachable!() };
+        assert_eq!(saw, "0 calls, and none of them failed");
+    }
+
+    #[test]
+    fn runs_of_the_page_and_of_several_pods_count_each_for_itself() {
+        let mut made = load(100, 10, THREE);
+        for client in ["0a1b-run1", "load0001-2"] {
+            made.called_by(client);
+            for round in 0..100 {
+                match round % 10 {
+                    0 => made.press(1, &way(1, THREE)),
+                    _ => made.lose(),
+                };
+            }
+        }
+        let steps = check_of(made, RIGHT);
+        let State::Done(saw) = &steps[2].state else { panic!("{steps:?}") };
+        assert!(saw.starts_with("95 of 679 calls are there: "), "{saw}");
+    }
+
+    #[test]
     fn too_few_presses_do_not() {
         assert_eq!(open(&check_of(load(30, 10, THREE), RIGHT)), Some(CHOSEN));
         let mut made = Presses::new();
@@ -242,7 +343,7 @@ mod tests {
         let steps = check_of(made, RIGHT);
         assert_eq!(open(&steps), Some(CHOSEN));
         let State::Open { saw, .. } = &steps[2].state else { unreachable!() };
-        assert_eq!(saw, "30 presses, and none of them failed");
+        assert_eq!(saw, "30 calls, and none of them failed");
     }
 
     #[test]
@@ -254,7 +355,7 @@ mod tests {
         let steps = check_of(made, RIGHT);
         assert_eq!(open(&steps), None);
         let State::Done(saw) = &steps[2].state else { unreachable!() };
-        assert_eq!(saw, "of button 3 50 that failed and 20 others, of each other button about 20");
+        assert_eq!(saw, "350 of 1,200 calls are there: of button 3 50 that failed and 20 others, of each other button about 20");
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub struct Presses {
     now: u64,
     /// Presses fail.
     fails: bool,
+    /// Who calls, and how often until now.
+    client: Option<(&'static str, u64)>,
 }
 
 impl Presses {
@@ -65,6 +67,7 @@ impl Presses {
     pub fn press(&mut self, times: usize, hops: &[Hop<'_>]) -> &mut Self {
         for _ in 0..times {
             self.traces += 1;
+            self.count();
             let (trace, start) = (self.traces, self.now);
             let frontend = Hop { own_ms: 1, ..Hop::stage("frontend") };
             let way: Vec<Hop<'_>> = [frontend].into_iter().chain(hops.iter().copied()).collect();
@@ -79,6 +82,25 @@ impl Presses {
         self.press(1, hops);
         self.fails = false;
         self
+    }
+
+    /// From now on presses are a run's, whose calls are numbered from 1; they carry the number in all spans.
+    pub fn called_by(&mut self, client: &'static str) -> &mut Self {
+        self.client = Some((client, 0));
+        self
+    }
+
+    /// A press of which nothing was kept.
+    pub fn lose(&mut self) -> &mut Self {
+        self.traces += 1;
+        self.count();
+        self
+    }
+
+    fn count(&mut self) {
+        if let Some((_, calls)) = &mut self.client {
+            *calls += 1;
+        }
     }
 
     /// Nobody presses anything.
@@ -149,6 +171,8 @@ impl Presses {
             about.push(("k8s.node.name", hop.node));
         }
         let attributes_of_it = about.into_iter().filter_map(|(key, value)| self.builder.attribute(key, value)).collect();
+        let client = self.client.and_then(|(client, calls)| self.builder.attribute("client", &format!("{client}-{calls}")));
+        let attributes: Vec<_> = attributes.iter().copied().chain(client).collect();
         let service = self.builder.text(hop.service);
         let resource = self.builder.resource(Resource { service, attributes: attributes_of_it });
         self.builder.push(NewSpan {
@@ -161,7 +185,7 @@ impl Presses {
             duration: i64::try_from(end - start).unwrap(),
             kind,
             status: if self.fails { Status::Error } else { Status::Unset },
-            attributes,
+            attributes: &attributes,
         });
     }
 
