@@ -428,6 +428,7 @@ pub const BREAKS: &[(&str, &[Break])] = &[
             ("ConfigMap jaeger-agent", "data/agent.yaml", r#""queue_size: 33554432 => queue_size: 335544320""#),
             ("Service jaeger-aggregator", "spec/clusterIP", "null"),
             ("ConfigMap jaeger-query", "data/query.yaml", r#""base_path: /jaeger => base_path: /traces""#),
+            ("ConfigMap settings", "data/TRACELAB_JAEGER_LINKS", r#""http://localhost:16686""#),
             ("Deployment jaeger-query", "container/args", r#"["--config", "/etc/jaeger/query.yaml"]"#),
             ("Job cassandra-schema", "container/env/6/value", r#""jaeger""#),
             ("Job cassandra-schema", "container/env/7/value", r#""1""#),

@@ -341,7 +341,14 @@ fn together(composition: &Composition) -> Vec<String> {
         ),
         (
             "query is where the door and the frontend have it".to_owned(),
-            query["extensions"]["jaeger_query"]["base_path"] == "/jaeger" && file("door/door.conf").contains("location /jaeger/ {"),
+            query["extensions"]["jaeger_query"]["base_path"] == "/jaeger"
+                && file("door/door.conf").contains("location /jaeger/ {")
+                && ["TRACELAB_JAEGER", "TRACELAB_JAEGER_LINKS"].iter().all(|name| {
+                    let frontend = pods(composition).filter(|pods| pods.name == "frontend");
+                    let mut told =
+                        frontend.flat_map(|pods| pods.containers().flat_map(|container| variables(composition, container)));
+                    told.any(|(known, value)| known == *name && value.ends_with(":16686/jaeger"))
+                }),
         ),
         spares(&agent, "what waits in an agent is a part of its memory"),
         spares(&aggregator, "what waits in an aggregator is a part of its memory"),
