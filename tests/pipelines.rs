@@ -122,6 +122,12 @@ const BREAKS: &[(&str, &str, &str, &str)] = &[
     ("aggregator", "status_codes: [ERROR]", "status_codes: [FAILED]", "status_codes[0] is no one of OK|ERROR|UNSET"),
     ("aggregator", "type: latency, latency:", "type: latency, latencies:", "has no field latencies"),
     ("aggregator", "type: latency", "type: status_code", "is of type \"status_code\", and says latency"),
+    (
+        "aggregator",
+        "{name: failed, type: status_code, status_code: {status_codes: [ERROR]}}",
+        "{name: failed, type: and, and: {and_sub_policy: [{name: failed, type: status_code, status_code: {status_codes: [ERROR]}}]}}",
+        "and_sub_policy[0] has no field and",
+    ),
     ("aggregator", "name: share", "name: tenth", "filter/causes asks for a policy share"),
     ("aggregator", "[memory_limiter, tail_sampling]", "[tail_sampling, memory_limiter]", "limits memory too late"),
     (

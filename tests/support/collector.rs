@@ -226,8 +226,10 @@ const GROUPS: &[(&str, &str)] = &[
          action insert|update|upsert|delete|hash|extract|convert",
     ),
     // contrib: processor/tailsamplingprocessor/config.go
-    ("policy", "+sub_policy composite @composite drop @drop"),
-    ("sub_policy", "+plain_policy and @and not @not"),
+    ("policy", "+plain_policy and @and not @not composite @composite drop @drop"),
+    // What another policy may hold differs: no `and` within an `and`.
+    ("and_sub_policy", "+plain_policy not @not"),
+    ("composite_sub_policy", "+plain_policy and @and"),
     (
         "plain_policy",
         "name string type \
@@ -247,12 +249,12 @@ const GROUPS: &[(&str, &str)] = &[
     ("trace_state", "key string values [string]"),
     ("boolean_attribute", "key string value bool invert_match bool"),
     ("ottl_condition", "error_mode ignore|silent|propagate span [string] spanevent [string]"),
-    ("and", "and_sub_policy [@sub_policy]"),
+    ("and", "and_sub_policy [@and_sub_policy]"),
     ("not", "not_sub_policy @plain_policy"),
-    ("drop", "drop_sub_policy [@sub_policy]"),
+    ("drop", "drop_sub_policy [@and_sub_policy]"),
     (
         "composite",
-        "max_total_spans_per_second int policy_order [string] composite_sub_policy [@sub_policy] rate_allocation \
+        "max_total_spans_per_second int policy_order [string] composite_sub_policy [@composite_sub_policy] rate_allocation \
          [@rate_allocation]",
     ),
     ("rate_allocation", "policy string percent int"),
