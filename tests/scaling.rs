@@ -79,6 +79,17 @@ fn every_limit_is_read_from_its_manifest_and_named_with_its_line() {
 }
 
 #[test]
+fn tags_without_an_index_are_none_that_tell_pods_or_nodes_or_versions_apart() {
+    let unindexed = limits().unindexed;
+    assert!(unindexed.iter().any(|tag| tag == "telemetry.sdk.name"), "{unindexed:?}");
+    for key in ["k8s.pod.name", "k8s.node.name", "service.version", "customer.id", "error", "http.response.status_code"] {
+        assert!(!unindexed.iter().any(|tag| tag == key), "{key} is searched for");
+    }
+    // Jaeger takes them as they stand between the commas.
+    assert!(unindexed.iter().all(|tag| tag.trim() == tag && !tag.is_empty()), "{unindexed:?}");
+}
+
+#[test]
 fn two_numbers_of_one_size_are_told_apart() {
     let limits = limits();
     assert_eq!(limits.nodes.value, limits.stores.value);
@@ -224,7 +235,7 @@ fn the_summary_names_the_parts_in_the_order_in_which_they_give_way() {
     let topology = Topology::new(3, 30, Route::Straight).unwrap();
     let strains = scenario(topology, 100.0, Sampling::Policies).strains(&limits, &measured);
     let order: Vec<_> = strains.iter().map(|strain| strain.part).take(3).collect();
-    assert_eq!(order, ["Cassandra, disk", "Cassandra, CPU", "ingesters, row after row"]);
+    assert_eq!(order, ["Cassandra, disk", "Cassandra, CPU", "aggregators, CPU"]);
     for strain in strains {
         assert!(strain.takes > 0.0 && !strain.seen.is_empty() && strain.limit.line > 0, "{strain:?}");
     }

@@ -113,11 +113,12 @@ So read *at least this much will do*, and *this is the part to look at first*; t
 
 ## In short
 - As committed and with the default mystery, the disks of **Cassandra** bear {} presses a second of the 90 services for ever, its CPU {}: a span that
-  is kept is {} rows, each in {} copies. Long after it, at {}, come the **ingesters**: Jaeger 2.20 writes the rows of a span one after the other
+  is kept is {} rows, each in {} copies. Long after it come the **aggregators**, whose CPU bears {}, and the **ingesters**, which bear {}: Jaeger
+  2.20 writes the rows of a span one after the other
   ([writer](https://github.com/jaegertracing/jaeger/blob/v2.20.0/internal/storage/v2/cassandra/tracestore/writer.go)), each of {} ingesters
   {} at a time, {} ms a row. They wait and use no CPU, so autoscaling does not help.
 - **Keep little.** Everything behind the aggregator costs by the span that is kept, everything before it next to nothing:
-  three aggregators take {} spans a second, a hundred times what three nodes of Cassandra do. Then [index less](#what-to-change-and-where).
+  {} aggregators take {} spans a second, {} times what {} nodes of Cassandra do. Then [index less](#what-to-change-and-where).
 - **Long requests change everything**: with 100 layers an ordinary press takes {} s, so the policy `slow` wants {} of all. A threshold is a
   number of your system, and not of a manual.
 - **The share is lost first**, then slow traces, then errors, in bursts and in jams, as long as there is memory for the decision. Where that is
@@ -128,11 +129,15 @@ So read *at least this much will do*, and *this is the part to look at first*; t
             presses("Cassandra, CPU"),
             measured.cassandra.rows,
             limits.cassandra_copies.value,
+            number(takes("aggregators, CPU") / spans_of_press(small.topology) as f64),
             presses("ingesters, row after row"),
             limits.ingesters_min.value,
             limits.ingester_writers.value,
             rates::CASSANDRA_ANSWER.value * 1e3,
+            limits.aggregators.value,
             number(takes("aggregators, CPU")),
+            number((takes("aggregators, CPU") / takes("Cassandra, disk").min(takes("Cassandra, CPU"))).round()),
+            limits.cassandras.value,
             number(self.sizes[2].sleep.time),
             percent(self.sizes[2].sleep.slow),
         )
@@ -210,7 +215,8 @@ Bytes of a span, measured on 1,500 presses of 3 × 30 services with the resource
             "A span out of context costs {} times what it costs among its like: batches of {} MB are worth waiting a second for.
 
 What the policies want of a press, by simulation in virtual time (two to eight mysteries each, route straight): *failed* has a span with an error,
-also where the second attempt went well; *slow* takes {} ms or longer; of the rest {} are kept. With nothing wrong | with the mystery `sleep`:
+also where the second attempt went well; *slow* takes {} ms or longer; of the rest {} are kept, and calls by
+hand, which are few and not counted here. With nothing wrong | with the mystery `sleep`:
 
 | services | failed | slow | kept of all | seconds a press | | failed | slow | kept of all | seconds a press |
 |---:|---:|---:|---:|---:|---|---:|---:|---:|---:|",
@@ -366,7 +372,7 @@ No part busier than {}, a storage's disks no fuller than {}, retention as commit
 [cluster.yaml](cluster.yaml): m6i.large for *nodes*, with an agent on each, and r6i.large for the stores, which Kafka and the storage can share as
 long as the numbers are three. Before the decision, whatever is kept:
 
-| services | presses/s | nodes = agents | aggregators | memory of each for {} s, MB |
+| services | presses/s | nodes = agents | aggregators | memory of each, MB, if all waits {} s |
 |---:|---:|---:|---:|---:|",
             percent(rates::BUSY),
             percent(rates::DISK_FULL.value),
@@ -438,9 +444,9 @@ long as the numbers are three. Before the decision, whatever is kept:
             "## What to change, and where
 First, whatever the size:
 
-1. Index less. In [components/cassandra/storage.yaml](components/cassandra/storage.yaml), beside `query`, `index: {{process_tags: false}}`: {} rows of a
-   span, not {}, and Cassandra's CPU is enough for {} spans/s. It is not so as committed, for it has a price: no search by pod or by node finds
-   anything any more. `index: {{tag_whitelist: \"error,customer.id,http.response.status_code\"}}` leaves some eight rows.
+1. Index less. Tags that no search needs have no row as committed ([components/cassandra/storage.yaml](components/cassandra/storage.yaml)). What
+   is left has a price: with `index: {{process_tags: false}}` it is {} rows of a span, not {}, and Cassandra's CPU is enough for {} spans/s, but
+   nobody finds a trace by pod, node or version. `index: {{tag_whitelist: \"error,customer.id,http.response.status_code\"}}` leaves some eight rows.
 2. The threshold `threshold_ms` at {} above what an ordinary request takes.
 
 Then, for {RATE} presses a second with policies as committed (**bold**: more than is there):

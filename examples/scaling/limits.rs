@@ -74,6 +74,8 @@ pub struct Limits {
     pub cassandra_copies: Limit,
     pub cassandra_seconds: Limit,
     pub cassandra_disk: Limit,
+    /// Tags that have no row of an index.
+    pub unindexed: Vec<String>,
 
     pub opensearches: Limit,
     pub shards: Limit,
@@ -113,6 +115,7 @@ impl Limits {
         let ingester = open("kops/tracing/ingester/pipeline.yaml")?;
         let cassandra = open("kops/components/cassandra/cassandra.yaml")?;
         let schema = open("kops/components/cassandra/schema.yaml")?;
+        let tags = open("kops/components/cassandra/storage.yaml")?;
         let opensearch = open("kops/components/opensearch/opensearch.yaml")?;
         let storage = open("kops/components/opensearch/storage.yaml")?;
         let cleaner = open("kops/components/opensearch/cleaner.yaml")?;
@@ -171,6 +174,7 @@ impl Limits {
             cassandra_copies: schema_env("REPLICATION_FACTOR")?,
             cassandra_seconds: schema_env("TRACE_TTL")?,
             cassandra_disk: cassandra.of("StatefulSet", disk)?,
+            unindexed: tags.words("/extensions/jaeger_storage/backends/traces/cassandra/index/tag_blacklist")?,
 
             opensearches: opensearch.of("StatefulSet", "/spec/replicas")?,
             shards: storage.at(&format!("{spans}/shards"))?,
@@ -223,6 +227,13 @@ impl Manifest {
         let variable = variables.and_then(|variables| variables.iter().find(|variable| variable["name"] == name));
         let value = variable.with_context(|| format!("{} has no variable {name}", self.file))?;
         self.limit(&value["value"], &[name])
+    }
+
+    /// Words with commas between them.
+    fn words(&self, pointer: &str) -> anyhow::Result<Vec<String>> {
+        let found = self.documents.iter().find_map(|document| document.pointer(pointer)?.as_str());
+        let text = found.with_context(|| format!("{} has nothing at {pointer}", self.file))?;
+        Ok(text.split(',').map(str::to_owned).collect())
     }
 
     /// A number of the policy with that name.

@@ -65,7 +65,8 @@ pub async fn measure(presses: u64, limits: &Limits) -> anyhow::Result<Measured> 
         .map(|request| gzip(&request.encode_to_vec()))
         .sum();
     let batches = batches(&requests, limits.batch_min.value as usize);
-    let rows = Rows::of(spans());
+    let rows = Rows::of(spans(), &limits.unindexed);
+    let is_indexed = |tag: &Tag| !limits.unindexed.contains(&tag.0);
     let documents = spans().map(|(resource, span)| 1 + references(span) + span_tags(span).count() + process_tags(resource).count());
     let propagated_spans: usize = propagated.iter().map(|request| self::spans(request).count()).sum();
     Ok(Measured {
@@ -82,7 +83,9 @@ pub async fn measure(presses: u64, limits: &Limits) -> anyhow::Result<Measured> 
         lz4: each(batches.iter().map(|batch| lz4(batch)).sum()),
         cassandra: Cassandra {
             rows: tenth(rows.count as f64 / count),
-            process_rows: tenth(spans().map(|(resource, _)| process_tags(resource).count()).sum::<usize>() as f64 / count),
+            process_rows: tenth(
+                spans().map(|(resource, _)| process_tags(resource).filter(is_indexed).count()).sum::<usize>() as f64 / count,
+            ),
             bytes: each(rows.bytes()),
             lz4: each(rows.compressed()),
         },
@@ -297,7 +300,7 @@ fn tag(attribute: &KeyValue) -> Tag {
     (attribute.key.clone(), kind, value)
 }
 
-/// A span's attributes, and what Jaeger makes tags of: its kind, and its status if it is one.
+/// A span's attributes, and what Jaeger makes tags of: the name of its scope, which is ours, its kind, and its status if it is one.
 fn span_tags(span: &Span) -> impl Iterator<Item = Tag> {
     let kind = match span.kind() {
         SpanKind::Server => "server",
@@ -306,7 +309,7 @@ fn span_tags(span: &Span) -> impl Iterator<Item = Tag> {
     };
     let failed = span.status.as_ref().is_some_and(|status| status.code == 2);
     let status = [("error", "bool", "true"), ("otel.status_code", "string", "ERROR")].into_iter().filter(move |_| failed);
-    let own = std::iter::once(("span.kind", "string", kind)).chain(status);
+    let own = [("otel.scope.name", "string", "tracelab"), ("span.kind", "string", kind)].into_iter().chain(status);
     span.attributes.iter().map(tag).chain(own.map(|(key, kind, value)| (key.to_owned(), kind, value.to_owned())))
 }
 
@@ -348,15 +351,16 @@ struct Rows {
 }
 
 impl Rows {
-    fn of<'a>(spans: impl Iterator<Item = (&'a Resource, &'a Span)>) -> Self {
+    /// `unindexed` are keys of tags.
+    fn of<'a>(spans: impl Iterator<Item = (&'a Resource, &'a Span)>, unindexed: &[String]) -> Self {
         let mut rows = Self::default();
         for (resource, span) in spans {
-            rows.add_span(resource, span);
+            rows.add_span(resource, span, unindexed);
         }
         rows
     }
 
-    fn add_span(&mut self, resource: &Resource, span: &Span) {
+    fn add_span(&mut self, resource: &Resource, span: &Span, unindexed: &[String]) {
         let service = service(resource);
         let start = (span.start_time_unix_nano / 1_000).to_be_bytes();
         let duration = ((span.end_time_unix_nano - span.start_time_unix_nano) / 1_000).to_be_bytes();
@@ -368,7 +372,7 @@ impl Rows {
             self.add("duration_index", &[service.as_bytes(), operation.as_bytes()], &[&duration[..], &when].concat());
         }
         let tags: BTreeSet<_> = span_tags(span).chain(process_tags(resource)).map(|(key, _, value)| (key, value)).collect();
-        for (key, value) in tags {
+        for (key, value) in tags.into_iter().filter(|(key, _)| !unindexed.contains(key)) {
             let place = [&when[..], &span.span_id].concat();
             self.add("tag_index", &[service.as_bytes(), key.as_bytes(), value.as_bytes()], &place);
         }
