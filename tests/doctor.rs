@@ -575,6 +575,7 @@ async fn spans_that_go_to_another_jaeger_than_the_one_that_is_asked_are_missed()
     let (jaeger, otlp) = (here.url("jaeger"), there.url("otlp_http"));
     let (_sandbox, report) = called(&["--mystery", "none", "--jaeger", &jaeger, "--otlp", &otlp], &[]).await;
     report.fails("trace", "does not have the trace", "");
+    report.fails("trace", "", "`tracelab load 100` leaves some traces");
 }
 
 #[tokio::test]

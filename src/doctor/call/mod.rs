@@ -478,8 +478,8 @@ async fn absent(call: &Call<'_>, jaeger: &Jaeger, trace: u128, topology: &Topolo
         TRACE,
         format!("{saw}, though the frontend says that it is recorded{says}"),
         "the frontend's spans go somewhere else, are lost or are not kept: compare its endpoint (--otlp, OTEL_EXPORTER_OTLP_ENDPOINT) with \
-         the Jaeger that is asked (--jaeger); look in its log for `telemetry is being lost`; a collector between may sample (tail_sampling, \
-         probabilistic_sampler) or filter; OTEL_TRACES_EXPORTER=none throws spans away",
+         the Jaeger that is asked (--jaeger); look in its log for `telemetry is being lost`; a collector between may filter or sample \
+         (tail_sampling, probabilistic_sampler; then it is chance, and `tracelab load 100` leaves some traces); OTEL_TRACES_EXPORTER=none throws spans away",
     )
 }
 

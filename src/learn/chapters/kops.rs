@@ -85,7 +85,7 @@ fn on_nodes(evidence: &Evidence, presses: &[Press<'_>]) -> Step {
     if presses.is_empty() {
         let load = format!("tracelab load {}", 200 * u32::from(evidence.width.max(1)));
         let hints = [
-            "no trace since the mystery began: press, and give the traces half a minute, ten seconds of which the aggregator waits",
+            "no trace since the mystery began: press, and give the traces half a minute: the aggregator waits for what is late",
             "are the ingesters back? kubectl --namespace tracelab get deployment jaeger-ingester",
             &load,
         ];
