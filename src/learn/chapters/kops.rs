@@ -128,11 +128,10 @@ fn chosen(evidence: &Evidence, presses: &[Press<'_>]) -> Step {
     let usual = median(others.chain(std::iter::repeat_n(0.0, silent)));
     let of_all = match calls.made {
         0 => String::new(),
-        made => format!("{} of {} calls are there: ", thousands(calls.kept), thousands(made)),
+        made => format!("{} of {} calls kept: ", thousands(calls.kept), thousands(made)),
     };
     let button = number(button);
-    let saw =
-        format!("{of_all}of button {button} {failed} that failed and {ordinary} others, of each other button about {usual:.0}");
+    let saw = format!("{of_all}{failed} failures and {ordinary} others of button {button}, of each other about {usual:.0}");
     if failed < FAILED || usual < ORDINARY {
         let hints = ["so few may be chance: make some thousand calls, which press each button equally often", &load];
         return Step::open(goal, saw, &hints);
@@ -144,7 +143,7 @@ fn chosen(evidence: &Evidence, presses: &[Press<'_>]) -> Step {
     let hints = [
         "where a tenth of the good presses is kept and all of the failed ones, the failing button has by far the most traces. Was one \
          pressed more often than others? Begin anew: tracelab mystery failure",
-        "where nearly all calls are there, or all buttons have the same, everything was kept: do the spans pass the aggregators? Their metrics say so \
+        "where nearly all calls are kept, or all buttons have the same, everything was kept: do the spans pass the aggregators? Their metrics say so \
          (kubectl --namespace tracelab port-forward jaeger-aggregator-0 8888, then curl localhost:8888/metrics)",
         &load,
     ];
@@ -240,7 +239,7 @@ mod tests {
         let steps = check_of(load(200, 10, THREE), RIGHT);
         assert_eq!((open(&steps), steps.len()), (None, 4));
         let State::Done(saw) = &steps[2].state else { unreachable!() };
-        assert_eq!(saw, "150 of 997 calls are there: of button 3 50 that failed and 20 others, of each other button about 20");
+        assert_eq!(saw, "150 of 997 calls kept: 50 failures and 20 others of button 3, of each other about 20");
     }
 
     #[test]
@@ -302,7 +301,7 @@ mod tests {
         let steps = check_of(made, RIGHT);
         assert_eq!(open(&steps), Some(CHOSEN));
         let State::Open { saw, .. } = &steps[2].state else { unreachable!() };
-        assert_eq!(saw, "420 of 420 calls are there: of button 3 108 that failed and 72 others, of each other button about 60");
+        assert_eq!(saw, "420 of 420 calls kept: 108 failures and 72 others of button 3, of each other about 60");
     }
 
     #[test]
@@ -332,7 +331,7 @@ mod tests {
         }
         let steps = check_of(made, RIGHT);
         let State::Done(saw) = &steps[2].state else { panic!("{steps:?}") };
-        assert!(saw.starts_with("95 of 679 calls are there: "), "{saw}");
+        assert!(saw.starts_with("95 of 679 calls kept: "), "{saw}");
     }
 
     #[test]
@@ -355,7 +354,7 @@ mod tests {
         let steps = check_of(made, RIGHT);
         assert_eq!(open(&steps), None);
         let State::Done(saw) = &steps[2].state else { unreachable!() };
-        assert_eq!(saw, "350 of 1,200 calls are there: of button 3 50 that failed and 20 others, of each other button about 20");
+        assert_eq!(saw, "350 of 1,200 calls kept: 50 failures and 20 others of button 3, of each other about 20");
     }
 
     #[test]
