@@ -212,11 +212,11 @@ Bytes of a span, measured on 1,500 presses of 3 × 30 services with the resource
         )?;
         writeln!(
             out,
-            "A span out of context costs {} times what it costs among its like: batches of {} MB are worth waiting a second for.
+            "A span out of context costs {} times what it costs among its like: batches of {} MB are worth waiting for.
 
 What the policies want of a press, by simulation in virtual time (two to eight mysteries each, route straight): *failed* has a span with an error,
-also where the second attempt went well; *slow* takes {} ms or longer; of the rest {} are kept, and calls by
-hand, which are few and not counted here. With nothing wrong | with the mystery `sleep`:
+also where the second attempt went well; *slow* takes {} ms or longer; of the rest {} are kept (and all
+that is called by hand, which is little and not counted here). With nothing wrong | with the mystery `sleep`:
 
 | services | failed | slow | kept of all | seconds a press | | failed | slow | kept of all | seconds a press |
 |---:|---:|---:|---:|---:|---|---:|---:|---:|---:|",
