@@ -59,18 +59,31 @@ const KOPS: &str = r#"
   printf '\nCreated cluster/%s\n' "$(sed -n 's/^  name: //p' known)" ;;
 # cmd/kops/replace.go
 "replace --force -f "*) cp "$4" told ;;
-# cmd/kops/update_cluster.go
+# cmd/kops/update_cluster.go. Whom the firewall lets in is in `rules`: what is outdated of them goes where kops is told to prune.
 "update cluster --name "*" --yes --admin")
   if [ -f made ]; then echo 'Changes may require instances to restart: kops rolling-update cluster'; else echo 'Cluster is starting.  It should be ready in a few minutes.'; fi
+  network=$(sed -n 's/.*kubernetesApiAccess: \[\(.*\)\]/\1/p' told)
+  case "$*" in *" --prune "*) rm -f rules ;; esac
+  grep -q -x -F "$network" rules 2>/dev/null || echo "$network" >>rules
   cp told made ;;
-# upup/pkg/fi/dryrun_target.go, and the last line of each from cmd/kops/update_cluster.go
+# upup/pkg/fi/dryrun_target.go, and the last line of each from cmd/kops/update_cluster.go; rules' names are those of
+# pkg/model/awsmodel/api_loadbalancer.go and upup/pkg/fi/cloudup/awstasks/securitygroup.go, by which they are outdated only (DeferDeletion).
 "update cluster --name "*)
+  network=$(sed -n 's/.*kubernetesApiAccess: \[\(.*\)\]/\1/p' told)
   if [ ! -f made ]; then
     printf 'Will create resources:\n  VPC/%s\n  \tCIDR                \t172.20.0.0/16\n\nMust specify --yes to apply changes\n' "$4"
-  elif cmp -s told made; then
+  elif cmp -s told made && [ "$(cat rules)" = "$network" ]; then
     echo 'No changes need to be applied'
   else
-    printf 'Will modify resources:\n  SecurityGroupRule/https-api-elb-203.0.113.7/32\n  \tCIDR                \t203.0.113.7/32\n\nMust specify --yes to apply changes\n'
+    grep -q -x -F "$network" rules ||
+      printf 'Will create resources:\n  SecurityGroupRule/from-%s-ingress-tcp-443to443-api-elb.%s\n  \tCIDR                \t%s\n\n' "$network" "$4" "$network"
+    cat changes 2>/dev/null
+    if grep -v -q -x -F "$network" rules; then
+      echo 'Items will be deleted only when the --prune flag is specified:'
+      grep -v -x -F "$network" rules | sed 's/.*/  SecurityGroupRule    sg-1: port=443 protocol=tcp ip=& ipv6=/'
+      echo
+    fi
+    echo 'Must specify --yes to apply changes'
   fi ;;
 # cmd/kops/export_kubeconfig.go
 "export kubeconfig --name "*" --admin") echo "kOps has set your kubectl context to $4" ;;
