@@ -63,22 +63,27 @@ const KOPS: &str = r#"
 "update cluster --name "*" --yes --admin")
   if [ -f made ]; then echo 'Changes may require instances to restart: kops rolling-update cluster'; else echo 'Cluster is starting.  It should be ready in a few minutes.'; fi
   network=$(sed -n 's/.*kubernetesApiAccess: \[\(.*\)\]/\1/p' told)
-  case "$*" in *" --prune "*) rm -f rules ;; esac
+  case "$*" in *" --prune "*) rm rules.unseen 2>/dev/null || rm -f rules ;; esac
   grep -q -x -F "$network" rules 2>/dev/null || echo "$network" >>rules
   cp told made ;;
 # upup/pkg/fi/dryrun_target.go, and the last line of each from cmd/kops/update_cluster.go; rules' names are those of
-# pkg/model/awsmodel/api_loadbalancer.go and upup/pkg/fi/cloudup/awstasks/securitygroup.go, by which they are outdated only (DeferDeletion).
+# pkg/model/awsmodel/api_loadbalancer.go and upup/pkg/fi/cloudup/awstasks/securitygroup.go, by which they are outdated only (DeferDeletion), and
+# not seen where another group is not known yet (FindDeletions). Of a cluster that is replaced, pkg/client/simple/vfsclientset/cluster.go
+# counts the generation.
 "update cluster --name "*)
   network=$(sed -n 's/.*kubernetesApiAccess: \[\(.*\)\]/\1/p' told)
   if [ ! -f made ]; then
     printf 'Will create resources:\n  VPC/%s\n  \tCIDR                \t172.20.0.0/16\n\nMust specify --yes to apply changes\n' "$4"
   elif cmp -s told made && [ "$(cat rules)" = "$network" ]; then
-    echo 'No changes need to be applied'
+    if [ ! -f generation ]; then echo 'No changes need to be applied'; exit; fi
+    printf 'Will modify resources:\n  ManagedFile/cluster-completed.spec\n  \tContents            \n  \t                    \t...\n'
+    printf '  \t                    \t%s\n' '  metadata:' '+   generation: 1' '-   creationTimestamp: "2026-11-21T10:00:00Z"' '    name: t.k8s.local' '...'
+    printf '\nMust specify --yes to apply changes\n'
   else
     grep -q -x -F "$network" rules ||
       printf 'Will create resources:\n  SecurityGroupRule/from-%s-ingress-tcp-443to443-api-elb.%s\n  \tCIDR                \t%s\n\n' "$network" "$4" "$network"
     cat changes 2>/dev/null
-    if grep -v -q -x -F "$network" rules; then
+    if [ ! -f rules.unseen ] && grep -v -q -x -F "$network" rules; then
       echo 'Items will be deleted only when the --prune flag is specified:'
       grep -v -x -F "$network" rules | sed 's/.*/  SecurityGroupRule    sg-1: port=443 protocol=tcp ip=& ipv6=/'
       echo
