@@ -446,6 +446,18 @@ fn a_change_of_the_cluster_is_shown_and_made_only_where_somebody_agrees() {
 }
 
 #[test]
+fn a_group_of_machines_that_nobody_agrees_to_is_taken_back_and_one_that_is_gone_is_named() {
+    let machine = Machine::with_stage();
+    let cluster = machine.repository().join("kops/cluster.yaml");
+    let text = std::fs::read_to_string(&cluster).unwrap();
+    std::fs::write(&cluster, text.replace("  name: stores\n", "  name: others\n")).unwrap();
+    let ran = machine.run("up", &[]);
+    ran.says(2, &["the group stores is no longer in kops/cluster.yaml", "kops delete instancegroup stores", "Nobody is here"]);
+    let deleted = format!("kops delete instancegroup others --name {CLUSTER} --state s3://state --yes");
+    assert_eq!(ran.of("kops delete"), [deleted], "only what is new");
+}
+
+#[test]
 fn what_machines_still_use_is_not_pruned() {
     // upup/pkg/fi/cloudup/awstasks/targetgroup.go
     let outdated = "Items will be deleted only when the --prune flag is specified:\n  TargetGroup          arn:aws:x\n\n";

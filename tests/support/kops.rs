@@ -94,6 +94,8 @@ const KOPS: &str = r#"
 "export kubeconfig --name "*" --admin") echo "kOps has set your kubectl context to $4" ;;
 # cmd/kops/validate_cluster.go
 "validate cluster --name "*) printf 'Validating cluster %s\n\nINSTANCE GROUPS\nNAME\tROLE\n\nNODE STATUS\nNAME\tROLE\tREADY\n\nYour cluster %s is ready\n' "$4" "$4" ;;
+# cmd/kops/delete_instancegroup.go
+"delete instancegroup "*" --yes") printf 'InstanceGroup "%s" found for deletion\n\nDeleted InstanceGroup: "%s"\n' "$3" "$3" ;;
 # cmd/kops/delete_cluster.go
 "delete cluster --name "*" --yes --wait "*) rm -f known told made; printf 'TYPE\tNAME\tID\n\nDeleted cluster: "%s"\n' "$4" ;;
 "#;
