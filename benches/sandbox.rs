@@ -5,12 +5,14 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tracelab");
+const SERVICES: &str = "kind/base/services.yaml";
 const FREE_PORTS: [&str; 8] = ["--port", "0", "--jaeger-port", "0", "--otlp-http-port", "0", "--otlp-grpc-port", "0"];
 
 fn main() {
@@ -36,8 +38,35 @@ fn main() {
     std::thread::sleep(Duration::from_secs(2));
     let anonymous = mb(service.status("RssAnon"));
     row("one service, idle: resident", mb(service.status("VmRSS")), "≤ 6 MB", format!("of it anonymous {anonymous}"));
+    for (width, budget) in [(100, "≤ 1 s"), (1_000, "")] {
+        let (time, bytes) = all_manifests(width);
+        let how = format!("tracelab manifest all, into files of 90 services; {:.1} MB of YAML for Kubernetes", bytes as f64 / 1e6);
+        row(&format!("manifests of {} services", 10 * width), ms(time), budget, how);
+    }
     let bytes = std::fs::metadata(BINARY).unwrap().len();
     row("binary", format!("{:.1} MB", bytes as f64 / 1e6), "≤ 12 MB", "as built, linked to the system's C library".to_owned());
+}
+
+/// Ten layers; the median of five, and how much was written.
+fn all_manifests(width: u32) -> (Duration, u64) {
+    let checkout = tempfile::tempdir().unwrap();
+    let mut times: Vec<Duration> = (0..5)
+        .map(|_| {
+            for file in ["compose/compose.yaml", "compose/nginx/layer-0.conf", SERVICES, "kind/components/edge/nginx/layer-0.conf"]
+            {
+                let copy = checkout.path().join(file);
+                std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+                std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join(file), copy).unwrap();
+            }
+            let begin = Instant::now();
+            let arguments = ["manifest", "all", "--layers", "10", "--width", &width.to_string()];
+            let output = Command::new(BINARY).args(arguments).current_dir(checkout.path()).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            begin.elapsed()
+        })
+        .collect();
+    times.sort();
+    (times[2], std::fs::metadata(checkout.path().join(SERVICES)).unwrap().len())
 }
 
 /// From the start of the process until the trace of its first call can be read.

@@ -148,6 +148,17 @@ pub struct Up {
 
 #[derive(Debug, Args, Serialize)]
 pub struct TopologyFlags {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub size: SizeFlags,
+    /// How a service picks the next one [default: straight]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<Route>,
+}
+
+#[derive(Debug, Args, Serialize)]
+pub struct SizeFlags {
     /// Layers of services [default: 3]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -156,10 +167,6 @@ pub struct TopologyFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub width: Option<u16>,
-    /// How a service picks the next one [default: straight]
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub route: Option<Route>,
 }
 
 #[derive(Debug, Args, Serialize)]
@@ -962,6 +969,11 @@ pub struct Manifest {
 
 #[derive(Debug, Subcommand)]
 pub enum ManifestStage {
+    /// Bring every stage's files to one size: in a checkout, what says how many services there are
+    ///
+    /// The size is that of `up`: --layers and --width, or TRACELAB_LAYERS and TRACELAB_WIDTH, or tracelab.toml. Afterwards each
+    /// stage starts with its own command, as before; the image need not be built again.
+    All(ManifestAll),
     /// The topology and an entry a service, as compose/compose.yaml has them
     Compose(ManifestFlags),
     /// The topology, a Deployment and a Service for each service, as kind/base/services.yaml has them
@@ -969,15 +981,25 @@ pub enum ManifestStage {
 }
 
 #[derive(Debug, Args, Serialize)]
+pub struct ManifestAll {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub size: SizeFlags,
+    /// The checkout whose files are meant [default: this directory]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
+    pub checkout: Option<PathBuf>,
+    /// Write nothing; exit code 1 says that a file is of another size
+    #[arg(long)]
+    #[serde(skip)]
+    pub check: bool,
+}
+
+#[derive(Debug, Args, Serialize)]
 pub struct ManifestFlags {
-    /// Layers of services [default: 3]
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub layers: Option<u16>,
-    /// Services in a layer [default: 30]
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub width: Option<u16>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub size: SizeFlags,
     /// Instead of that the upstreams of layer 0, as the stage's nginx has them in layer-0.conf
     #[arg(long)]
     #[serde(skip)]

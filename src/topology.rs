@@ -51,11 +51,13 @@ pub struct ServiceName {
 /// A topology nobody can run; the text names the setting.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TopologyError {
-    #[error("layers is {0}; it must be between 1 and {MAX_LAYERS}")]
+    #[error(
+        "layers is {0}; it must be between 1 and {MAX_LAYERS}, since a call waits for one after the other: raise width instead"
+    )]
     Layers(u16),
     #[error("width is {0}; it must be between 1 and {MAX_WIDTH}")]
     Width(u16),
-    #[error("layers × width is {0} services; at most {MAX_SERVICES} are possible")]
+    #[error("layers × width is {0} services; at most {MAX_SERVICES} are possible: lower layers or width")]
     Services(u32),
     #[error("on route all, {0} layers of {1} make {2} calls of one press; at most {MAX_CALLS} are possible: lower layers or width")]
     Calls(u16, u16, u64),

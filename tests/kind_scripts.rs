@@ -101,6 +101,38 @@ fn up_makes_cluster_and_stage_and_says_where_they_are() {
 }
 
 #[test]
+fn a_size_that_files_disagree_about_or_no_node_takes_is_refused_before_anything_is_made() {
+    let (services, upstreams) = ("base/services.yaml", "components/edge/nginx/layer-0.conf");
+    for (file, old, new, components, says) in [
+        (services, "TRACELAB_WIDTH: \"30\"", "TRACELAB_WIDTH: \"31\"", &[][..], "has 90 services, and says 3 × 31"),
+        (services, "TRACELAB_WIDTH: \"30\"", "", &[], "git checkout kind/base/services.yaml"),
+        (upstreams, "upstream dummy-0-29 ", "# upstream dummy-0-29 ", &["edge"], "leads to 29 services, and layer 0"),
+    ] {
+        let machine = Machine::new();
+        let path = machine.repository().join("kind").join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(old));
+        std::fs::write(&path, text.replace(old, new)).unwrap();
+        let ran = machine.run("up", components);
+        ran.says(2, &[says]);
+        assert!(ran.commands.is_empty(), "{:?}", ran.commands);
+    }
+
+    let machine = Machine::new();
+    let size = ["--layers", "3", "--width", "77", "--into"];
+    let services = machine.repository().join("kind").join(services);
+    let wide =
+        Command::new(env!("CARGO_BIN_EXE_tracelab")).args(["manifest", "kubernetes"]).args(size).arg(services).output().unwrap();
+    assert!(wide.status.success(), "{}", String::from_utf8_lossy(&wide.stderr));
+    let ran = machine.run("up", &[]);
+    ran.says(2, &["3 × 77 are 231 services", "takes 230", "tracelab manifest all --layers 3 --width N", "kops/up"]);
+    assert!(ran.commands.is_empty(), "{:?}", ran.commands);
+
+    let ran = Machine::new().set("TRACELAB_WIDTH", "10").run("up", &[]);
+    ran.says(2, &["say 3 × 10, and kind/base/services.yaml 3 × 30", "tracelab manifest all"]);
+}
+
+#[test]
 fn up_again_changes_nothing() {
     let machine = Machine::with_stage();
     let before = machine.stage();

@@ -136,7 +136,7 @@ async fn in_the_last_layer_there_is_nobody_next_and_on_other_routes_there_are_se
 
 #[tokio::test]
 async fn a_program_that_does_not_answer_is_named() {
-    let sandbox = sandbox(&["--layers", "10"]);
+    let sandbox = sandbox(&["--layers", "100"]);
     let program = Program::start();
     let service = address(&sandbox, &program).await;
     for (url, expected, says) in [
@@ -149,10 +149,10 @@ async fn a_program_that_does_not_answer_is_named() {
         assert!(answer.contains("the program in the place of dummy-1-1: ") && answer.contains(says), "{answer}");
     }
     // The later a layer, the shorter it waits.
-    put(&sandbox, "dummy-7-0", &format!("{}silent", program.url)).await;
+    put(&sandbox, "dummy-98-0", &format!("{}silent", program.url)).await;
     let (status, answer) = sandbox.post("/api/buttons/0", json!({})).await;
     assert_eq!(status, 504, "{answer}");
-    sandbox::until(|| sandbox.role.printed().contains("did not answer within 3s"), || sandbox.role.printed()).await;
+    sandbox::until(|| sandbox.role.printed().contains("did not answer within 2.25s"), || sandbox.role.printed()).await;
     let away = sandbox.run(&["redeploy", "dummy-1-0", "http://127.0.0.1:9"]);
     assert!(stderr(&away).contains("nobody listens at http://127.0.0.1:9/ yet"), "{}", stderr(&away));
 }

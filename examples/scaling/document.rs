@@ -174,7 +174,7 @@ Bytes of a span, measured on 1,500 presses of 3 × 30 services with the resource
 
 | way | form | bytes a span |
 |---|---|---:|
-| service → agent | OTLP, protobuf, as it comes | {} |
+| service → agent | OTLP, protobuf, a request for each press | {} |
 | agent → aggregator | the same by trace, with a resource each, gzip | {} |
 | in the aggregator's queues | batches of {} MB, protobuf | {} |
 | aggregator → collector | those with gzip | {} |

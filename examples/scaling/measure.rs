@@ -4,6 +4,7 @@
 //! Bytes of OTLP, gzip and LZ4 are those of the real formats. What Cassandra writes is laid out after Jaeger's schema (`v004.cql.tmpl`
 //! and `spanstore/writer.go` of jaegertracing/jaeger), and OpenSearch's document after its JSON (`dbmodel`); neither is running here.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,7 +34,7 @@ use warp::Filter as _;
 use super::limits::Limits;
 use super::measured::{Cassandra, Measured, OpenSearch, Propagate, Spans};
 
-/// Presses a second: so few that a service sends each of them for itself, as most of many services do.
+/// Presses a second: so few that all of them go well on any machine.
 const RATE: f64 = 150.0;
 /// What Cassandra compresses at a time, unless a table says otherwise (`chunk_length_in_kb`).
 const CHUNK: usize = 16 * 1024;
@@ -139,17 +140,45 @@ async fn received(presses: u64, instrumentation: Levels) -> anyhow::Result<Vec<E
     serving.await?;
 
     let bodies = std::mem::take(&mut *bodies.lock().unwrap_or_else(PoisonError::into_inner));
-    let requests = bodies.into_iter().map(|body| {
-        let mut request = ExportTraceServiceRequest::decode(body).context("what was sent is no OTLP")?;
-        for of_resource in &mut request.resource_spans {
-            of_resource.resource.as_mut().into_iter().for_each(dress);
-            for of_scope in &mut of_resource.scope_spans {
-                of_scope.spans.retain(|span| !has(span, "db.system.name"));
+    let mut all = Vec::new();
+    for body in bodies {
+        all.extend(ExportTraceServiceRequest::decode(body).context("what was sent is no OTLP")?.resource_spans);
+    }
+    for of_resource in &mut all {
+        of_resource.resource.as_mut().into_iter().for_each(dress);
+        for of_scope in &mut of_resource.scope_spans {
+            of_scope.spans.retain(|span| !has(span, "db.system.name"));
+        }
+    }
+    Ok(by_service_and_press(&all))
+}
+
+/// A request for each service and press, as most of many services send them: how many presses meet in one depends on the machine's pace.
+fn by_service_and_press(all: &[ResourceSpans]) -> Vec<ExportTraceServiceRequest> {
+    let requests = parts(all, |span| span.trace_id.clone()).into_values().flat_map(|spans| {
+        let mut of_service: BTreeMap<String, ResourceSpans> = BTreeMap::new();
+        for of_resource in spans {
+            let name = of_resource.resource.as_ref().map_or_else(String::new, |resource| service(resource).to_owned());
+            match of_service.entry(name) {
+                Entry::Vacant(place) => {
+                    place.insert(of_resource);
+                }
+                Entry::Occupied(mut there) => join(&mut there.get_mut().scope_spans, of_resource.scope_spans),
             }
         }
-        Ok(request)
+        of_service.into_values().map(|of_resource| ExportTraceServiceRequest { resource_spans: vec![of_resource] })
     });
     requests.collect()
+}
+
+/// Spans of a scope that is there already go to those that it has.
+fn join(there: &mut Vec<ScopeSpans>, more: Vec<ScopeSpans>) {
+    for of_scope in more {
+        match there.iter_mut().find(|known| known.scope == of_scope.scope) {
+            Some(known) => known.spans.extend(of_scope.spans),
+            None => there.push(of_scope),
+        }
+    }
 }
 
 /// Adds what a pod says of itself (`OTEL_RESOURCE_ATTRIBUTES` in kind/base/service.yaml, and its host's name).

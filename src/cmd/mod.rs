@@ -103,10 +103,11 @@ fn small_runtime() -> anyhow::Result<Runtime> {
     builder.max_blocking_threads(MOST_BLOCKING).enable_all().build().context("cannot start the runtime")
 }
 
-/// Connections count as open files, and many systems allow a process 1,024 or fewer until it asks for more.
-fn allow_many_connections() {
+/// Connections count as open files, and many systems allow a process 1,024 or fewer until it asks for more. How many there may be now,
+/// where that can be asked.
+fn allow_many_connections() -> Option<u64> {
     // What cannot be raised shows when connections are refused, with an error of its own.
-    let _ = rlimit::increase_nofile_limit(1 << 16);
+    rlimit::increase_nofile_limit(1 << 16).ok()
 }
 
 fn start_logs(config: &Config, console: &str, service: &str) -> anyhow::Result<Logs> {

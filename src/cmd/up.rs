@@ -1,5 +1,7 @@
 //! `tracelab up`: everything in this process.
 
+use anyhow::bail;
+
 use super::{allow_many_connections, say, start_logs, stop_on_signal};
 use crate::config::{Config, base};
 use crate::frontend;
@@ -17,8 +19,11 @@ const IGNORED: [&str; 4] =
 /// Nor these, where traces never leave the process.
 const IGNORED_INSIDE: [&str; 2] = ["OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"];
 
+/// Open files beside the services' own: page, backend, and what a few calls need.
+const OTHER_FILES: u64 = 128;
+
 pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
-    allow_many_connections();
+    check_files(&config, allow_many_connections())?;
     let _logs = start_logs(&config, CONSOLE, "tracelab")?;
     for note in notes(&config, |variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty())) {
         eprintln!("note: {note}");
@@ -42,6 +47,16 @@ pub async fn run(config: Config, json: bool) -> anyhow::Result<()> {
     stop.stopped().await;
     sandbox.stop().await;
     Ok(())
+}
+
+/// Every service listens on a socket of its own: with too few open files they would start, and answer nobody.
+fn check_files(config: &Config, allowed: Option<u64>) -> anyhow::Result<()> {
+    let services = u64::from(config.layers) * u64::from(config.width);
+    let Some(allowed) = allowed.filter(|allowed| *allowed < services + OTHER_FILES) else { return Ok(()) };
+    bail!(
+        "{services} services listen on a socket each, and this system allows a process {allowed} open files: \
+         raise the hard limit (ulimit -Hn), or lower layers or width"
+    )
 }
 
 /// What somebody may expect who does not get it.
@@ -144,6 +159,16 @@ mod tests {
         }
         let config = Config { frontend: "http://192.0.2.2:8080".parse().unwrap(), ..Config::default() };
         assert!(text(&config, "http://127.0.0.1:8080").contains("--frontend http://127.0.0.1:8080"));
+    }
+
+    #[test]
+    fn more_services_than_there_may_be_open_files_are_refused() {
+        let wide = Config { layers: 10, width: 100, ..Config::default() };
+        let error = check_files(&wide, Some(1024)).unwrap_err().to_string();
+        assert!(error.contains("1000 services") && error.contains("1024 open files") && error.contains("ulimit -Hn"), "{error}");
+        for (config, allowed) in [(&wide, Some(20_000)), (&wide, None), (&Config::default(), Some(256))] {
+            assert!(check_files(config, allowed).is_ok(), "{allowed:?}");
+        }
     }
 
     #[test]

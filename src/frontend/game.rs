@@ -199,15 +199,16 @@ impl Game {
     /// state was written, a new mystery starts: a changed flag means something.
     ///
     /// # Errors
-    /// The state cannot be read or written, is another process's, no game's, or one of another topology; the text names the file.
+    /// The state cannot be read or written, is another process's, no game's, or a running game day of another topology; the text
+    /// names the file.
     /// The seed is too large. The mystery cannot be had here, or the Redis that it needs does not start.
     pub async fn open(settings: &GameSettings) -> anyhow::Result<Self> {
         let GameSettings { topology, mystery: pick, seed, delay_scale, ref state, ref redis, ref replaced } = *settings;
         let wish = Wish { pick, seed: checked_seed(seed)? };
         let store = state.as_deref().map(Store::open).transpose()?;
-        let saved = store.as_ref().map(Store::load).transpose()?.flatten();
-        if let (Some(saved), Some(store)) = (&saved, &store) {
-            check_topology(saved, topology, store)?;
+        let mut saved = store.as_ref().map(Store::load).transpose()?.flatten();
+        if let (Some(other), Some(store)) = (saved.take_if(|saved| saved.topology != topology), &store) {
+            saved = change_size(&other, topology, store)?;
         }
         // A game day's rounds are what its teacher chose, whatever the flags are now.
         let same = saved.as_ref().filter(|saved| saved.wish == wish || saved.running_day().is_some());
@@ -533,17 +534,22 @@ impl Drawn {
     }
 }
 
-fn check_topology(saved: &State, topology: Topology, store: &Store) -> anyhow::Result<()> {
+/// A game of another size is kept for when that size comes back, and the game of this one goes on, if there was any: files of a
+/// container's volume are nobody's to move by hand.
+fn change_size(other: &State, topology: Topology, store: &Store) -> anyhow::Result<Option<State>> {
     let describe = |topology: Topology| format!("{} × {} services, route {}", topology.layers, topology.width, topology.route);
-    if saved.topology != topology {
+    if other.running_day().is_some() {
         bail!(
-            "{} holds a game with {}, but this one has {}; move the file away, or name another directory with --state",
+            "{} holds a game day with {}, but this one has {}; let it end, or name another directory with --state",
             store.path().display(),
-            describe(saved.topology),
+            describe(other.topology),
             describe(topology)
         );
     }
-    Ok(())
+    let path = store.path();
+    let saved = store.exchange(other.topology, topology).with_context(|| format!("cannot put {} aside", path.display()))?;
+    info!(kept = describe(other.topology), now = describe(topology), "the game in the state directory is of another size");
+    Ok(saved)
 }
 
 fn round(state: &State, delay_scale: f64, beginning: Beginning, process: u64) -> Result<Round, Impossible> {
@@ -866,15 +872,17 @@ mod tests {
         assert_eq!((right.verdict, right.guesses), (Verdict::Right, 2));
         drop(game);
 
-        let game = Game::open(&GameSettings { seed: Some(11), ..settings.clone() }).await.unwrap();
+        let wide = GameSettings { seed: Some(11), ..settings.clone() };
+        let game = Game::open(&wide).await.unwrap();
         let score = game.score().await;
         assert_eq!((score.mystery, score.teams[0].solved), (2, 1));
         drop(game);
 
         let narrow = GameSettings { topology: Topology::new(3, 5, Route::Straight).unwrap(), ..settings };
-        let error = Game::open(&narrow).await.unwrap_err().to_string();
-        assert!(error.contains("holds a game with 3 × 30 services, route straight, but this one has 3 × 5"), "{error}");
-        assert!(error.contains(&directory.path().display().to_string()), "{error}");
+        for (settings, mystery) in [(&narrow, 1), (&wide, 2), (&narrow, 1), (&wide, 2)] {
+            let game = Game::open(settings).await.unwrap();
+            assert_eq!((game.topology(), game.score().await.mystery), (settings.topology, mystery), "each size has its own game");
+        }
     }
 
     #[tokio::test]

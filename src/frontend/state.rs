@@ -268,6 +268,18 @@ impl Store {
         File::open(&self.directory)?.sync_all()
     }
 
+    /// Puts the game of `here` aside, and takes that of `there` up, if there was one.
+    pub fn exchange(&self, here: Topology, there: Topology) -> anyhow::Result<Option<State>> {
+        let aside =
+            |Topology { layers, width, route }: Topology| self.directory.join(format!("game-{layers}x{width}-{route}.json"));
+        fs::rename(self.path(), aside(here))?;
+        match fs::rename(aside(there), self.path()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+            Ok(()) => self.load(),
+        }
+    }
+
     pub fn path(&self) -> PathBuf {
         self.directory.join(FILE)
     }

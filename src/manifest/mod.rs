@@ -3,12 +3,14 @@
 //! Such a file is written by hand but for its regions: the lines between `# >>> NAME` and `# <<< NAME` belong to the program.
 //! Pure functions over text; `cmd::manifest` reads and writes the files.
 
+mod checkout;
 mod compose;
 mod gateway;
 mod kubernetes;
 
 use std::fmt;
 
+pub use checkout::{BY_NAME, Part, compose_files, kubernetes_files};
 pub use compose::compose;
 pub use gateway::{Addresses, gateway};
 pub use kubernetes::kubernetes;

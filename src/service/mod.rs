@@ -39,6 +39,10 @@ const FIRST_CALL_LIMIT: Duration = Duration::from_secs(10);
 /// A layer gives up so much sooner than the one before it: then the caller of the service that hangs is the one to say so, and not
 /// all callers before it at the same moment.
 const SOONER: Duration = Duration::from_secs(1);
+/// The same in what is deeper than most: there the many layers below need their time too, and a service knows only how many are above.
+const SOONER_BELOW: Duration = Duration::from_millis(50);
+/// So many layers are not deep.
+const SHALLOW: u16 = 3;
 const LAST_CALL_LIMIT: Duration = Duration::from_secs(2);
 
 /// A running service; clones are the same one.
@@ -236,7 +240,9 @@ impl Answer {
 
 /// How long a service waits for whom it calls.
 fn call_limit(service: ServiceName) -> Duration {
-    FIRST_CALL_LIMIT.saturating_sub(SOONER * u32::from(service.layer)).max(LAST_CALL_LIMIT)
+    let shallow = service.layer.min(SHALLOW);
+    let sooner = SOONER * u32::from(shallow) + SOONER_BELOW * u32::from(service.layer - shallow);
+    FIRST_CALL_LIMIT.saturating_sub(sooner).max(LAST_CALL_LIMIT)
 }
 
 fn message(patched: bool) -> &'static str {
@@ -297,8 +303,20 @@ mod tests {
     use super::*;
     use crate::mystery::Delay;
     use crate::telemetry::{Exporter, TelemetrySettings};
-    use crate::topology::Route;
+    use crate::topology::{MAX_LAYERS, Route};
     use futures_util::FutureExt as _;
+
+    #[test]
+    fn however_deep_it_is_a_caller_waits_longer_than_its_callee_and_the_many_below_have_their_time() {
+        let limit = |layer| call_limit(ServiceName { layer, number: 0 });
+        assert_eq!([0, 1, 2].map(limit), [10, 9, 8].map(Duration::from_secs));
+        assert!((1..MAX_LAYERS).all(|layer| limit(layer) < limit(layer - 1)));
+        // The longest fault, and 50 ms a layer, where it ordinarily takes a few.
+        for layer in 0..MAX_LAYERS {
+            let below = MAX_LAYERS - layer;
+            assert!(limit(layer) >= Duration::from_millis(50) * u32::from(below) + Duration::from_secs(1), "layer {layer}");
+        }
+    }
 
     #[tokio::test]
     async fn a_request_beyond_the_bound_is_told_to_come_again() {

@@ -271,7 +271,7 @@ pub fn sentences(composition: &Composition) -> Vec<(&'static str, String)> {
             }),
         ),
         (tracing, format!("a trace of more than {} MiB", mib(&aggregator, &format!("{tail}/maximum_trace_size_bytes")))),
-        (tracing, format!("waits {} s, then", seconds(&aggregator, &format!("{tail}/decision_wait")))),
+        (tracing, format!("waits {} s, then", seconds(&aggregator, &format!("{tail}/decision_wait_after_root_received")))),
         (tracing, format!("{} partitions", topic("PARTITIONS"))),
         (
             tracing,

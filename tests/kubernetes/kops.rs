@@ -321,7 +321,7 @@ fn together(composition: &Composition) -> Vec<String> {
         ("the policy is noted where it is asked for".to_owned(), filtered && gate && ends == 3),
         (
             "the first of the policies is the last to be short, and each burst holds more than the longest trace".to_owned(),
-            rates.len() == 3 && rates.is_sorted_by(|one, next| one.0 > next.0) && rates.iter().all(|(_, burst)| *burst > 10 * 1863),
+            rates.len() == 4 && rates.is_sorted_by(|one, next| one.0 > next.0) && rates.iter().all(|(_, burst)| *burst > 10 * 1863),
         ),
         ("causes have more room than the share".to_owned(), queues[0] >= 6 * queues[1] && queues[1] > 0),
         (

@@ -11,7 +11,8 @@ import * as run from './run.js';
 async function start() {
   const topology = await get('topology');
   const { layers, width, route, jaeger } = topology;
-  byId('topology').textContent = `${count(layers)} layers × ${count(width)} services, route ${route}`;
+  const size = `${count(layers)} ${layers === 1 ? 'layer' : 'layers'} × ${count(width)} ${width === 1 ? 'service' : 'services'}`;
+  byId('topology').textContent = `${size}, route ${route}`;
   if (/^https?:/.test(jaeger ?? '')) {
     byId('jaeger').href = `${jaeger}/search`;
     byId('jaeger').hidden = false;
