@@ -688,6 +688,12 @@ fn the_password_is_printed_once_and_is_in_no_file_and_no_argument() {
         assert!(value.chars().all(|sign| sign.is_ascii_alphanumeric() || "_-".contains(sign)), "{value}");
     }
 
+    // Who wants another password has the Secret deleted.
+    machine.remove("secret.login");
+    let ran = machine.run("up", &[]);
+    ran.says(0, &["password: Tr-"]);
+    assert!(ran.did("rollout restart deployment/door") && machine.secret("login", "password") != printed, "{:?}", ran.commands);
+
     let machine = machine.set("TRACELAB_LOGIN", "ann");
     let ran = machine.run("up", &[]);
     ran.says(0, &["login:    ann\npassword: Tr-"]);
