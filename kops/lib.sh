@@ -240,6 +240,10 @@ tagged() {
     if ! aws resourcegroupstaggingapi get-resources --region "$region" --tag-filters "$filter" \
       --query 'ResourceTagMappingList[].ResourceARN' --output text >"$work/some" 2>"$said"; then
       words_of aws
+      if heard 'AccessDenied\|not authorized'; then
+        fail 3 "your user of AWS may not ask what bears the name $cluster" 'kops itself does not need that right: tag:GetResources' \
+          'the policy ResourceGroupsandTagEditorReadOnlyAccess gives it, for the user or a group of theirs'
+      fi
       aws_trouble
       fail 3 "AWS does not say what bears the name $cluster in $region"
     fi

@@ -106,6 +106,11 @@ fn a_value_that_cannot_be_meant_is_refused_before_anybody_is_asked() {
         ("TRACELAB_ADMIN_NETWORK", "0.0.0.0/0", "which is the world"),
         ("TRACELAB_ADMIN_NETWORK", "::/0", "which is the world"),
         ("TRACELAB_ADMIN_NETWORK", "203.0.113.7/32,0.0.0.0/0", "which is the world"),
+        ("TRACELAB_ADMIN_NETWORK", "0.0.0.0/00", "which is the world"),
+        ("TRACELAB_ADMIN_NETWORK", "0.0.0.0/1,128.0.0.0/1", "much of the world"),
+        ("TRACELAB_ADMIN_NETWORK", "2000::/3", "much of the world"),
+        ("TRACELAB_ADMIN_NETWORK", "2001:db8::/129", "is no network"),
+        ("TRACELAB_ADMIN_NETWORK", "203.0.113.7/24", "which is an address in the network 203.0.113.0/24"),
         ("TRACELAB_ADMIN_NETWORK", "203.0.113.7", "one address is 203.0.113.7/32"),
         ("TRACELAB_ADMIN_NETWORK", "203.0.113.7/33", "is no network"),
         ("TRACELAB_ADMIN_NETWORK", "203.0.113.700/32", "is no network"),
@@ -311,6 +316,10 @@ fn what_aws_has_under_the_name_and_kops_does_not_know_is_not_taken_over() {
     let ran = machine.run("up", &["--yes"]);
     ran.says(3, &["| arn:aws:ec2:eu-west-1:1:vpc/vpc-1", "of which s3://state knows nothing (1 things)", "kops/down"]);
     assert!(ran.changes().is_empty(), "{:?}", ran.commands);
+    // The rights that kops asks for are other ones: docs/getting_started/aws.md.
+    let denied = "echo 'An error occurred (AccessDeniedException) when calling the GetResources operation: User: arn is not authorized' >&2; exit 254";
+    let ran = Machine::new().when("aws", "'resourcegroupstaggingapi '*", denied).run("up", &["--yes"]);
+    ran.says(3, &["may not ask what bears the name", "tag:GetResources", "ResourceGroupsandTagEditorReadOnlyAccess"]);
     // The register of tags names what has been gone for hours.
     machine.put("alive", "");
     machine.run("up", &["--yes"]).says(0, &[]);
@@ -395,6 +404,11 @@ fn up_again_changes_nothing() {
     assert!(replace.starts_with("kops replace") && apply.starts_with("kubectl apply"), "{changes:#?}");
     assert_eq!(machine.world("told"), told);
     assert_eq!([machine.world("secret.login"), machine.world("secret.tls"), machine.world("secret.cassandra")], secrets);
+    // kops counts how often it was told.
+    machine.put("generation", "");
+    let ran = machine.run("up", &[]);
+    ran.says(0, &["the page: "]);
+    assert!(!ran.did("--yes --admin"), "{:?}", ran.commands);
 }
 
 #[test]
@@ -403,7 +417,10 @@ fn a_change_of_the_cluster_is_shown_and_made_only_where_somebody_agrees() {
     let told = machine.world("told");
     let machine = machine.typing("n\n");
     let ran = machine.run("up", &[]);
-    ran.says(1, &["Will modify resources:\n  SecurityGroupRule/", "nothing was changed on AWS", "as it was"]);
+    let created =
+        format!("Will create resources:\n  SecurityGroupRule/from-198.51.100.9/32-ingress-tcp-443to443-api-elb.{CLUSTER}\n");
+    let deleted = "Items will be deleted:\n  SecurityGroupRule    sg-1: port=443 protocol=tcp ip=203.0.113.7/32 ipv6=\n";
+    ran.says(1, &[&created, deleted, "nothing was changed on AWS", "as it was"]);
     assert!(ran.changes().iter().all(|change| change.starts_with("kops replace")), "{:#?}", ran.changes());
     assert_eq!(machine.world("told"), told, "kops was told to make at the next chance what nobody agreed to");
 
@@ -412,8 +429,54 @@ fn a_change_of_the_cluster_is_shown_and_made_only_where_somebody_agrees() {
     assert_eq!(machine.world("told"), told);
 
     let machine = machine.typing("y\n");
-    machine.run("up", &[]).says(0, &["Will modify resources", "kops rolling-update cluster"]);
+    machine.run("up", &[]).says(0, &[&created, "kops rolling-update cluster"]);
     assert!(machine.world("made").contains("kubernetesApiAccess: [198.51.100.9/32]"), "{}", machine.world("made"));
+    assert_eq!(machine.world("rules"), "198.51.100.9/32\n", "who reached the API before reaches it still");
+    let machine = machine.alone();
+    let ran = machine.run("up", &[]);
+    ran.says(0, &["the page: "]);
+    assert!(!ran.err.contains("Items"), "{}", ran.err);
+    // kops does not always see at once what is outdated.
+    let machine = machine.unset("TRACELAB_ADMIN_NETWORK").set("TRACELAB_ADMIN_NETWORK", "203.0.113.7/32");
+    machine.put("rules.unseen", "");
+    let ran = machine.run("up", &["--yes"]);
+    ran.says(0, &["the API answers 203.0.113.7/32 then, and no other network"]);
+    assert!(!ran.err.contains("Items"), "{}", ran.err);
+    assert_eq!(machine.world("rules"), "203.0.113.7/32\n");
+}
+
+#[test]
+fn a_group_of_machines_that_nobody_agrees_to_is_taken_back_and_one_that_is_gone_is_named() {
+    let machine = Machine::with_stage();
+    let cluster = machine.repository().join("kops/cluster.yaml");
+    let text = std::fs::read_to_string(&cluster).unwrap();
+    std::fs::write(&cluster, text.replace("  name: stores\n", "  name: others\n")).unwrap();
+    let ran = machine.run("up", &[]);
+    ran.says(2, &["the group stores is no longer in kops/cluster.yaml", "kops delete instancegroup stores", "Nobody is here"]);
+    let deleted = format!("kops delete instancegroup others --name {CLUSTER} --state s3://state --yes");
+    assert_eq!(ran.of("kops delete"), [deleted], "only what is new");
+}
+
+#[test]
+fn what_machines_still_use_is_not_pruned() {
+    // upup/pkg/fi/cloudup/awstasks/targetgroup.go
+    let outdated = "Items will be deleted only when the --prune flag is specified:\n  TargetGroup          arn:aws:x\n\n";
+    let vpc = format!("Will modify resources:\n  VPC/{CLUSTER}\n  \tTags                \t {{}} -> {{team: x}}\n\n");
+    for (changes, words) in [
+        (outdated, ["Items will be deleted only when", "what is outdated stays until no machine uses it"]),
+        (
+            &format!("Will create resources:\n  TargetGroup/tcp-api\n\n{outdated}"),
+            ["TargetGroup/tcp-api", "stays until no machine uses it"],
+        ),
+        (&vpc, ["Will modify resources:\n  VPC/", "making machines and network"]),
+    ] {
+        let machine = Machine::with_stage();
+        machine.put("made", "another");
+        machine.put("changes", changes);
+        let ran = machine.run("up", &["--yes"]);
+        ran.says(0, &words);
+        assert!(ran.did("--yes --admin") && !ran.did("--prune") && !ran.err.contains("USD an hour"), "{:?}", ran.commands);
+    }
 }
 
 #[test]
@@ -624,6 +687,12 @@ fn the_password_is_printed_once_and_is_in_no_file_and_no_argument() {
     for value in [cassandra, machine.secret("cassandra", "user")] {
         assert!(value.chars().all(|sign| sign.is_ascii_alphanumeric() || "_-".contains(sign)), "{value}");
     }
+
+    // Who wants another password has the Secret deleted.
+    machine.remove("secret.login");
+    let ran = machine.run("up", &[]);
+    ran.says(0, &["password: Tr-"]);
+    assert!(ran.did("rollout restart deployment/door") && machine.secret("login", "password") != printed, "{:?}", ran.commands);
 
     let machine = machine.set("TRACELAB_LOGIN", "ann");
     let ran = machine.run("up", &[]);

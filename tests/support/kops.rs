@@ -59,23 +59,43 @@ const KOPS: &str = r#"
   printf '\nCreated cluster/%s\n' "$(sed -n 's/^  name: //p' known)" ;;
 # cmd/kops/replace.go
 "replace --force -f "*) cp "$4" told ;;
-# cmd/kops/update_cluster.go
+# cmd/kops/update_cluster.go. Whom the firewall lets in is in `rules`: what is outdated of them goes where kops is told to prune.
 "update cluster --name "*" --yes --admin")
   if [ -f made ]; then echo 'Changes may require instances to restart: kops rolling-update cluster'; else echo 'Cluster is starting.  It should be ready in a few minutes.'; fi
+  network=$(sed -n 's/.*kubernetesApiAccess: \[\(.*\)\]/\1/p' told)
+  case "$*" in *" --prune "*) rm rules.unseen 2>/dev/null || rm -f rules ;; esac
+  grep -q -x -F "$network" rules 2>/dev/null || echo "$network" >>rules
   cp told made ;;
-# upup/pkg/fi/dryrun_target.go, and the last line of each from cmd/kops/update_cluster.go
+# upup/pkg/fi/dryrun_target.go, and the last line of each from cmd/kops/update_cluster.go; rules' names are those of
+# pkg/model/awsmodel/api_loadbalancer.go and upup/pkg/fi/cloudup/awstasks/securitygroup.go, by which they are outdated only (DeferDeletion), and
+# not seen where another group is not known yet (FindDeletions). Of a cluster that is replaced, pkg/client/simple/vfsclientset/cluster.go
+# counts the generation.
 "update cluster --name "*)
+  network=$(sed -n 's/.*kubernetesApiAccess: \[\(.*\)\]/\1/p' told)
   if [ ! -f made ]; then
     printf 'Will create resources:\n  VPC/%s\n  \tCIDR                \t172.20.0.0/16\n\nMust specify --yes to apply changes\n' "$4"
-  elif cmp -s told made; then
-    echo 'No changes need to be applied'
+  elif cmp -s told made && [ "$(cat rules)" = "$network" ]; then
+    if [ ! -f generation ]; then echo 'No changes need to be applied'; exit; fi
+    printf 'Will modify resources:\n  ManagedFile/cluster-completed.spec\n  \tContents            \n  \t                    \t...\n'
+    printf '  \t                    \t%s\n' '  metadata:' '+   generation: 1' '-   creationTimestamp: "2026-11-21T10:00:00Z"' '    name: t.k8s.local' '...'
+    printf '\nMust specify --yes to apply changes\n'
   else
-    printf 'Will modify resources:\n  SecurityGroupRule/https-api-elb-203.0.113.7/32\n  \tCIDR                \t203.0.113.7/32\n\nMust specify --yes to apply changes\n'
+    grep -q -x -F "$network" rules ||
+      printf 'Will create resources:\n  SecurityGroupRule/from-%s-ingress-tcp-443to443-api-elb.%s\n  \tCIDR                \t%s\n\n' "$network" "$4" "$network"
+    cat changes 2>/dev/null
+    if [ ! -f rules.unseen ] && grep -v -q -x -F "$network" rules; then
+      echo 'Items will be deleted only when the --prune flag is specified:'
+      grep -v -x -F "$network" rules | sed 's/.*/  SecurityGroupRule    sg-1: port=443 protocol=tcp ip=& ipv6=/'
+      echo
+    fi
+    echo 'Must specify --yes to apply changes'
   fi ;;
 # cmd/kops/export_kubeconfig.go
 "export kubeconfig --name "*" --admin") echo "kOps has set your kubectl context to $4" ;;
 # cmd/kops/validate_cluster.go
 "validate cluster --name "*) printf 'Validating cluster %s\n\nINSTANCE GROUPS\nNAME\tROLE\n\nNODE STATUS\nNAME\tROLE\tREADY\n\nYour cluster %s is ready\n' "$4" "$4" ;;
+# cmd/kops/delete_instancegroup.go
+"delete instancegroup "*" --yes") printf 'InstanceGroup "%s" found for deletion\n\nDeleted InstanceGroup: "%s"\n' "$3" "$3" ;;
 # cmd/kops/delete_cluster.go
 "delete cluster --name "*" --yes --wait "*) rm -f known told made; printf 'TYPE\tNAME\tID\n\nDeleted cluster: "%s"\n' "$4" ;;
 "#;
