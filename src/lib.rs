@@ -3,6 +3,7 @@
 //! The binary in `main.rs` is the product; this library exists so that its tests and benches reach the parts. ARCHITECTURE.md
 //! is the map.
 
+pub mod assets;
 pub mod backend;
 pub mod caller;
 pub mod cli;

@@ -17,6 +17,7 @@ use super::fields::{Fields, fields};
 use super::game::DEFAULT_TEAM;
 use super::state::{self, MAX_SEED, Pick};
 use super::{Frontend, Redeploy, Release, Version, page, program};
+use crate::assets::File;
 use crate::mystery::{Cause, Field, Guess};
 use crate::server::Stop;
 use crate::topology::ServiceName;
@@ -101,9 +102,9 @@ pub(super) fn routes(
     // The path comes before the method: another method is wrong only where there is something.
     let file = warp::path::full()
         .and_then(|path: warp::path::FullPath| std::future::ready(page::file(path.as_str()).ok_or_else(warp::reject::not_found)));
-    let page = file
-        .and(get())
-        .map(|file: Response, frontend: Frontend, headers: HeaderMap| finish(frontend.0.gate_reading(&headers).map(|()| file)));
+    let page = file.and(get()).map(|file: &'static File, frontend: Frontend, headers: HeaderMap| {
+        finish(frontend.0.gate_reading(&headers).map(|()| page::answer(file, &headers)))
+    });
 
     press
         .or(start.or(cancel).unify().boxed())

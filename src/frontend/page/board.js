@@ -1,7 +1,7 @@
 // A game day's clock and board, as the sandbox page and the instructor's show them.
 
-import { element } from './dom.js';
-import { clock, count } from './format.js';
+import { el } from '/assets/common/dom.js';
+import { clock, count } from '/assets/common/format.js';
 
 const TICK_MS = 250;
 const SAYS = { right: 'right', half: 'half right', wrong: 'wrong' };
@@ -35,24 +35,24 @@ export function inWords({ cause, service, callee, customer }) {
 /** Fills the table with teams, best first, and what each did in the first `rounds` rounds, the latest first: that is what one looks for. */
 export function fill(table, board, rounds) {
   const latest = Array.from({ length: rounds }, (_, place) => rounds - place);
-  const heads = latest.map((round) => element('th', { scope: 'col', class: 'number' }, `Round ${round}`));
+  const heads = latest.map((round) => el('th', { scope: 'col', class: 'number' }, `Round ${round}`));
   table.tHead.replaceChildren(
-    element('tr', {}, element('th', { scope: 'col' }, 'Team'), element('th', { scope: 'col', class: 'number' }, 'Points'), ...heads),
+    el('tr', {}, el('th', { scope: 'col' }, 'Team'), el('th', { scope: 'col', class: 'number' }, 'Points'), ...heads),
   );
   table.tBodies[0].replaceChildren(...board.map((row) => line(row, latest)));
 }
 
 function line({ team, points, rounds: cells }, latest) {
-  const row = element('tr', { 'data-team': team });
-  row.append(element('th', { scope: 'row' }, team), element('td', { class: 'number total' }, count(points)));
+  const row = el('tr', { 'data-team': team });
+  row.append(el('th', { scope: 'row' }, team), el('td', { class: 'number total' }, count(points)));
   row.append(...latest.map((round) => cell(cells.find((one) => one.round === round))));
   return row;
 }
 
 function cell(did) {
-  if (!did) return element('td', { class: 'number' });
+  if (!did) return el('td', { class: 'number' });
   const { verdict, guesses, seconds, points } = did;
   const after = seconds === undefined ? '' : ` ${clock(Math.floor(seconds))}`;
   const how = `${SAYS[verdict] ?? ''}${after}, ${count(guesses)} ${guesses === 1 ? 'guess' : 'guesses'}`;
-  return element('td', { class: 'number', 'data-verdict': verdict }, count(points), element('small', {}, how));
+  return el('td', { class: 'number', 'data-verdict': verdict }, count(points), el('small', {}, how));
 }

@@ -1,8 +1,8 @@
 // The buttons, and what the last calls did.
 
+import { byId, el } from '/assets/common/dom.js';
+import { count, ms } from '/assets/common/format.js';
 import { press } from './api.js';
-import { byId, element } from './dom.js';
-import { count, ms } from './format.js';
 import { traceLink } from './trace.js';
 
 /** So many calls are shown. */
@@ -13,8 +13,8 @@ const MOST_SERVICES = 12;
 export function start({ width, services }) {
   const buttons = Array.from({ length: width }, (_, number) => {
     const label = `Button ${number}: calls ${services[number]}`;
-    const button = element('button', { type: 'button', 'data-button': number, 'aria-label': label, title: label });
-    button.append(String(number), element('small', {}, ''));
+    const button = el('button', { type: 'button', 'data-button': number, 'aria-label': label, title: label });
+    button.append(String(number), el('small', {}, ''));
     button.addEventListener('click', () => call(number, button));
     return button;
   });
@@ -45,12 +45,12 @@ async function call(number, button) {
 
 function show({ button, path, message, latency_ms: latency, trace_id: id, customer, tier, error }) {
   const list = byId('last-calls');
-  const line = element('li', { 'data-button': button, 'data-trace-id': id, 'data-failed': error ? 'true' : null });
+  const line = el('li', { 'data-button': button, 'data-trace-id': id, 'data-failed': error ? 'true' : null });
   line.append(
-    element('span', { class: 'path' }, `${button}: `, ...way(path)),
-    element('span', { class: 'latency' }, latency === undefined ? '' : `${ms(latency)} ms`),
+    el('span', { class: 'path' }, `${button}: `, ...way(path)),
+    el('span', { class: 'latency' }, latency === undefined ? '' : `${ms(latency)} ms`),
     traceLink(id),
-    element('span', { class: error ? 'failed' : 'message' }, error ?? message, ...by('customer', customer), ...by('tier', tier && `tier ${tier}`)),
+    el('span', { class: error ? 'failed' : 'message' }, error ?? message, ...by('customer', customer), ...by('tier', tier && `tier ${tier}`)),
   );
   list.prepend(line);
   while (list.children.length > SHOWN) list.lastChild.remove();
@@ -59,12 +59,12 @@ function show({ button, path, message, latency_ms: latency, trace_id: id, custom
 
 /** Who called, and of what tier, where that is known. */
 function by(what, caller) {
-  return caller ? [' · ', element('span', { class: what }, caller)] : [];
+  return caller ? [' · ', el('span', { class: what }, caller)] : [];
 }
 
 /** The services of a path, which breaks between them and not within. A fan-out may pass a thousand. */
 function way(path) {
   const shown = path.slice(0, MOST_SERVICES);
-  const names = shown.flatMap((service, place) => [place === 0 ? '' : ' → ', element('span', { class: 'service' }, service)]);
+  const names = shown.flatMap((service, place) => [place === 0 ? '' : ' → ', el('span', { class: 'service' }, service)]);
   return path.length > shown.length ? [...names, ` and ${count(path.length - shown.length)} more`] : names;
 }

@@ -1,9 +1,10 @@
 // A game day as a team sees it: the clock, the board, and the answer of the round before.
 
+import { byId, options } from '/assets/common/dom.js';
 import { get } from './api.js';
 import { countdown, fill, inWords, stand } from './board.js';
-import { byId, options, whole } from './dom.js';
 import * as mystery from './mystery.js';
+import { whole } from './names.js';
 
 const EVERY_MS = 2000;
 /** What a game day does without, or the board says better. */

@@ -1,9 +1,9 @@
 // The instructor's page: plans a game day, starts it, and watches it.
 
+import { byId, el, options, say, whileBusy } from '/assets/common/dom.js';
+import { count } from '/assets/common/format.js';
 import { get, instructor, post } from './api.js';
 import { countdown, fill, inWords, stand } from './board.js';
-import { byId, element, options, say, whileBusy } from './dom.js';
-import { count } from './format.js';
 
 const EVERY_MS = 1000;
 /** Where the token stays while the browser's tab is open. */
@@ -23,7 +23,7 @@ async function start() {
   const { mysteries } = topology;
   causes = mysteries.map(({ pick, about, impossible }) => [pick, `${pick}: ${about}`, impossible === undefined]).reverse();
   const impossible = mysteries.filter((mystery) => mystery.impossible);
-  byId('impossible').append(...impossible.map((mystery) => element('li', {}, `Not here: ${mystery.impossible}.`)));
+  byId('impossible').append(...impossible.map((mystery) => el('li', {}, `Not here: ${mystery.impossible}.`)));
   byId('impossible').hidden = impossible.length === 0;
   left = countdown(byId('left'));
   for (let round = 0; round < ROUNDS; round += 1) add();
@@ -119,32 +119,32 @@ function show({ state, seconds_left: seconds, rounds, board, problem }) {
 
 function row({ round, cause, minutes, tell_cause: told, seed, started_ms: started, ended_ms: ended, answer }) {
   const stands = started === undefined ? 'to come' : ended === undefined ? 'running' : 'over';
-  return element(
+  return el(
     'tr',
     { 'data-round': round },
-    element('th', { scope: 'row', class: 'number' }, String(round)),
-    element('td', {}, `${cause}${told ? ' (told)' : ''}, ${count(minutes)} min`),
+    el('th', { scope: 'row', class: 'number' }, String(round)),
+    el('td', {}, `${cause}${told ? ' (told)' : ''}, ${count(minutes)} min`),
     // As it is typed, without separators.
-    element('td', { class: 'number' }, seed === undefined ? '' : String(seed)),
-    element('td', {}, stands),
-    element('td', {}, answer ? inWords(answer) : ''),
+    el('td', { class: 'number' }, seed === undefined ? '' : String(seed)),
+    el('td', {}, stands),
+    el('td', {}, answer ? inWords(answer) : ''),
   );
 }
 
 /** One more row in the plan. */
 function add() {
-  const choice = element('select', { name: 'cause' });
+  const choice = el('select', { name: 'cause' });
   choice.append(...options(...causes));
   for (const [pick, , possible] of causes) choice.querySelector(`[value="${pick}"]`).disabled = !possible;
-  const remove = element('button', { type: 'button', 'data-remove': '' }, 'Remove');
-  const line = element(
+  const remove = el('button', { type: 'button', 'data-remove': '' }, 'Remove');
+  const line = el(
     'li',
     { class: 'fields' },
-    element('label', { class: 'cause' }, 'Cause ', choice),
-    element('label', {}, 'Minutes ', element('input', { name: 'minutes', type: 'number', min: '0.01', max: '1440', step: 'any', value: MINUTES, required: '' })),
-    element('label', {}, 'Seed ', element('input', { name: 'seed', inputmode: 'numeric', pattern: '[0-9]{1,16}', placeholder: 'random' })),
-    element('label', { class: 'tell' }, element('input', { name: 'tell_cause', type: 'checkbox' }), 'Tell the cause'),
-    element('div', { class: 'actions' }, remove),
+    el('label', { class: 'cause' }, 'Cause ', choice),
+    el('label', {}, 'Minutes ', el('input', { name: 'minutes', type: 'number', min: '0.01', max: '1440', step: 'any', value: MINUTES, required: '' })),
+    el('label', {}, 'Seed ', el('input', { name: 'seed', inputmode: 'numeric', pattern: '[0-9]{1,16}', placeholder: 'random' })),
+    el('label', { class: 'tell' }, el('input', { name: 'tell_cause', type: 'checkbox' }), 'Tell the cause'),
+    el('div', { class: 'actions' }, remove),
   );
   // Of these, the cause is all of the answer, or may be.
   const tell = line.querySelector('[name="tell_cause"]');
@@ -178,7 +178,7 @@ function planned() {
 
 function save() {
   const url = URL.createObjectURL(new Blob([JSON.stringify(results, null, 2)], { type: 'application/json' }));
-  element('a', { href: url, download: 'game-day.json' }).click();
+  el('a', { href: url, download: 'game-day.json' }).click();
   URL.revokeObjectURL(url);
 }
 

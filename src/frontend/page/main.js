@@ -1,8 +1,8 @@
 // Starts the sandbox page once it is known what runs.
 
+import { byId } from '/assets/common/dom.js';
+import { count } from '/assets/common/format.js';
 import { get } from './api.js';
-import { byId } from './dom.js';
-import { count } from './format.js';
 import * as buttons from './buttons.js';
 import * as gameDay from './game_day.js';
 import * as mystery from './mystery.js';

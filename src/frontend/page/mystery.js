@@ -1,8 +1,9 @@
 // The mystery: guesses, hints, giving up, the next one, another version of a service, and the score.
 
+import { byId, el, options, say, whileBusy } from '/assets/common/dom.js';
+import { count, elapsed } from '/assets/common/format.js';
 import { get, instructor, post } from './api.js';
-import { byId, element, options, say, whileBusy, whole } from './dom.js';
-import { count, duration } from './format.js';
+import { whole } from './names.js';
 
 /** What a right guess names, by cause; before one is chosen, a service. */
 const NAMES = {};
@@ -19,8 +20,8 @@ const TEAM = 'tracelab.team';
 let mystery;
 
 export function start(topology) {
-  byId('services').append(...topology.services.map((service) => element('option', { value: service })));
-  byId('customers').append(...topology.customers.map((customer) => element('option', { value: customer })));
+  byId('services').append(...topology.services.map((service) => el('option', { value: service })));
+  byId('customers').append(...topology.customers.map((customer) => el('option', { value: customer })));
   offer(topology.mysteries);
   byId('team').placeholder = topology.team;
   byId('team').value = sessionStorage.getItem(TEAM) ?? '';
@@ -66,7 +67,7 @@ function offer(mysteries) {
   byId('new-cause').append(...options(['', 'as configured'], ...choices));
   const impossible = mysteries.filter((mystery) => mystery.impossible);
   for (const { pick } of impossible) byId('new-cause').querySelector(`[value="${pick}"]`).disabled = true;
-  byId('impossible').append(...impossible.map((mystery) => element('li', { 'data-pick': mystery.pick }, `Not here: ${mystery.impossible}.`)));
+  byId('impossible').append(...impossible.map((mystery) => el('li', { 'data-pick': mystery.pick }, `Not here: ${mystery.impossible}.`)));
   byId('impossible').hidden = impossible.length === 0;
 }
 
@@ -117,7 +118,7 @@ async function guess() {
   const named = Object.fromEntries(names().map((name) => [name, byId(`guess-${name}`).value]));
   const graded = await post('guess', { team: team(), cause: byId('guess-cause').value, ...named });
   const guesses = graded.guesses === 1 ? 'guess' : 'guesses';
-  say(byId('verdict'), `${graded.message} ${count(graded.guesses)} ${guesses}, ${duration(graded.seconds)}.`, graded.verdict);
+  say(byId('verdict'), `${graded.message} ${count(graded.guesses)} ${guesses}, ${elapsed(graded.seconds)}.`, graded.verdict);
   explain('explanation', graded.explanation);
   await refresh();
 }
@@ -127,8 +128,8 @@ async function hint() {
   const list = byId('hints');
   const pairs = (told.pairs ?? []).map(({ service, callee }) => `${service} → ${callee}`);
   const candidates = [...(told.services ?? []), ...pairs, ...(told.customers ?? [])];
-  const named = candidates.flatMap((name) => [' ', element('span', { class: 'candidate' }, name)]);
-  const line = element('li', { 'data-hint': told.hint }, `Hint ${told.hint} of ${told.of}: ${told.text}`, ...named);
+  const named = candidates.flatMap((name) => [' ', el('span', { class: 'candidate' }, name)]);
+  const line = el('li', { 'data-hint': told.hint }, `Hint ${told.hint} of ${told.of}: ${told.text}`, ...named);
   const old = list.querySelector(`[data-hint="${told.hint}"]`);
   if (old) old.replaceWith(line);
   else list.append(line);
@@ -177,15 +178,15 @@ function forget(number) {
 
 function teamRow({ team: name, guesses, hints, verdict, seconds, revealed, solved }) {
   const said = revealed ? 'gave up' : verdict ?? '';
-  const numbers = (value) => element('td', { class: 'number' }, value);
-  return element(
+  const numbers = (value) => el('td', { class: 'number' }, value);
+  return el(
     'tr',
     { 'data-team': name },
-    element('th', { scope: 'row' }, name),
+    el('th', { scope: 'row' }, name),
     numbers(count(guesses)),
     numbers(count(hints)),
-    element('td', { 'data-verdict': revealed ? '' : verdict }, said),
-    numbers(seconds === undefined ? '' : duration(seconds)),
+    el('td', { 'data-verdict': revealed ? '' : verdict }, said),
+    numbers(seconds === undefined ? '' : elapsed(seconds)),
     numbers(count(solved)),
   );
 }

@@ -1,9 +1,9 @@
 // A run of many calls: its form, its progress as it happens, and its report.
 
+import { byId, el, say } from '/assets/common/dom.js';
+import { count, elapsed, ms, perSecond } from '/assets/common/format.js';
 import { client, post, run } from './api.js';
 import { baggage } from './buttons.js';
-import { byId, element, say } from './dom.js';
-import { count, duration, ms, perSecond } from './format.js';
 import { traceLink } from './trace.js';
 
 let runs = 0;
@@ -59,7 +59,7 @@ function progress({ calls, total, errors, seconds, rate, latency_ms: latency }) 
   numbers({
     Calls: `${count(calls)} of ${count(total)}`,
     Errors: count(errors),
-    Time: duration(seconds),
+    Time: elapsed(seconds),
     'Calls a second': perSecond(rate),
     'p50 (ms)': ms(latency.p50),
     'p95 (ms)': ms(latency.p95),
@@ -71,7 +71,7 @@ function progress({ calls, total, errors, seconds, rate, latency_ms: latency }) 
 function numbers(values) {
   const list = byId('run-numbers');
   if (list.children.length === 0) {
-    list.append(...Object.keys(values).map((name) => element('div', { 'data-number': name }, element('dt', {}, name), element('dd'))));
+    list.append(...Object.keys(values).map((name) => el('div', { 'data-number': name }, el('dt', {}, name), el('dd'))));
   }
   // The elements stay and their texts change, so that nothing moves.
   Object.values(values).forEach((value, index) => {
@@ -83,7 +83,7 @@ function report({ calls, errors, seconds, rate, latency_ms: latency, buttons, sl
   const calling = calls === 1 ? 'call' : 'calls';
   const failing = errors === 1 ? 'error' : 'errors';
   const ended = cancelled ? `Cut short${lost ? ` (${lost})` : ''}: ` : '';
-  const text = `${ended}${count(calls)} ${calling} in ${duration(seconds)}, ${perSecond(rate)} a second, ${count(errors)} ${failing}.`;
+  const text = `${ended}${count(calls)} ${calling} in ${elapsed(seconds)}, ${perSecond(rate)} a second, ${count(errors)} ${failing}.`;
   say(byId('run-status'), text, cancelled ? 'half' : 'right');
   const table = byId('run-table');
   table.tBodies[0].replaceChildren(...buttons.map((button) => row(button.button, button)));
@@ -96,17 +96,17 @@ function report({ calls, errors, seconds, rate, latency_ms: latency, buttons, sl
 
 function row(name, { calls, errors, latency_ms: latency }) {
   const numbers = [count(calls), count(errors), ...['mean', 'p50', 'p95', 'p99', 'max'].map((part) => ms(latency[part]))];
-  const cells = numbers.map((number) => element('td', { class: 'number' }, number));
-  return element('tr', { 'data-button': name }, element('th', { scope: 'row' }, String(name)), ...cells);
+  const cells = numbers.map((number) => el('td', { class: 'number' }, number));
+  return el('tr', { 'data-button': name }, el('th', { scope: 'row' }, String(name)), ...cells);
 }
 
 function line({ trace_id: id, button, latency_ms: latency, error }) {
-  return element(
+  return el(
     'li',
     { 'data-trace-id': id },
-    element('span', { class: 'latency' }, `${ms(latency)} ms`),
-    element('span', { class: 'button' }, `button ${button}`),
+    el('span', { class: 'latency' }, `${ms(latency)} ms`),
+    el('span', { class: 'button' }, `button ${button}`),
     traceLink(id),
-    ...(error ? [element('span', { class: 'error' }, error)] : []),
+    ...(error ? [el('span', { class: 'error' }, error)] : []),
   );
 }

@@ -1,7 +1,7 @@
 // Links to traces: one is a link only once the trace backend can answer for it.
 
+import { el } from '/assets/common/dom.js';
 import { get } from './api.js';
-import { element } from './dom.js';
 
 /** Waits between questions; the last one stays. */
 const WAITS_MS = [150, 300, 600, 1000, 2000];
@@ -14,7 +14,7 @@ const SAYS = {
 
 /** What stands for the trace `id`: a link as soon as it works, or why there is none. */
 export function traceLink(id) {
-  const place = element('span', { class: 'trace', 'data-state': 'pending' });
+  const place = el('span', { class: 'trace', 'data-state': 'pending' });
   if (!id) {
     place.dataset.state = 'none';
     place.textContent = 'no trace';
@@ -40,7 +40,7 @@ function show(place, id, { state, url, message }) {
   place.dataset.state = state;
   place.title = message;
   if (state === 'ready' && /^https?:/.test(url ?? '')) {
-    place.replaceChildren(element('a', { href: url, target: '_blank', rel: 'noopener' }, `trace ${id.slice(0, 8)}`));
+    place.replaceChildren(el('a', { href: url, target: '_blank', rel: 'noopener' }, `trace ${id.slice(0, 8)}`));
   } else {
     place.textContent = SAYS[state] ?? `trace ${id}`;
   }

@@ -1,8 +1,8 @@
 // /dependencies: who calls whom, as a graph and as a table.
 
 import * as api from "/assets/api.js";
-import { el, failure, notice } from "/assets/dom.js";
-import * as format from "/assets/format.js";
+import { el, failure, notice } from "/assets/common/dom.js";
+import * as format from "/assets/common/format.js";
 import { graph } from "/assets/graph.js";
 import { lookbackMs } from "/assets/query.js";
 
@@ -66,7 +66,7 @@ function table(links) {
 
 function line({ parent, child, callCount }) {
   const service = (name) => el("a", { href: `/search?service=${encodeURIComponent(name)}` }, name);
-  return el("tr", {}, el("td", {}, service(parent)), el("td", {}, service(child)), el("td", { class: "number" }, format.integer(callCount ?? 0)));
+  return el("tr", {}, el("td", {}, service(parent)), el("td", {}, service(child)), el("td", { class: "number" }, format.count(callCount ?? 0)));
 }
 
 lookback.addEventListener("change", load);

@@ -1,8 +1,8 @@
 // All that is known of one span, shown below its row.
 
 import * as api from "/assets/api.js";
-import { el } from "/assets/dom.js";
-import * as format from "/assets/format.js";
+import { el } from "/assets/common/dom.js";
+import * as format from "/assets/common/format.js";
 
 // By what was read of the trace, not by its ID: a trace that has grown has more lines too.
 const logsOfTrace = new WeakMap();

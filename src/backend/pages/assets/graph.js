@@ -1,7 +1,7 @@
 // Draws the service graph as SVG: layers from left to right; pointing at a service or moving to it shows its calls alone.
 
-import { el, svg } from "/assets/dom.js";
-import * as format from "/assets/format.js";
+import { el, svg } from "/assets/common/dom.js";
+import * as format from "/assets/common/format.js";
 import { layout } from "/assets/layers.js";
 
 const NODE = { width: 150, height: 20, gap: 6 };
@@ -101,7 +101,7 @@ function curve({ from, to }) {
 
 function sentence(node) {
   const side = (edges, end) => edges.length === 0 ? "nobody" : edges.map((edge, index) =>
-    el("span", {}, index > 0 ? ", " : "", el("bdi", {}, edge[end].name), ` (${format.integer(edge.calls)})`));
+    el("span", {}, index > 0 ? ", " : "", el("bdi", {}, edge[end].name), ` (${format.count(edge.calls)})`));
   return [
     el("strong", { class: "service" }, node.name),
     " is called by ", side(node.calledBy, "from"), " and calls ", side(node.calls, "to"), ". ",

@@ -1,6 +1,6 @@
 // A search: between the form, the address (Jaeger's own parameters, so that its links work here) and the API's parameters.
 
-import { isDuration } from "/assets/format.js";
+import { isDuration } from "/assets/common/format.js";
 
 export const DEFAULTS = {
   service: "", operation: "", tags: "", lookback: "1h", from: "", to: "", minDuration: "", maxDuration: "", limit: "20", sort: "newest",

@@ -1,9 +1,9 @@
 // /search: the form, the address and the list of traces that match.
 
 import * as api from "/assets/api.js";
-import { Hues } from "/assets/colour.js";
-import { el, failure, notice, withStyle } from "/assets/dom.js";
-import * as format from "/assets/format.js";
+import { el, failure, notice, withStyle } from "/assets/common/dom.js";
+import * as format from "/assets/common/format.js";
+import { hued } from "/assets/common/hues.js";
 import { DEFAULTS, fromAddress, problems, toAddress, toApi } from "/assets/query.js";
 
 const SERVICES_SHOWN = 8;
@@ -11,7 +11,6 @@ const form = document.getElementById("search");
 const status = document.getElementById("status");
 const results = document.getElementById("results");
 const sidebar = document.getElementById("sidebar");
-const hues = new Hues();
 let running = new AbortController();
 
 async function start() {
@@ -213,10 +212,9 @@ function row(trace, longest) {
 
 function chips(services) {
   const shown = services.slice(0, SERVICES_SHOWN).map(({ name, spanCount, errorSpanCount }) =>
-    withStyle(el("li", { class: errorSpanCount ? "chip failed" : "chip" }, el("bdi", {}, name), " ", el("span", { class: "amount" }, format.integer(spanCount ?? 0))),
-      { "--hue": hues.of(name) }));
+    hued(el("li", { class: errorSpanCount ? "chip failed" : "chip" }, el("bdi", {}, name), " ", el("span", { class: "amount" }, format.count(spanCount ?? 0))), name));
   const more = services.length - shown.length;
-  return more > 0 ? [...shown, el("li", { class: "chip more" }, `and ${format.integer(more)} more`)] : shown;
+  return more > 0 ? [...shown, el("li", { class: "chip more" }, `and ${format.count(more)} more`)] : shown;
 }
 
 start();

@@ -1,9 +1,9 @@
 // /trace/{id}: fetches one trace, waits for it a while where it is not there yet, and shows its head and its waterfall.
 
 import * as api from "/assets/api.js";
-import { Hues } from "/assets/colour.js";
-import { el, failure, notice, withStyle } from "/assets/dom.js";
-import * as format from "/assets/format.js";
+import { el, failure, notice, withStyle } from "/assets/common/dom.js";
+import * as format from "/assets/common/format.js";
+import { hued } from "/assets/common/hues.js";
 import { readTrace } from "/assets/model.js";
 import { waterfall } from "/assets/waterfall.js";
 
@@ -95,10 +95,9 @@ function failed(id, error) {
 
 function show(id, trace) {
   status.textContent = "";
-  const hues = new Hues();
   const root = trace.roots[0];
   document.title = `${root.service} ${root.name} · Tracelab`;
-  place.replaceChildren(head(id, trace, root), ...remarks(trace), shares(trace, hues), waterfall(id, trace, hues));
+  place.replaceChildren(head(id, trace, root), ...remarks(trace), shares(trace), waterfall(id, trace));
 }
 
 function head(id, trace, root) {
@@ -109,10 +108,10 @@ function head(id, trace, root) {
     el("dl", { class: "figures" },
       fact("Duration", format.duration(trace.duration)),
       fact("Start", el("time", { datetime: new Date(format.toMillis(trace.start)).toISOString() }, format.dateTime(trace.start))),
-      fact("Services", format.integer(trace.services.length)),
-      fact("Spans", format.integer(trace.spans.length)),
-      fact("Depth", format.integer(trace.depth)),
-      fact("Errors", el("span", { class: trace.errors ? "badge error" : "" }, format.integer(trace.errors)))));
+      fact("Services", format.count(trace.services.length)),
+      fact("Spans", format.count(trace.spans.length)),
+      fact("Depth", format.count(trace.depth)),
+      fact("Errors", el("span", { class: trace.errors ? "badge error" : "" }, format.count(trace.errors)))));
 }
 
 /** What is odd about the whole, so that nobody has to find the marked spans first. */
@@ -124,20 +123,20 @@ function remarks(trace) {
       + "If this trace is only seconds old, reload; else look for a service that loses the trace context or sends no spans."));
   }
   const roots = trace.roots.filter((span) => !span.parentId).length;
-  if (roots > 1) lines.push(el("li", {}, `${format.integer(roots)} spans have no parent: more than one claims to be the first.`));
+  if (roots > 1) lines.push(el("li", {}, `${format.count(roots)} spans have no parent: more than one claims to be the first.`));
   return lines.length > 0 ? [el("ul", { class: "notice warning" }, lines)] : [];
 }
 
 /** Where the time went, which is the legend of the colours too. */
-function shares(trace, hues) {
+function shares(trace) {
   const whole = trace.services.reduce((sum, service) => sum + service.selfTime, 0) || 1;
-  const line = (service) => withStyle(el("li", { class: "share" },
+  const line = (service) => hued(withStyle(el("li", { class: "share" },
     el("span", { class: "swatch", "aria-hidden": "true" }),
     el("span", { class: "service" }, service.name),
     service.errors > 0 && el("span", { class: "badge error" }, format.counted(service.errors, "error")),
     el("span", { class: "amount" }, `${format.duration(service.selfTime)} · ${format.share(service.selfTime / whole)}`),
     el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: "fill" }))),
-  { "--hue": hues.of(service.name), "--width": `${(100 * service.selfTime) / whole}%` });
+  { "--width": `${(100 * service.selfTime) / whole}%` }), service.name);
   const [first, rest] = [trace.services.slice(0, SERVICES_SHOWN), trace.services.slice(SERVICES_SHOWN)];
   return el("section", { class: "shares", "aria-labelledby": "shares-title" },
     el("h2", { id: "shares-title" }, "Self time by service"),

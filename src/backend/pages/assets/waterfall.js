@@ -4,15 +4,16 @@
 // out (`content-visibility`), so ten thousand spans open as fast as ten.
 
 import { details } from "/assets/details.js";
-import { el, withStyle } from "/assets/dom.js";
-import * as format from "/assets/format.js";
+import { el, withStyle } from "/assets/common/dom.js";
+import * as format from "/assets/common/format.js";
+import { hued } from "/assets/common/hues.js";
 
 const BLOCK = 100;
 const TICKS = 5;
 // Self time is drawn as pieces of the bar; gaps below this share of the trace would not be seen.
 const FINEST = 1 / 2000;
 
-export function waterfall(traceId, trace, hues) {
+export function waterfall(traceId, trace) {
   const rows = new Map();
   const blocks = [];
   const grid = el("div", {
@@ -35,7 +36,7 @@ export function waterfall(traceId, trace, hues) {
     if (block.built) return;
     block.built = true;
     block.element.append(...block.spans.map((span) => {
-      const element = row(span, trace, hues);
+      const element = row(span, trace);
       element.hidden = isFolded(span);
       element.span = span;
       rows.set(span, element);
@@ -153,9 +154,9 @@ function header(trace) {
     el("div", { role: "columnheader", class: "lane", "aria-label": "Timeline" }, ticks)));
 }
 
-function row(span, trace, hues) {
+function row(span, trace) {
   const parent = span.children.length > 0;
-  return withStyle(el("div", {
+  return hued(withStyle(el("div", {
     class: span.error ? "span failed" : "span", role: "row", tabindex: "-1", "aria-level": span.depth + 1, "aria-rowindex": span.index + 2,
     "aria-expanded": parent ? String(!span.folded) : null, "data-span": span.id,
   },
@@ -167,7 +168,7 @@ function row(span, trace, hues) {
   el("div", { class: "number duration", role: "gridcell" }, format.duration(span.duration)),
   el("div", { class: "number self", role: "gridcell" }, format.duration(span.selfTime)),
   el("div", { class: "lane", role: "gridcell", "aria-label": `starts after ${format.duration(span.offset)}` }, bar(span, trace))),
-  { "--depth": span.depth, "--hue": hues.of(span.service) });
+  { "--depth": span.depth }), span.service);
 }
 
 function bar(span, trace) {

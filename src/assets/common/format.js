@@ -1,10 +1,12 @@
-// Durations, times and counts, in the reader's locale. Durations are nanoseconds, as in OTLP.
+// Durations, times and counts, in the reader's locale. A duration is nanoseconds, as in OTLP, where no other unit is said.
 
 const NO_BREAK_SPACE = "\u00a0";
 const UNITS = [["s", 1e9], ["ms", 1e6], ["µs", 1e3], ["ns", 1]];
 const number = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 4 });
 const percentage = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
-const count = new Intl.NumberFormat();
+const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
+const one = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const two = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const time = new Intl.DateTimeFormat(undefined, {
   year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3,
 });
@@ -20,11 +22,28 @@ export function duration(ns) {
 export const share = (part) => percentage.format(part);
 
 /** "1 span", "1,234 spans". */
-export function counted(n, one, many = `${one}s`) {
-  return `${count.format(n)} ${n === 1 ? one : many}`;
+export function counted(n, single, many = `${single}s`) {
+  return `${whole.format(n)} ${n === 1 ? single : many}`;
 }
 
-export const integer = (n) => count.format(n);
+export const count = (n) => whole.format(n);
+
+/** A number of milliseconds without its unit, with fewer digits the more there are. */
+export const ms = (number) => (number < 10 ? two : number < 1000 ? one : whole).format(number);
+
+export const perSecond = (number) => (number < 100 ? one : whole).format(number);
+
+/** How long people waited, in seconds: 12.3 s, 4:05 or 1:04:05. */
+export const elapsed = (seconds) => (seconds < 60 ? `${one.format(seconds)} s` : colons(Math.floor(seconds)));
+
+/** Seconds as a clock on a wall shows what is left: 0:07, 4:05, 1:04:05. */
+export const clock = (seconds) => colons(Math.ceil(seconds));
+
+function colons(seconds) {
+  const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  if (parts[0] === 0) parts.shift();
+  return parts.map((part, index) => (index === 0 ? String(part) : String(part).padStart(2, "0"))).join(":");
+}
 
 /** Milliseconds since the epoch of a time in nanoseconds, which does not fit a double. */
 export function toMillis(ns) {

@@ -1,6 +1,8 @@
-// Builds elements. Whatever comes out of a span passes through here as text or as an attribute's value, never as HTML.
+// Builds elements. Every name from outside passes through here as text or as an attribute's value, never as HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
+
+export const byId = (id) => document.getElementById(id);
 
 /** An element with attributes (`on…` functions become listeners; null and false are left out) and children (strings become text). */
 export function el(tag, attributes = {}, ...children) {
@@ -32,10 +34,31 @@ export function notice(kind, title, ...body) {
   return el("div", { class: `notice ${kind}` }, el("h2", {}, title), body);
 }
 
-/** What a failed request means to the reader. */
+/** What a failed request to the trace backend means to the reader. */
 export function failure(error, again) {
   const button = el("button", { type: "button", onclick: again }, "Try again");
   return error.status === 0
     ? notice("error", "The backend does not answer", el("p", {}, `${error.message}. Is tracelab still running?`), button)
     : notice("error", "The backend could not answer", el("p", {}, error.message), button);
+}
+
+/** The options of a select: `[value, text]`, … */
+export function options(...pairs) {
+  return pairs.map(([value, text]) => el("option", { value }, text));
+}
+
+/** A message that stays until the next one; an error is also marked as such. */
+export function say(place, text, kind = "") {
+  place.textContent = text;
+  place.dataset.verdict = kind;
+}
+
+/** Disables `button` while `work` is under way. */
+export async function whileBusy(button, work) {
+  button.disabled = true;
+  try {
+    return await work();
+  } finally {
+    button.disabled = false;
+  }
 }
