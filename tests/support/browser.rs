@@ -145,7 +145,7 @@ impl Browser {
 
     /// Makes the page see this color scheme (`light` or `dark`) and this width.
     pub async fn emulate(&self, scheme: &str, width: u32) {
-        self.devtools("Emulation.setEmulatedMedia", json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]})).await;
+        self.emulate_scheme(scheme).await;
         let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
         self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
     }
@@ -172,6 +172,30 @@ impl Browser {
     pub async fn assert_clean(&self) {
         assert_eq!(self.console_errors().await, Vec::<String>::new(), "console errors on {}", self.url().await);
         assert_eq!(self.foreign_requests().await, Vec::<String>::new(), "requests to other hosts on {}", self.url().await);
+    }
+
+    /// That nothing in this page keeps anybody from using it, as far as axe-core can tell, in light and in dark: nothing that it calls
+    /// serious or critical. Where axe-core is not (`.ci/axe` puts it there, `TRACELAB_AXE` says where else), this is skipped with a
+    /// message, unless `TRACELAB_REQUIRE` names `axe`.
+    pub async fn assert_accessible(&self) {
+        let Some(axe) = axe() else { return };
+        for scheme in ["light", "dark"] {
+            self.emulate_scheme(scheme).await;
+            self.client.execute(&axe, Vec::new()).await.unwrap();
+            let run = "const done = arguments[arguments.length - 1];
+                axe.run(document, { resultTypes: ['violations'] }).then(
+                    ({ violations }) => done(violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
+                        .flatMap(({ id, help, nodes }) => nodes.map(({ target, any, all, none }) =>
+                            `${id} (${help}) ${target.join(' ')}: ${[...any, ...all, ...none].map(({ message }) => message).join('; ')}`))),
+                    (error) => done([String(error)]));";
+            let found = self.client.execute_async(run, Vec::new()).await.unwrap();
+            let found: Vec<String> = serde_json::from_value(found).unwrap();
+            assert!(found.is_empty(), "{} in {scheme}:\n{}", self.url().await, found.join("\n"));
+        }
+    }
+
+    async fn emulate_scheme(&self, scheme: &str) {
+        self.devtools("Emulation.setEmulatedMedia", json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]})).await;
     }
 
     async fn devtools(&self, command: &str, parameters: Value) {
@@ -248,6 +272,18 @@ impl Drop for Driver {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// axe-core's source, or `None` where this machine has none.
+fn axe() -> Option<String> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(std::env::home_dir()?.join(".cache")));
+    let stored = cache.map(|cache| cache.join("tracelab-axe/axe.min.js"));
+    let source = std::env::var_os("TRACELAB_AXE").map(PathBuf::from).or(stored).and_then(|path| std::fs::read_to_string(path).ok());
+    if source.is_none() {
+        assert!(!required("axe"), "TRACELAB_REQUIRE names axe, but axe-core is neither at TRACELAB_AXE nor where .ci/axe puts it");
+        eprintln!("skipped: whether everybody can use this page takes axe-core (.ci/axe fetches it)");
+    }
+    source
 }
 
 fn in_path(names: &[&str]) -> Option<PathBuf> {
