@@ -391,6 +391,39 @@ async fn pages_follow_the_color_scheme_and_fit_a_phone() {
     browser.assert_clean().await;
 }
 
+#[tokio::test]
+async fn every_page_can_be_used_by_everybody() {
+    let Some(browser) = Browser::start().await else { return };
+    let backend = Backend::start().await;
+    for (page, shown) in [("/search", ".notice"), ("/dependencies", ".notice"), ("/trace/no-id", ".notice")] {
+        browser.goto(&backend.page(page)).await;
+        browser.find(shown).await;
+        browser.assert_accessible().await;
+    }
+    let mut spans = chain(1, 1000, 20);
+    spans[2].span["status"] = json!({"code": 2, "message": "it broke"});
+    spans.push(span("dummy-2-3", 1, 9, Some(99), "orphan", 1000, 6..9));
+    // More services than have a place of their own, and every hue.
+    spans.extend((10..40).map(|id| span(&format!("dummy-3-{id}"), 1, id, Some(4), "GET /", 1000, 7..8)));
+    backend.send(spans).await;
+    backend.log(1, 1, "looked for user-1").await;
+    browser.goto(&backend.page("/search")).await;
+    browser.find(".result .badge.error").await;
+    browser.fill("[name=tags]", "\"").await;
+    browser.fill("[name=limit]", "0").await;
+    browser.click("#search .primary").await;
+    browser.until("document.querySelector('[name=limit]').ariaInvalid === 'true'").await;
+    browser.assert_accessible().await;
+    browser.goto(&backend.trace(1)).await;
+    browser.click(".span .operation").await;
+    browser.until_text(".details", "looked for user-1").await;
+    browser.click(".shares summary").await;
+    browser.assert_accessible().await;
+    browser.goto(&backend.page("/dependencies")).await;
+    browser.find(".calls tbody tr").await;
+    browser.assert_accessible().await;
+}
+
 /// frontend → dummy-0-3 → dummy-1-3: as the services of `up` send it, in small.
 fn chain(trace: u128, age_ms: u64, duration_ms: u64) -> Vec<Sent> {
     vec![

@@ -260,6 +260,38 @@ async fn no_other_page_in_the_browser_can_play() {
     }
 }
 
+#[tokio::test]
+async fn the_page_and_the_instructors_can_be_used_by_everybody() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--delay-scale", "0", "--seed", "3", "--instructor-token", "a-long-enough-token"]);
+    open(&browser, &sandbox).await;
+    browser.assert_accessible().await;
+    browser.eval("document.querySelectorAll('details').forEach((details) => (details.open = true))").await;
+    browser.click("#buttons [data-button='7']").await;
+    browser.find("#last-calls .trace[data-state=ready] a").await;
+    browser.fill("#guess-service", "dummy-0-0").await;
+    browser.click("#guess-submit").await;
+    browser.find("#verdict[data-verdict]:not(:empty)").await;
+    browser.click("#hint").await;
+    browser.find("#hints [data-hint]").await;
+    browser.fill("#run-calls", "60").await;
+    browser.click("#run-start").await;
+    browser.find("#run-slowest .trace[data-state=ready] a").await;
+    browser.assert_accessible().await;
+
+    browser.goto(&format!("{}/instructor", sandbox.frontend)).await;
+    browser.find("body[data-ready]").await;
+    browser.assert_accessible().await;
+    browser.fill("#token", "a-long-enough-token").await;
+    browser.click("#enter-submit").await;
+    browser.until("document.querySelector('#plan').checkVisibility()").await;
+    browser.assert_accessible().await;
+    browser.click("#start").await;
+    browser.until("document.querySelector('#now').checkVisibility()").await;
+    browser.eval("document.querySelectorAll('details').forEach((details) => (details.open = true))").await;
+    browser.assert_accessible().await;
+}
+
 /// A part of the answer, told to a team that then is out of it; another one plays.
 fn spoilt(sandbox: &Sandbox, part: &str) -> String {
     let answer = sandbox::stdout(&sandbox.run(&["reveal", "--team", "spoilt", "--json"]));

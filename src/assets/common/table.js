@@ -1,0 +1,45 @@
+// A table whose columns sort by their headings.
+
+import { el } from "/assets/common/dom.js";
+
+const texts = new Intl.Collator(undefined, { numeric: true });
+
+/**
+ * Columns: `{ title, value, cell?, number?, header? }`. `value(row)` is what is sorted by; `cell(row)` what is shown, else the value;
+ * a `number` stands to the right and sorts the largest first; the one that is `header` names its row. `sort`: the place of the column
+ * that sorts to begin with, else the rows stay as they come. What is equal in one column keeps the order that it had.
+ */
+export function table({ caption, columns, rows, sort = null, attributes = {}, row = () => ({}) }) {
+  const body = el("tbody");
+  let order = [...rows];
+  let by = null;
+  let down = false;
+  const headings = columns.map((column) =>
+    el("th", { scope: "col", class: column.number ? "number" : null, "aria-sort": "none" },
+      el("button", { type: "button", class: "plain", onclick: () => sortBy(column) }, column.title)));
+
+  function sortBy(column) {
+    down = by === column ? !down : Boolean(column.number);
+    by = column;
+    order = order.toSorted((one, other) => (down ? -1 : 1) * compare(column.value(one), column.value(other)));
+    headings.forEach((heading, place) =>
+      heading.setAttribute("aria-sort", columns[place] !== by ? "none" : down ? "descending" : "ascending"));
+    fill();
+  }
+
+  function fill() {
+    body.replaceChildren(...order.map((one) => el("tr", row(one), columns.map((column) =>
+      el(column.header ? "th" : "td", { scope: column.header ? "row" : null, class: column.number ? "number" : null },
+        (column.cell ?? column.value)(one) ?? "")))));
+  }
+
+  if (sort === null) fill();
+  else sortBy(columns[sort]);
+  return el("table", attributes, caption && el("caption", {}, caption), el("thead", {}, el("tr", {}, headings)), body);
+}
+
+/** What is missing comes first, so last where the largest is first. */
+function compare(one, other) {
+  if (one == null || other == null) return Number(other == null) * 1 - Number(one == null) * 1;
+  return typeof one === "number" && typeof other === "number" ? one - other : texts.compare(String(one), String(other));
+}
