@@ -13,8 +13,9 @@ const MOST_SERVICES = 12;
 export function start({ width, services }) {
   const buttons = Array.from({ length: width }, (_, number) => {
     const label = `Button ${number}: calls ${services[number]}`;
-    const button = el('button', { type: 'button', 'data-button': number, 'aria-label': label, title: label });
-    button.append(String(number), el('small', {}, ''));
+    const button = el('button', { type: 'button', 'data-button': number, title: label });
+    // Its name is all that it shows, the latency too, for who tells it what to press.
+    button.append(el('span', { class: 'unseen' }, 'Button '), String(number), ' ', el('small', {}, ''));
     button.addEventListener('click', () => call(number, button));
     return button;
   });

@@ -1,0 +1,232 @@
+//! What both servers' pages share, in a real browser: modules of `assets/common/` in a page of nothing else.
+
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails with the reason, which is what a test is for")]
+
+#[path = "support/browser.rs"]
+mod browser;
+
+use browser::Browser;
+use fantoccini::key::Key;
+use serde_json::{Value, json};
+use tracelab::assets::{self, File};
+use tracelab::server::{self, Stop};
+use warp::path::FullPath;
+use warp::{Filter as _, Reply as _};
+
+const HOSTILE: &str = "<img src=x onerror=\"window.hacked=1\">";
+
+static PAGE: File = File {
+    path: "/",
+    body: "<!doctype html><html lang=en><title>A page</title><link rel=stylesheet href=/assets/common/tokens.css>\
+           <main><h1>A page</h1><div id=place></div></main></html>",
+};
+
+#[tokio::test]
+async fn a_service_has_one_colour_and_ninety_have_many() {
+    let Some(browser) = open().await else { return };
+    load(&browser, "hues.js").await;
+    assert_eq!(browser.eval("page.hue('dummy-1-17') === page.hue('dummy-1-17')").await, true);
+    let names = "Array.from({length: 90}, (_, at) => `dummy-${at % 3}-${Math.floor(at / 3)}`)";
+    let hues = browser.eval(&format!("{names}.map(page.hue)")).await;
+    let hues: Vec<u64> = serde_json::from_value(hues).unwrap();
+    assert!(hues.iter().all(|hue| *hue < 360));
+    // All of the wheel: a twelfth of it that nobody has would be a wrong mixture, not chance.
+    for part in 0..12 {
+        assert!(hues.iter().any(|hue| hue / 30 == part), "{part}: {hues:?}");
+    }
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn keys_do_what_they_say_except_while_somebody_types() {
+    let Some(browser) = open().await else { return };
+    load(&browser, "keys.js").await;
+    browser
+        .eval("(window.done = [], page.register({keys: 'j', what: 'the next one', run: () => done.push('j')}, {keys: 'g s', what: 'search', run: () => done.push('g s')}), 1)")
+        .await;
+    for key in ['j', 'g', 's'] {
+        browser.press(key).await;
+    }
+    assert_eq!(browser.eval("done").await, json!(["j", "g s"]));
+    browser.eval("(place.append(document.createElement('input')), place.lastChild.focus(), 1)").await;
+    browser.press('j').await;
+    browser.press('?').await;
+    assert_eq!(
+        browser.eval("[place.lastChild.value, done.length, document.querySelectorAll('dialog').length]").await,
+        json!(["j?", 2, 0])
+    );
+
+    browser.eval("(place.replaceChildren(), 1)").await;
+    browser.press('?').await;
+    for what in ["the next one", "g then s", "show these keys"] {
+        browser.until_text("dialog[open]", what).await;
+    }
+    browser.assert_accessible().await;
+    browser.press('j').await;
+    assert_eq!(browser.eval("done.length").await, 2, "not below the list");
+    browser.press(Key::Enter.into()).await;
+    browser.until("!document.querySelector('dialog')").await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_table_sorts_by_its_headings_and_says_so() {
+    let Some(browser) = open().await else { return };
+    load(&browser, "table.js").await;
+    let rows = json!([{"name": "dummy-0-10", "calls": 5}, {"name": "dummy-0-9", "calls": 50}, {"name": HOSTILE}]);
+    let columns =
+        "[{title: 'Service', header: true, value: (row) => row.name}, {title: 'Calls', number: true, value: (row) => row.calls}]";
+    browser.eval(&format!("(place.append(page.table({{caption: 'Calls', columns: {columns}, rows: {rows}, sort: 1}})), 1)")).await;
+    let shown = "[...document.querySelectorAll('tbody tr')].map((row) => row.cells[0].textContent)";
+    assert_eq!(browser.eval(shown).await, json!(["dummy-0-9", "dummy-0-10", HOSTILE]), "what is missing comes last");
+    assert_eq!(sorts(&browser).await, json!(["none", "descending"]));
+    browser.click("th button").await;
+    assert_eq!(browser.eval(shown).await, json!([HOSTILE, "dummy-0-9", "dummy-0-10"]), "numbers in names count");
+    assert_eq!(sorts(&browser).await, json!(["ascending", "none"]));
+    browser.press(Key::Enter.into()).await;
+    assert_eq!(sorts(&browser).await, json!(["descending", "none"]));
+    assert_eq!(browser.eval("document.images.length + (window.hacked ?? 0)").await, 0);
+    browser.assert_accessible().await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn scales_say_where_a_value_is_and_choose_round_ones() {
+    let Some(browser) = open().await else { return };
+    load(&browser, "chart/scale.js").await;
+    for (expression, expected) in [
+        ("page.linear([0, 10], [0, 100])(2.5)", json!(25)),
+        ("page.linear([0, 10], [100, 0]).invert(75)", json!(2.5)),
+        ("page.linear([0, 1], [0, 1]).ticks(5)", json!([0, 0.2, 0.4, 0.6, 0.8, 1])),
+        ("page.linear([3, 3], [0, 100])(3)", json!(50)),
+        ("page.linear([3, 3], [0, 100]).ticks()", json!([3])),
+        ("page.log([1, 1000], [0, 90])(100)", json!(60)),
+        ("page.log([1, 1000], [0, 90])(0)", json!(0)),
+        ("page.log([1, 10], [0, 1]).ticks()", json!([1, 2, 5, 10])),
+        ("page.log([1, 1e6], [0, 1]).ticks(4)", json!([1, 10, 100, 1000, 10000, 100_000, 1_000_000])),
+    ] {
+        assert_eq!(browser.eval(&format!("JSON.stringify({expression})")).await, expected.to_string(), "{expression}");
+    }
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_histogram_shows_its_buckets_and_marks_and_tells_each_by_key() {
+    let Some(browser) = open().await else { return };
+    load(&browser, "chart/histogram.js").await;
+    let chart = json!({"title": "Latency", "buckets": [[1, 2], [10, 30], [100, 1]], "marks": [{"at": 5, "name": HOSTILE}]});
+    browser.eval(&format!("(place.append(page.histogram({{...{chart}, text: (ms) => `${{ms}} ms`}})), 1)")).await;
+    assert_eq!(browser.count(".column").await, 3);
+    let told = browser.eval("document.querySelector('.chart svg').getAttribute('aria-label')").await;
+    assert!(told.as_str().unwrap().contains("33 spans"), "{told}");
+    browser.eval("(document.querySelector('.chart svg').focus(), 1)").await;
+    browser.press(Key::Right.into()).await;
+    browser.press(Key::Right.into()).await;
+    browser.until_text(".told", "1 ms to 10 ms: 30 spans").await;
+    assert_eq!(browser.count(".column.picked").await, 1);
+    assert_eq!(browser.eval("document.images.length + (window.hacked ?? 0)").await, 0);
+    browser.assert_accessible().await;
+    // Nothing to show is no error.
+    browser.eval("(place.replaceChildren(page.histogram({title: 'Latency', buckets: [], text: String})), 1)").await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_scatter_plot_shows_few_points_and_ten_thousand_and_opens_one_by_key() {
+    let Some(browser) = open().await else { return };
+    load(&browser, "chart/scatter.js").await;
+    let text = "{text: (value) => `${value} ms`, label: 'ms'}";
+    let options =
+        format!("{{title: 'Calls', x: {text}, y: {text}, name: ({{x}}) => `call ${{x}}`, open: ({{x}}) => (window.opened = x)}}");
+    browser.eval(&format!("(window.plot = page.scatter({options}), place.append(plot.element), 1)")).await;
+    browser.eval("(plot.show([{x: 2, y: 20, error: true}, {x: 1, y: 10}, {x: 3, y: 0}]), 1)").await;
+    browser.until("document.querySelectorAll('.point').length === 3").await;
+    assert_eq!(browser.count(".point.failed").await, 1);
+    browser.eval("(document.querySelector('.chart svg').focus(), 1)").await;
+    browser.press(Key::Right.into()).await;
+    browser.press(Key::Right.into()).await;
+    browser.until_text(".told", "call 2").await;
+    browser.press(Key::Enter.into()).await;
+    assert_eq!(browser.eval("window.opened").await, 2);
+    browser.assert_accessible().await;
+
+    let height = browser.eval("place.offsetHeight").await;
+    browser.eval("(plot.show(Array.from({length: 10000}, (_, x) => ({x, y: 1 + x % 97, error: x % 50 === 0}))), 1)").await;
+    browser.until("!document.querySelector('canvas').hidden && document.querySelectorAll('.point').length === 0").await;
+    let inked = "document.querySelector('canvas').getContext('2d').getImageData(0, 0, 600, 200).data.some((part) => part > 0)";
+    browser.until(inked).await;
+    assert_eq!(browser.eval("place.offsetHeight").await, height, "nothing moves");
+    browser.assert_accessible().await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_sparkline_says_in_words_what_it_draws() {
+    let Some(browser) = open().await else { return };
+    load(&browser, "chart/sparkline.js").await;
+    let lines = "[[1, 4, null, 3], [7], []].map((values) => page.sparkline({name: 'Calls a second', values}))";
+    let told = browser
+        .eval(&format!("(place.append(...{lines}), [...place.children].map((line) => line.getAttribute('aria-label')))"))
+        .await;
+    let expected = ["3 at last, between 1 and 4", "7 at last, between 7 and 7", "nothing yet"];
+    assert_eq!(told, Value::from(expected.map(|text| format!("Calls a second: {text}")).to_vec()));
+    browser.assert_accessible().await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_flame_graph_is_walked_and_zoomed_by_key() {
+    let Some(browser) = open().await else { return };
+    load(&browser, "chart/flame.js").await;
+    let leaf = |name: &str, value: u32| json!({"name": name, "service": HOSTILE, "value": value});
+    let inner = json!({"name": "GET", "service": "dummy-1-3", "value": 60, "children": [leaf("inner", 50)]});
+    let root = json!({"name": "all", "service": "frontend", "value": 100, "children": [inner, leaf("beside", 30)]});
+    browser
+        .eval(&format!("(place.append(page.flame({{title: 'Critical paths', root: {root}, text: (n) => `${{n}} ms`}})), 1)"))
+        .await;
+    assert_eq!(browser.count(".frame").await, 4);
+    browser.eval("(document.querySelector('.frame[tabindex=\"0\"]').focus(), 1)").await;
+    browser.press(Key::Down.into()).await;
+    browser.until_text(".told", "dummy-1-3 GET: 60 ms, 60% of all").await;
+    browser.press(Key::Right.into()).await;
+    browser.until_text(".told", "beside: 30 ms").await;
+    browser.press(Key::Left.into()).await;
+    browser.press(Key::Enter.into()).await;
+    browser.until("document.querySelectorAll('.frame').length === 3").await;
+    assert_eq!(browser.eval("document.activeElement.querySelector('rect').getAttribute('width')").await, "999.5");
+    browser.assert_accessible().await;
+    browser.press(Key::Escape.into()).await;
+    browser.until("document.querySelectorAll('.frame').length === 4").await;
+    assert_eq!(browser.eval("document.images.length + (window.hacked ?? 0)").await, 0);
+    browser.assert_clean().await;
+
+    // Deeper than a stack of calls could be, and with more frames than anybody sees.
+    let deep = "((node) => { for (let at = 0; at < 20000; at++) node = {name: 'f', value: 1, children: [node]}; return node; })({name: 'f', value: 1})";
+    browser.eval(&format!("(place.replaceChildren(page.flame({{title: 'Deep', root: {deep}, text: String}})), 1)")).await;
+    assert_eq!(browser.count(".frame").await, 2000);
+}
+
+async fn sorts(browser: &Browser) -> Value {
+    browser.eval("[...document.querySelectorAll('th')].map((heading) => heading.ariaSort).slice(0, 2)").await
+}
+
+/// Makes a module's exports `page` in the page, and what is written into it `place`.
+async fn load(browser: &Browser, module: &str) {
+    browser.eval(&format!("(import('/assets/common/{module}').then((module) => (window.page = module)), 1)")).await;
+    browser.until("window.page").await;
+}
+
+/// A browser at a page that has nothing but what all pages share.
+async fn open() -> Option<Browser> {
+    let browser = Browser::start().await?;
+    let icon = warp::path!("favicon.ico").map(|| warp::reply::with_status("", warp::http::StatusCode::NO_CONTENT).into_response());
+    let files = warp::path::full().and_then(|path: FullPath| async move {
+        let file = if path.as_str() == "/" { Some(&PAGE) } else { assets::find(&[], path.as_str()) };
+        file.map(|file| assets::answer(file, None).into_response()).ok_or_else(warp::reject::not_found)
+    });
+    let listener = server::bind(([127, 0, 0, 1], 0).into(), "--port").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(server::serve(listener, icon.or(files).unify(), Stop::new()));
+    browser.goto(&format!("http://127.0.0.1:{port}/")).await;
+    Some(browser)
+}
