@@ -10,6 +10,7 @@ use fantoccini::key::Key;
 use serde_json::{Value, json};
 use tracelab::assets::{self, File};
 use tracelab::server::{self, Stop};
+use warp::http::StatusCode;
 use warp::path::FullPath;
 use warp::{Filter as _, Reply as _};
 
@@ -212,21 +213,24 @@ async fn sorts(browser: &Browser) -> Value {
 
 /// Makes a module's exports `page` in the page, and what is written into it `place`.
 async fn load(browser: &Browser, module: &str) {
-    browser.eval(&format!("(import('/assets/common/{module}').then((module) => (window.page = module)), 1)")).await;
+    let told = "(module) => (window.page = module), (error) => (window.page = String(error))";
+    browser.eval(&format!("(import('/assets/common/{module}').then({told}), 1)")).await;
     browser.until("window.page").await;
+    assert_eq!(browser.eval("typeof window.page").await, "object", "{}", browser.eval("String(window.page)").await);
 }
 
 /// A browser at a page that has nothing but what all pages share.
 async fn open() -> Option<Browser> {
     let browser = Browser::start().await?;
-    let icon = warp::path!("favicon.ico").map(|| warp::reply::with_status("", warp::http::StatusCode::NO_CONTENT).into_response());
-    let files = warp::path::full().and_then(|path: FullPath| async move {
-        let file = if path.as_str() == "/" { Some(&PAGE) } else { assets::find(&[], path.as_str()) };
-        file.map(|file| assets::answer(file, None).into_response()).ok_or_else(warp::reject::not_found)
+    let files = warp::path::full().map(|path: FullPath| match path.as_str() {
+        "/" => assets::answer(&PAGE, None).into_response(),
+        // A browser asks for an icon by itself.
+        path => assets::find(&[], path)
+            .map_or_else(|| StatusCode::NO_CONTENT.into_response(), |file| assets::answer(file, None).into_response()),
     });
     let listener = server::bind(([127, 0, 0, 1], 0).into(), "--port").unwrap();
     let port = listener.local_addr().unwrap().port();
-    tokio::spawn(server::serve(listener, icon.or(files).unify(), Stop::new()));
+    tokio::spawn(server::serve(listener, files, Stop::new()));
     browser.goto(&format!("http://127.0.0.1:{port}/")).await;
     Some(browser)
 }

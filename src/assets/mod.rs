@@ -23,7 +23,7 @@ pub struct File {
     pub body: &'static str,
 }
 
-/// `files!("/assets/", "folder/", "a.js", "b.css")`: the files of a folder beside the caller, by where a server has them.
+/// `files! { "/assets/", "folder/", "a.js", "b.css" }`: the files of a folder beside the caller, by where a server has them.
 macro_rules! files {
     ($at:literal, $folder:literal, $($name:literal),+ $(,)?) => {
         &[$($crate::assets::File { path: concat!($at, $name), body: include_str!(concat!($folder, $name)) }),+]
@@ -32,7 +32,22 @@ macro_rules! files {
 pub(crate) use files;
 
 /// What both servers have at `/assets/common/`.
-pub static COMMON: &[File] = files!("/assets/common/", "common/", "dom.js", "format.js", "hues.js", "icon.svg", "tokens.css",);
+pub static COMMON: &[File] = files! {
+    "/assets/common/", "common/",
+    "chart/flame.js",
+    "chart/frame.js",
+    "chart/histogram.js",
+    "chart/scale.js",
+    "chart/scatter.js",
+    "chart/sparkline.js",
+    "dom.js",
+    "format.js",
+    "hues.js",
+    "icon.svg",
+    "keys.js",
+    "table.js",
+    "tokens.css",
+};
 
 /// The file at `path`, of a server's own or of those that both have.
 pub fn find(own: &'static [File], path: &str) -> Option<&'static File> {

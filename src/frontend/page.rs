@@ -11,9 +11,8 @@ static PAGES: &[File] = &[
     File { path: "/", body: include_str!("page/index.html") },
     File { path: "/instructor", body: include_str!("page/instructor.html") },
 ];
-static FILES: &[File] = files!(
-    "/page/",
-    "page/",
+static FILES: &[File] = files! {
+    "/page/", "page/",
     "api.js",
     "board.js",
     "buttons.js",
@@ -25,7 +24,7 @@ static FILES: &[File] = files!(
     "run.js",
     "style.css",
     "trace.js",
-);
+};
 
 /// The file at `path`, if the page has one.
 pub(super) fn file(path: &str) -> Option<&'static File> {

@@ -11,9 +11,8 @@ use crate::assets::{self, File, files};
 static SEARCH: File = File { path: "/search", body: include_str!("assets/search.html") };
 static TRACE: File = File { path: "/trace", body: include_str!("assets/trace.html") };
 static DEPENDENCIES: File = File { path: "/dependencies", body: include_str!("assets/dependencies.html") };
-static ASSETS: &[File] = files!(
-    "/assets/",
-    "assets/",
+static ASSETS: &[File] = files! {
+    "/assets/", "assets/",
     "api.js",
     "dependencies.js",
     "details.js",
@@ -26,7 +25,7 @@ static ASSETS: &[File] = files!(
     "style.css",
     "trace.js",
     "waterfall.js",
-);
+};
 
 /// `/`, `/search`, `/trace/{id}`, `/dependencies` and what they load from `/assets/`.
 ///
