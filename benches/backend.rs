@@ -183,6 +183,17 @@ async fn queries(store: Store) {
     let cut = 1_793_534_400_000u64 + TRACES as u64;
     let (_, p99_cut, _) = p99(vec![format!("{base}/api/dependencies?endTs={cut}&lookback=604800000"); 20]).await;
     row("dependencies, half the window", ms(p99_cut), "≤ 20 ms", "HTTP, p99 of 20".to_owned());
+    for (what, path) in [
+        ("graph with latencies", "graph"),
+        ("distribution of all", "distribution"),
+        ("distribution of an operation", "distribution?service=frontend&operation=GET&kind=client"),
+        ("in flight, 100 of them", "in-flight?at=1793534500000000000"),
+    ] {
+        let (p50, slowest, length) = p99(vec![format!("{base}/api/tracelab/{path}"); 10]).await;
+        let spans = (TRACES * SPANS_A_TRACE) as f64;
+        let million = format!("{} for 1,000,000 spans", ms(p50.mul_f64(1e6 / spans)));
+        row(what, ms(p50), "≤ 1000 ms", format!("HTTP, median of 10, slowest {}, {length} B; that is {million}", ms(slowest)));
+    }
     // An attribute that no span has, without a service: every span is looked at.
     let rare = v3("trace-summaries?query.attributes=%7B%22customer.id%22:%22nobody%22%7D");
     let (p50, _, _) = p99(vec![rare.clone(); 20]).await;

@@ -126,7 +126,7 @@ impl Sums {
             self.truncated = true;
             return;
         }
-        let new = || Calls { calls: 0, errors: 0, latencies: Percentiles::new(2) };
+        let new = || Calls { calls: 0, errors: 0, latencies: Percentiles::coarse() };
         let calls = self.edges.entry(edge).or_insert_with(new);
         calls.calls += 1;
         calls.errors += u64::from(failed);
