@@ -131,7 +131,7 @@ async fn figures() {
         ("graph of half the window", "graph?end=1793534542858000"),
         ("distribution of all", "distribution"),
         ("distribution of an operation", "distribution?service=frontend&operation=GET&kind=client"),
-        ("distribution of one service in 90", "distribution?service=dummy-3-7"),
+        ("distribution of one service in 91", "distribution?service=dummy-2-7"),
         ("in flight", "in-flight?at=1793534500000000000"),
     ] {
         let (mut times, mut length) = (Vec::new(), 0);
