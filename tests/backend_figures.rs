@@ -68,11 +68,15 @@ fn near(found: &Value, right: f64, within: f64) {
 
 fn edges(graph: &Value) -> Vec<(&str, &str, u64, u64)> {
     let number = |edge: &Value, name: &str| edge[name].as_u64().unwrap();
-    let edge = |edge| {
-        let name = |name: &str| Value::as_str(&Value::get(edge, name).unwrap()).unwrap();
-        (name("parent"), name("child"), number(edge, "calls"), number(edge, "errors"))
-    };
-    graph["edges"].as_array().unwrap().iter().map(edge).collect()
+    graph["edges"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|edge| {
+            let name = |name: &str| edge[name].as_str().unwrap();
+            (name("parent"), name("child"), number(edge, "calls"), number(edge, "errors"))
+        })
+        .collect()
 }
 
 fn ids(summaries: &Value) -> Vec<u64> {
