@@ -25,11 +25,21 @@ const BATCH: usize = 512;
 const BODIES: usize = 256;
 /// Asks for a row that wants a process of its own, and says how many megabytes its store has.
 const OVERFLOW: &str = "--overflow";
+/// Asks for the rows of figures over everything alone.
+const FIGURES: &str = "--figures";
+/// A million spans, and room for them.
+const FIGURES_TRACES: usize = 142_858;
+const FIGURES_LIMIT: usize = 512 << 20;
 
 fn main() {
     // Cargo passes `--bench`; a name as filter is not offered, the rows build on each other.
     if let Some(megabytes) = std::env::args().skip_while(|argument| argument != OVERFLOW).nth(1) {
         return overflow(megabytes.parse().unwrap());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    rustls::crypto::ring::default_provider().install_default().unwrap();
+    if std::env::args().any(|argument| argument == FIGURES) {
+        return runtime.block_on(figures());
     }
     println!("{TRACES} traces of {SPANS_A_TRACE} spans; two cores shared with the client");
     // What a store leaves with the allocator would blur what the next one takes: a process for each.
@@ -39,7 +49,7 @@ fn main() {
     }
     let before = resident();
     let store = Store::new(256 << 20);
-    let (ingest, bytes) = fill(&store);
+    let (ingest, bytes) = fill(&store, TRACES);
     let spans = (TRACES * SPANS_A_TRACE) as f64;
     let stats = store.stats();
     assert_eq!(stats.evicted_traces, 0);
@@ -59,8 +69,9 @@ fn main() {
             format!("/proc/self/statm (Linux only); the store counts {:.0} B", stats.bytes as f64 / spans),
         );
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(queries(store));
+    let own = std::process::Command::new(std::env::current_exe().unwrap()).arg(FIGURES).status().unwrap();
+    assert!(own.success());
 }
 
 /// Fills a small store several times over with attributes that never repeat: the worst that dictionaries can meet.
@@ -103,8 +114,57 @@ fn resident() -> Option<usize> {
     Some(statm.split(' ').nth(1)?.parse::<usize>().ok()? * 4096)
 }
 
+/// Our own endpoints, which read every span.
+async fn figures() {
+    let store = Store::new(FIGURES_LIMIT);
+    fill(&store, FIGURES_TRACES);
+    assert_eq!(store.stats().spans, (FIGURES_TRACES * SPANS_A_TRACE) as u64);
+    let bind = || TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let listeners = Listeners { query: bind().await.unwrap(), otlp_http: bind().await.unwrap(), otlp_grpc: bind().await.unwrap() };
+    let base = format!("http://{}/api/tracelab", listeners.query.local_addr().unwrap());
+    let stop = Stop::new();
+    let server = tokio::spawn(backend::serve(listeners, store.clone(), stop.clone()));
+    let client = reqwest::Client::new();
+    let before = resident().unwrap_or(0);
+    for (what, path) in [
+        ("graph", "graph"),
+        ("graph of half the window", "graph?end=1793534542858000"),
+        ("distribution of all", "distribution"),
+        ("distribution of an operation", "distribution?service=frontend&operation=GET&kind=client"),
+        ("distribution of one service in 91", "distribution?service=dummy-2-7"),
+        ("in flight", "in-flight?at=1793534500000000000"),
+    ] {
+        let (mut times, mut length) = (Vec::new(), 0);
+        for _ in 0..10 {
+            let started = Instant::now();
+            let response = client.get(format!("{base}/{path}")).send().await.unwrap();
+            assert_eq!(response.status(), 200, "{path}");
+            length = response.bytes().await.unwrap().len();
+            times.push(started.elapsed());
+        }
+        times.sort();
+        let how = format!("HTTP, 1,000,000 spans, median of 10, slowest {}, {length} B", ms(times[9]));
+        row(what, ms(times[5]), "≤ 1000 ms", how);
+    }
+    let more = resident().unwrap_or(0).saturating_sub(before) as f64 / 1e6;
+    row("resident for figures", format!("{more:.0} MB"), "", "Linux only; what they left with the allocator".to_owned());
+    let reading = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let writer = std::thread::spawn({
+        let reading = reading.clone();
+        move || slowest_batch(&store, &reading)
+    });
+    for _ in 0..10 {
+        client.get(format!("{base}/graph")).send().await.unwrap();
+    }
+    reading.store(false, std::sync::atomic::Ordering::Relaxed);
+    let (slowest, batches) = writer.join().unwrap();
+    row("slowest batch beside ten graphs", ms(slowest), "", format!("{batches} batches of {BATCH} spans"));
+    stop.stop();
+    drop(client);
+    server.await.unwrap().unwrap();
+}
+
 async fn queries(store: Store) {
-    rustls::crypto::ring::default_provider().install_default().unwrap();
     let bind = || TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)));
     let listeners = Listeners { query: bind().await.unwrap(), otlp_http: bind().await.unwrap(), otlp_grpc: bind().await.unwrap() };
     let base = format!("http://{}", listeners.query.local_addr().unwrap());
@@ -232,12 +292,12 @@ fn ms(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1e3)
 }
 
-/// Stores all traces; returns the time spent in the store and the bytes it read.
-fn fill(store: &Store) -> (Duration, usize) {
+/// Stores so many traces; returns the time spent in the store and the bytes it read.
+fn fill(store: &Store, traces: usize) -> (Duration, usize) {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let mut bodies = Bodies { bytes: Vec::with_capacity(BODIES << 20), ends: Vec::new(), time: Duration::ZERO, read: 0 };
     let mut waiting: Vec<(String, Span)> = Vec::new();
-    for number in 0..TRACES {
+    for number in 0..traces {
         waiting.extend(trace(&mut rng, number));
         // A few dozen traces are always under way, so a batch ends in the middle of many.
         if waiting.len() >= BATCH + 200 {

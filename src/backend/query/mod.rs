@@ -6,6 +6,8 @@
 //!   Without it the traces that arrived last come first, as in Jaeger.
 //! - `GET /api/logs?traceID=…`: `{"data":[{timestamp, severity, service, body, attributes, trace_id, span_id}], …}` in time
 //!   order; timestamps are RFC 3339 with nanoseconds, body and attributes ordinary JSON.
+//! - `GET /api/tracelab/…`: the calls between services with their latencies, how long spans took, and what was under way at a
+//!   time; see `tracelab`.
 //! - `GET /status`: ready, and what the store holds and has let go: `{"status":"StatusOK","store":{…},"large_requests":n}`.
 //! - Expressions (`query.filter`) are newer than any release of Jaeger; they get a 400 instead of being ignored.
 
@@ -13,6 +15,7 @@ mod answer;
 mod legacy;
 mod logs;
 mod params;
+mod tracelab;
 mod v3;
 
 use std::convert::Infallible;
@@ -47,6 +50,7 @@ pub(crate) fn routes(store: Store, bodies: Bodies) -> impl Filter<Extract = (imp
             match (&method, path.as_slice()) {
                 (&Method::GET, ["status"]) => answer::status(&store, &bodies),
                 (&Method::GET, ["api", "v3", rest @ ..]) => v3::answer(store, rest, params).await,
+                (&Method::GET, ["api", "tracelab", rest @ ..]) => tracelab::answer(store, rest, params).await,
                 (&Method::GET, ["api", "logs"]) => logs::answer(store, params).await,
                 (_, ["api", rest @ ..]) => legacy::answer(store, &method, rest, params, body, &bodies).await,
                 _ => answer::not_found(),

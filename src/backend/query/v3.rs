@@ -84,7 +84,7 @@ fn trace(store: Store, id: &str, params: &Params) -> Response {
 }
 
 /// A parameter under its name or an older one.
-fn value<T>(params: &Params, names: &[&str], parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, String> {
+pub(super) fn value<T>(params: &Params, names: &[&str], parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, String> {
     let Some((name, text)) = params.first_of(names) else { return Ok(None) };
     parse(text).map(Some).map_err(|error| format!("malformed parameter {name}: {error}"))
 }

@@ -14,6 +14,9 @@
 
 mod dependencies;
 mod dictionary;
+mod distribution;
+mod graph;
+mod in_flight;
 mod index;
 mod ingest;
 mod legacy_json;
@@ -23,8 +26,10 @@ mod otlp_json;
 mod record;
 mod search;
 mod segment;
+mod spread;
 mod summary;
 mod view;
+mod walk;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -32,8 +37,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use segment::{Segment, TraceId};
 
 pub use dependencies::Dependency;
+pub(crate) use distribution::Wanted;
+pub(crate) use graph::Window;
 pub use ingest::Accepted;
-pub(crate) use search::{Query, Sort};
+pub(crate) use search::{Query, Sort, kind_named};
 pub(crate) use view::{Style, TraceKey, TraceWriter};
 
 /// Less than this holds no useful number of traces.

@@ -58,7 +58,7 @@ impl Sort {
 impl Store {
     /// The traces that match, best first. Writers get their turn after every segment.
     pub(crate) fn search(&self, query: &Query) -> Vec<TraceKey> {
-        let mut best = Best { limit: query.limit, heap: BinaryHeap::new() };
+        let mut best = Best::new(query.limit);
         let mut segments: Vec<u32> = self.read().segments.iter().map(|segment| segment.number).collect();
         // The likeliest winners first: they spare the others a closer look.
         if query.sort != Sort::Oldest {
@@ -73,22 +73,30 @@ impl Store {
                 matcher.search(&mut best);
             }
         }
-        best.heap.into_sorted_vec().into_iter().map(|Reverse((_, segment, entry))| TraceKey { segment, entry }).collect()
+        best.into_keys()
     }
 }
 
 /// The best matches so far, the worst of them on top. Among equals the later arrival is better.
-struct Best {
+pub(super) struct Best {
     limit: usize,
     heap: BinaryHeap<Reverse<(u64, u32, u32)>>,
 }
 
 impl Best {
-    fn would_take(&self, candidate: (u64, u32, u32)) -> bool {
+    pub fn new(limit: usize) -> Self {
+        Self { limit, heap: BinaryHeap::new() }
+    }
+
+    pub fn into_keys(self) -> Vec<TraceKey> {
+        self.heap.into_sorted_vec().into_iter().map(|Reverse((_, segment, entry))| TraceKey { segment, entry }).collect()
+    }
+
+    pub fn would_take(&self, candidate: (u64, u32, u32)) -> bool {
         self.heap.len() < self.limit || self.heap.peek().is_some_and(|worst| worst.0 < candidate)
     }
 
-    fn add(&mut self, candidate: (u64, u32, u32)) {
+    pub fn add(&mut self, candidate: (u64, u32, u32)) {
         if self.heap.len() >= self.limit {
             self.heap.pop();
         }
@@ -275,6 +283,11 @@ fn has<'a>(attributes: impl Iterator<Item = &'a [u8]>, key: &[u8], text: &[u8]) 
 
 /// OTLP's number of a span kind; what is unknown is unspecified.
 fn kind_number(name: &str) -> u8 {
+    kind_named(name).unwrap_or(0)
+}
+
+/// OTLP's number of a span kind.
+pub(crate) fn kind_named(name: &str) -> Option<u8> {
     let kinds = ["unspecified", "internal", "server", "client", "producer", "consumer"];
-    kinds.iter().position(|kind| name.eq_ignore_ascii_case(kind)).unwrap_or(0) as u8
+    kinds.iter().position(|kind| name.eq_ignore_ascii_case(kind)).map(|number| number as u8)
 }

@@ -14,7 +14,7 @@ use crate::backend::wire::{Fields, Value};
 
 /// In a trace of up to so many spans, one that comes a second time is not stored. In a larger one readers leave it out, but
 /// orders and dependencies count it twice.
-const SHORT: u32 = 64;
+pub(super) const SHORT: u32 = 64;
 
 /// High half and low half.
 pub(super) type TraceId = (u64, u64);

@@ -114,28 +114,13 @@ impl Store {
 
 impl OpenTrace {
     fn new(segment: &Segment, entry: &Entry) -> Self {
-        // (id, record), oldest first.
-        let mut records: Vec<u32> = segment.records(entry).collect();
-        records.reverse();
-        let mut ids: Vec<(u64, u32)> = records.iter().map(|&record| (segment.span(record).head.id, record)).collect();
-        ids.sort_unstable();
-        let mut twice: Vec<u32> = Vec::new();
-        for same_id in ids.chunk_by(|a, b| a.0 == b.0).filter(|same_id| same_id.len() > 1) {
-            let content = |&(_, record): &(u64, u32)| (content(&segment.arena, record, &segment.dictionaries), record);
-            let mut contents: Vec<_> = same_id.iter().map(content).collect();
-            contents.sort_unstable();
-            twice.extend(contents.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1));
-        }
-        if !twice.is_empty() {
-            twice.sort_unstable();
-            records.retain(|record| twice.binary_search(record).is_err());
-        }
+        let (records, ids) = once(segment, entry);
         let mut open = Self {
             segment: segment.number,
             id: entry.id,
             records,
             next: 0,
-            ids: ids.into_iter().map(|(id, _)| id).collect(),
+            ids,
             resources: Vec::new(),
             places: FxHashMap::default(),
             group: None,
@@ -181,6 +166,26 @@ impl OpenTrace {
     pub fn is_orphan(&self, span: &Span<'_>) -> bool {
         span.head.parent != 0 && self.ids.binary_search(&span.head.parent).is_err()
     }
+}
+
+/// The records of a trace, oldest first, what came twice left out; and all span ids, sorted.
+pub(super) fn once(segment: &Segment, entry: &Entry) -> (Vec<u32>, Vec<u64>) {
+    let mut records: Vec<u32> = segment.records(entry).collect();
+    records.reverse();
+    let mut ids: Vec<(u64, u32)> = records.iter().map(|&record| (segment.span(record).head.id, record)).collect();
+    ids.sort_unstable();
+    let mut twice: Vec<u32> = Vec::new();
+    for same_id in ids.chunk_by(|a, b| a.0 == b.0).filter(|same_id| same_id.len() > 1) {
+        let content = |&(_, record): &(u64, u32)| (content(&segment.arena, record, &segment.dictionaries), record);
+        let mut contents: Vec<_> = same_id.iter().map(content).collect();
+        contents.sort_unstable();
+        twice.extend(contents.windows(2).filter(|pair| pair[0].0 == pair[1].0).map(|pair| pair[1].1));
+    }
+    if !twice.is_empty() {
+        twice.sort_unstable();
+        records.retain(|record| twice.binary_search(record).is_err());
+    }
+    (records, ids.into_iter().map(|(id, _)| id).collect())
 }
 
 impl Ring {
