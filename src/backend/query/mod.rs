@@ -13,6 +13,7 @@ mod answer;
 mod legacy;
 mod logs;
 mod params;
+mod suspects;
 mod v3;
 
 use std::convert::Infallible;
@@ -32,6 +33,7 @@ const MAX_DEPTH: usize = 100_000;
 
 /// Everything on the query port.
 pub(crate) fn routes(store: Store, bodies: Bodies) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone {
+    let suspects = suspects::routes(store.clone());
     let query = warp::query::raw().or_else(|_| async { Ok::<_, Infallible>((String::new(),)) });
     let api = warp::path::full()
         .and(warp::method())
@@ -53,5 +55,5 @@ pub(crate) fn routes(store: Store, bodies: Bodies) -> impl Filter<Extract = (imp
             }
         });
     let pages = pages::routes().map(Reply::into_response);
-    pages.or(api).unify().recover(|_| async { Ok::<Response, Infallible>(answer::not_found()) }).unify()
+    pages.or(suspects).unify().or(api).unify().recover(|_| async { Ok::<Response, Infallible>(answer::not_found()) }).unify()
 }
