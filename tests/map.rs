@@ -19,6 +19,11 @@ fn up(flags: &[&str]) -> Sandbox {
     Sandbox::up(&[&SIZE, flags].concat())
 }
 
+/// A sandbox whose traces go nowhere, before a trace backend of the test's.
+fn up_before(jaeger: &str) -> Sandbox {
+    up(&["--jaeger", jaeger, "--otlp", "http://127.0.0.1:9"])
+}
+
 /// The map, as soon as it is as it should be: readings are seconds apart.
 async fn map(sandbox: &Sandbox, is: impl Fn(&Value) -> bool) -> Value {
     let begun = Instant::now();
@@ -100,7 +105,7 @@ async fn however_many_ask_the_backend_is_read_once_in_two_seconds() {
         }
     })
     .await;
-    let sandbox = up(&["--jaeger", &jaeger.url]);
+    let sandbox = up_before(&jaeger.url);
     let reads = || jaeger.asked().iter().filter(|path| path.starts_with("/api/v3/traces?")).count();
     let begun = Instant::now();
     // One who does not wait for the answer makes no room for another reading.
@@ -121,12 +126,12 @@ async fn however_many_ask_the_backend_is_read_once_in_two_seconds() {
 #[tokio::test]
 async fn a_backend_that_does_not_answer_is_away_and_the_names_are_still_there() {
     let away = json!({ "state": "away", "traces": 0, "edges": [], "services": names() });
-    let nowhere = up(&["--jaeger", "http://127.0.0.1:9"]);
+    let nowhere = up_before("http://127.0.0.1:9");
     assert_eq!(nowhere.get("/api/map").await, away);
     let silent = Fake::start(|_| async { Reply::Silence }).await;
     let begun = Instant::now();
-    assert_eq!(up(&["--jaeger", &silent.url]).get("/api/map").await, away);
+    assert_eq!(up_before(&silent.url).get("/api/map").await, away);
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     let no_jaeger = Fake::start(|_| async { Reply::json("{}") }).await;
-    assert_eq!(up(&["--jaeger", &no_jaeger.url]).get("/api/map").await, away);
+    assert_eq!(up_before(&no_jaeger.url).get("/api/map").await, away);
 }

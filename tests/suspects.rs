@@ -20,7 +20,7 @@ const START: u64 = 1_793_534_400_000_000_000;
 fn traces(from: u64, to: u64) -> String {
     let span = |trace: u64, id: u64, name: &str, (start, end): (u64, u64)| {
         let at = |ms: u64| (START + (trace + ms) * 1_000_000).to_string();
-        let failed = trace % 5 == 0 && id > 1;
+        let failed = trace % 5 == 0;
         json!({
             "traceId": format!("{trace:032x}"), "spanId": format!("{id:016x}"), "name": name,
             "parentSpanId": if id == 1 { String::new() } else { format!("{:016x}", id - 1) },

@@ -164,3 +164,88 @@ fn take(store: &Store, keys: &[TraceKey], builder: &mut Builder) {
     // The store writes nothing that cannot be read; what was evicted meanwhile is missing, as in any answer.
     let _ = read::json(document, builder);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::poll;
+    use http_body_util::BodyExt as _;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::backend::otlp;
+
+    /// A store with traces of these numbers, of one span each.
+    fn fill(store: &Store, numbers: std::ops::Range<u32>) {
+        let span = |number| {
+            let start = 1_793_534_400_000_000_000 + u64::from(number);
+            serde_json::json!({
+                "traceId": format!("{number:032x}"), "spanId": "0000000000000001", "name": "GET /", "kind": 2,
+                "startTimeUnixNano": start.to_string(), "endTimeUnixNano": (start + 1_000).to_string(),
+            })
+        };
+        let spans: Vec<Value> = numbers.map(span).collect();
+        let body = serde_json::json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": spans }] }] });
+        store.ingest_traces(&otlp::json::traces(body.to_string().as_bytes()).unwrap()).unwrap();
+    }
+
+    fn suspects(traces: std::ops::Range<u32>) -> Suspects {
+        let store = Store::new(4 << 20);
+        fill(&store, traces);
+        Suspects { store, kept: Arc::default() }
+    }
+
+    async fn traces(response: Response) -> u64 {
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice::<Value>(&body).unwrap()["read"]["traces"].as_u64().unwrap()
+    }
+
+    fn everything() -> Question {
+        Question::parse(&Params::default()).unwrap()
+    }
+
+    #[test]
+    fn of_more_spans_than_are_read_the_newest_are_and_the_answer_says_so() {
+        let Suspects { store, .. } = suspects(1..1_001);
+        let read = |most| serde_json::from_str::<Value>(&diagnosed(&store, &everything(), most)).unwrap();
+        assert_eq!(read(1_000)["note"], Value::Null);
+        let bounded = read(100);
+        assert_eq!((&bounded["read"]["traces"], &bounded["flame"]["traces"]), (&Value::from(128), &Value::from(128)));
+        assert_eq!(bounded["note"], "only the 128 traces that arrived last, with 128 spans, were looked at; 1,000 are stored");
+    }
+
+    #[tokio::test]
+    async fn the_same_question_costs_one_diagnosis_until_the_store_changes() {
+        let suspects = suspects(1..11);
+        let ask = async || {
+            let read = traces(suspects.answer(&Params::default()).await).await;
+            (read, suspects.kept.lock().await[0].done)
+        };
+        let first = ask().await;
+        assert_eq!((first.0, ask().await), (10, first));
+        fill(&suspects.store, 11..12);
+        let later = ask().await;
+        assert!(later.0 == 11 && later.1 > first.1);
+        for service in ["a", "b", "c", "d", "e"] {
+            suspects.answer(&Params::parse(&format!("service={service}"))).await;
+        }
+        assert_eq!(suspects.kept.lock().await.len(), KEPT);
+    }
+
+    #[tokio::test]
+    async fn who_waited_for_a_diagnosis_takes_its_answer_though_spans_have_come_since() {
+        let suspects = suspects(1..11);
+        let mut running = suspects.kept.clone().lock_owned().await;
+        let params = Params::default();
+        let mut waiting = pin!(suspects.answer(&params));
+        assert!(poll!(&mut waiting).is_pending());
+        let (question, version) = (everything(), version(&suspects.store));
+        let answer = Bytes::from(diagnosed(&suspects.store, &question, MOST_SPANS));
+        fill(&suspects.store, 11..12);
+        running.push(Kept { question, version, done: Instant::now(), answer });
+        drop(running);
+        assert_eq!(traces(waiting.await).await, 10);
+        assert_eq!(traces(suspects.answer(&params).await).await, 11, "who came later");
+    }
+}
