@@ -20,7 +20,7 @@ const START: u64 = 1_793_534_400_000_000_000;
 fn traces(from: u64, to: u64) -> String {
     let span = |trace: u64, id: u64, name: &str, (start, end): (u64, u64)| {
         let at = |ms: u64| (START + (trace + ms) * 1_000_000).to_string();
-        let failed = trace % 5 == 0;
+        let failed = trace.is_multiple_of(5);
         json!({
             "traceId": format!("{trace:032x}"), "spanId": format!("{id:016x}"), "name": name,
             "parentSpanId": if id == 1 { String::new() } else { format!("{:016x}", id - 1) },
@@ -163,4 +163,15 @@ async fn an_empty_store_has_empty_lists_and_a_wrong_parameter_is_named() {
     assert!(error.contains("'start'") && error.contains("'end'"), "{error}");
     let answer = backend.client.post(format!("{}{PATH}", backend.query)).send().await.unwrap();
     assert_eq!(answer.status(), 404);
+}
+
+#[tokio::test]
+async fn a_name_as_long_as_a_book_is_cut_in_the_flame_graph() {
+    let backend = Backend::start().await;
+    let book = "é<b>".repeat(1_000);
+    let body = traces(1, 2).replace("GET /cart", &book);
+    assert_eq!(backend.post("/v1/traces", "application/json", body).await.0, 200);
+    let (_, flame) = apart(backend.json(PATH).await);
+    let shown = nodes(&flame)[1]["operation"].as_str().unwrap().to_owned();
+    assert!(book.starts_with(&shown) && shown.chars().count() == 200, "{shown}");
 }
