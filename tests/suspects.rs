@@ -91,6 +91,10 @@ async fn the_page_is_told_what_diagnose_says_of_the_same_traces() {
         assert!(begun.elapsed() < PATIENCE, "spans are still coming: {before}");
     };
     assert_eq!(document["suspects"][0]["cause"], "failure", "{document}");
+    let output = run(&["diagnose", "--json", "--service", "dummy-1-1", "--jaeger", &sandbox.jaeger]);
+    let (of_one, _) = apart(get(&format!("{PATH}?service=dummy-1-1")).await);
+    assert_eq!(of_one, serde_json::from_slice::<Value>(&output.stdout).unwrap(), "{}", stderr(&output));
+    assert!(of_one["read"]["traces"].as_u64().is_some_and(|traces| (1..300).contains(&traces)), "{of_one}");
     assert_eq!(flame["traces"], 300);
     assert_eq!((&flame["roots"][0]["service"], flame["roots"].as_array().unwrap().len()), (&json!("frontend"), 1));
 }
