@@ -98,6 +98,9 @@ pub(super) fn routes(
     let trace = path!("api" / "traces" / String)
         .and(get())
         .then(|id: String, frontend: Frontend, headers: HeaderMap| async move { finish(frontend.trace(&id, &headers).await) });
+    let map = path!("api" / "map")
+        .and(get())
+        .then(|frontend: Frontend, headers: HeaderMap| async move { finish(frontend.map(&headers).await) });
     let health = path!("healthz").or(path!("readyz")).unify().and(reads()).map(|| "ok\n".into_response());
     // The path comes before the method: another method is wrong only where there is something.
     let file = warp::path::full()
@@ -115,7 +118,7 @@ pub(super) fn routes(
         .unify()
         .or(day_start.or(day_next).unify().or(day_stop).unify().or(day).unify().or(day_results).unify().boxed())
         .unify()
-        .or(score.or(topology).unify().or(trace).unify().boxed())
+        .or(score.or(topology).unify().or(trace).unify().or(map).unify().boxed())
         .unify()
         .or(health.or(page).unify().boxed())
         .unify()
@@ -262,6 +265,14 @@ impl Frontend {
     async fn trace(&self, id: &str, headers: &HeaderMap) -> Result<Response, ApiError> {
         self.0.gate_reading(headers)?;
         Ok(warp::reply::json(&self.0.traces.state(id).await?).into_response())
+    }
+
+    /// `{state: ready|empty|away, traces, edges: [{from, to, calls, errors, p50_ms, p95_ms}], services: [{name, spans?, errors?}]}`.
+    async fn map(&self, headers: &HeaderMap) -> Result<Response, ApiError> {
+        self.0.gate_reading(headers)?;
+        let mut response = Response::new(self.0.map.answer().await.into());
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(response)
     }
 }
 

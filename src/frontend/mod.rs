@@ -11,6 +11,7 @@ mod fields;
 mod game;
 pub mod game_day;
 mod hints;
+mod map;
 mod origin;
 mod page;
 mod runs;
@@ -105,6 +106,7 @@ struct Inner {
     caller: Caller,
     client: reqwest::Client,
     traces: traces::Traces,
+    map: map::Map,
     runs: Arc<runs::Runs>,
     in_flight: Semaphore,
 }
@@ -133,6 +135,7 @@ impl Frontend {
             gate: OnceLock::new(),
             caller: Caller::new(client.clone(), instrument.clone(), CALL_LIMIT),
             instrument,
+            map: map::Map::new(client.clone(), jaeger.clone(), topology),
             traces: traces::Traces::new(client.clone(), jaeger, jaeger_links),
             client,
             runs: Arc::default(),

@@ -15,6 +15,7 @@ mod answer;
 mod legacy;
 mod logs;
 mod params;
+mod suspects;
 mod tracelab;
 mod v3;
 
@@ -35,6 +36,7 @@ const MAX_DEPTH: usize = 100_000;
 
 /// Everything on the query port.
 pub(crate) fn routes(store: Store, bodies: Bodies) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone {
+    let suspects = suspects::routes(store.clone());
     let query = warp::query::raw().or_else(|_| async { Ok::<_, Infallible>((String::new(),)) });
     let api = warp::path::full()
         .and(warp::method())
@@ -57,5 +59,5 @@ pub(crate) fn routes(store: Store, bodies: Bodies) -> impl Filter<Extract = (imp
             }
         });
     let pages = pages::routes().map(Reply::into_response);
-    pages.or(api).unify().recover(|_| async { Ok::<Response, Infallible>(answer::not_found()) }).unify()
+    pages.or(suspects).unify().or(api).unify().recover(|_| async { Ok::<Response, Infallible>(answer::not_found()) }).unify()
 }

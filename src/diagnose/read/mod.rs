@@ -1,9 +1,10 @@
-//! Traces from files and answers, in either of the formats that Jaeger's page loads: its own JSON and OTLP JSON.
+//! Traces from files, answers and stores, in either of the formats that Jaeger's page loads: its own JSON and OTLP JSON.
 //!
 //! What it is shows when it is read: gzip or not; Jaeger's `{"data":[trace…]}`, a list of traces or one trace; OTLP's
 //! `{"resourceSpans":…}`, `{"result":…}` around it, one document or one a line. Input is read as a stream. What was whole before
 //! an input breaks off or turns to rubbish is used, and the rest is counted.
 
+mod chunks;
 mod jaeger;
 mod otlp;
 mod stream;
@@ -15,6 +16,8 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
+
+pub use chunks::Chunks;
 
 use super::model::{Builder, Kind, Resource, Status, Text};
 use jaeger::Open;

@@ -14,6 +14,8 @@ pub struct Box {
     pub left: f64,
     pub width: f64,
     pub depth: u32,
+    /// The box above, by its place among the boxes; callers stand before those they call.
+    pub caller: Option<usize>,
     pub what: What,
     /// Nanoseconds with all that it called, and without.
     pub inclusive: u64,
@@ -47,8 +49,8 @@ pub fn boxes(profile: &Profile, traces: &Traces) -> Vec<Box> {
     };
     sort(&mut roots);
     let mut boxes = Vec::new();
-    let mut todo = vec![(roots, 0.0, 0)];
-    while let Some((siblings, mut left, depth)) = todo.pop() {
+    let mut todo = vec![(roots, 0.0, 0, None)];
+    while let Some((siblings, mut left, depth, caller)) = todo.pop() {
         let part = |at: usize| inclusive[at] as f64 / whole;
         let seen = siblings.partition_point(|at| part(*at) >= NARROWEST);
         let (wide, narrow) = siblings.split_at(seen);
@@ -56,11 +58,11 @@ pub fn boxes(profile: &Profile, traces: &Traces) -> Vec<Box> {
             let frame = &frames[at];
             let what = What::Frame { service: frame.service, operation: frame.operation };
             let (width, inclusive) = (part(at), inclusive[at]);
-            boxes.push(Box { left, width, depth, what, inclusive, exclusive: frame.exclusive, spans: frame.spans });
+            boxes.push(Box { left, width, depth, caller, what, inclusive, exclusive: frame.exclusive, spans: frame.spans });
             if depth + 1 < DEEPEST {
                 let mut below = std::mem::take(&mut called[at]);
                 sort(&mut below);
-                todo.push((below, left, depth + 1));
+                todo.push((below, left, depth + 1, Some(boxes.len() - 1)));
             }
             left += width;
         }
@@ -69,7 +71,7 @@ pub fn boxes(profile: &Profile, traces: &Traces) -> Vec<Box> {
         if together > 0 {
             let (width, what) = (together as f64 / whole, What::Others(narrow.len()));
             let (exclusive, spans) = (sum(|frame| frame.exclusive), sum(|frame| frame.spans));
-            boxes.push(Box { left, width, depth, what, inclusive: together, exclusive, spans });
+            boxes.push(Box { left, width, depth, caller, what, inclusive: together, exclusive, spans });
         }
     }
     boxes

@@ -5,7 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Report;
+use super::flame::{self, Box, What};
+use crate::diagnose::profile::Profile;
 use crate::diagnose::{Attribute, Effect, Suspect, SuspectCause, Traces};
+
+/// Characters of a name in the flame graph; whoever made spans may have named them by a book.
+const LONGEST_NAME: usize = 200;
 
 /// The whole answer; its names stay as they are.
 #[derive(Serialize)]
@@ -38,6 +43,44 @@ struct Line<'a> {
     examples: Vec<String>,
 }
 
+/// The same with what a page draws.
+#[derive(Serialize)]
+struct Drawn<'a> {
+    #[serde(flatten)]
+    document: Document<'a>,
+    /// Why it is not about all that there is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
+    flame: Flame,
+}
+
+/// Where the time of all critical paths goes.
+#[derive(Serialize)]
+struct Flame {
+    /// How many critical paths these are.
+    traces: u64,
+    total_ms: f64,
+    roots: Vec<Node>,
+}
+
+/// An operation under the one that called it, or several that are too narrow each.
+#[derive(Serialize)]
+struct Node {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<String>,
+    /// So many operations together, in place of the names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    others: Option<usize>,
+    /// With all that it called, and without; of all traces together.
+    total_ms: f64,
+    self_ms: f64,
+    spans: u64,
+    /// The widest first.
+    children: Vec<Node>,
+}
+
 impl Report<'_> {
     /// The diagnosis as one line of JSON:
     ///
@@ -66,10 +109,29 @@ impl Report<'_> {
     /// and `error_share` are between 0 and 1; `evidence` is for people and may change; `examples` are trace IDs. `service`, `callee`
     /// (the other end of a pair) and `attribute` are absent where they do not apply.
     pub fn json(&self) -> String {
+        serde_json::to_string(&self.document()).expect("texts and numbers can be written as JSON")
+    }
+
+    /// [`Report::json`] with, as `flame`, the tree of critical paths that the page draws, over all traces:
+    ///
+    /// ```json
+    /// {"traces": 2000, "total_ms": 194000.0, "roots": [{
+    ///   "service": "frontend", "operation": "POST /api/buttons/{button}",
+    ///   "total_ms": 194000.0, "self_ms": 1200.5, "spans": 2000, "children": [{"others": 7, "…": 0}]
+    /// }]}
+    /// ```
+    ///
+    /// Siblings come the widest first; those that are too narrow to be seen are one, which says by `others` how many they are and has
+    /// no name. `note` is there where the diagnosis is not about all that was asked for.
+    pub fn json_with_flame(&self, note: Option<&str>) -> String {
+        let [profile, _] = self.profiles(|_| true);
+        let drawn = Drawn { document: self.document(), note, flame: Flame::of(&profile, self.traces) };
+        serde_json::to_string(&drawn).expect("texts and numbers can be written as JSON")
+    }
+
+    fn document(&self) -> Document<'_> {
         let read = Read { traces: self.traces.len(), spans: self.traces.span_count(), left_out: self.traces.left_out.clone() };
-        let document =
-            Document { read, suspects: self.diagnosis.suspects.iter().map(|suspect| Line::of(suspect, self.traces)).collect() };
-        serde_json::to_string(&document).expect("texts and numbers can be written as JSON")
+        Document { read, suspects: self.diagnosis.suspects.iter().map(|suspect| Line::of(suspect, self.traces)).collect() }
     }
 }
 
@@ -86,5 +148,37 @@ impl<'a> Line<'a> {
             evidence,
             examples: examples.iter().map(|trace| traces.name(*trace)).collect(),
         }
+    }
+}
+
+impl Flame {
+    fn of(profile: &Profile, traces: &Traces) -> Self {
+        let boxes = flame::boxes(profile, traces);
+        let mut nodes: Vec<Option<Node>> = boxes.iter().map(|one| Some(Node::of(one, traces))).collect();
+        let mut roots = Vec::new();
+        // From the last to the first: each has got all below it when it goes to its caller.
+        for at in (0..boxes.len()).rev() {
+            let Some(mut node) = nodes[at].take() else { continue };
+            node.children.reverse();
+            match boxes[at].caller.and_then(|caller| nodes[caller].as_mut()) {
+                Some(caller) => caller.children.push(node),
+                None => roots.push(node),
+            }
+        }
+        roots.reverse();
+        Self { traces: profile.traces(), total_ms: roots.iter().map(|root| root.total_ms).sum(), roots }
+    }
+}
+
+impl Node {
+    fn of(one: &Box, traces: &Traces) -> Self {
+        let name = |text| traces.texts.get(text).chars().take(LONGEST_NAME).collect::<String>();
+        let (service, operation, others) = match one.what {
+            What::Frame { service, operation } => (Some(name(service)), Some(name(operation)), None),
+            What::Others(count) => (None, None, Some(count)),
+        };
+        let ms = |nanoseconds: u64| nanoseconds as f64 / 1e6;
+        let (total_ms, self_ms) = (ms(one.inclusive), ms(one.exclusive));
+        Self { service, operation, others, total_ms, self_ms, spans: one.spans, children: Vec::new() }
     }
 }
