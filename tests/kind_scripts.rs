@@ -6,6 +6,8 @@
 mod kind;
 #[path = "support/required.rs"]
 mod required;
+#[path = "support/shellcheck.rs"]
+mod shellcheck;
 
 use std::path::Path;
 use std::process::Command;
@@ -22,18 +24,7 @@ fn root() -> &'static Path {
 
 #[test]
 fn shellcheck_finds_nothing() {
-    if find("shellcheck").is_none() {
-        assert!(!required("shellcheck"), "TRACELAB_REQUIRE names shellcheck, but it is not on the PATH");
-        eprintln!("skipped: there is no shellcheck (Debian: apt-get install shellcheck)");
-        return;
-    }
-    let output = Command::new("shellcheck")
-        .args(["--shell", "sh", "--external-sources", "--source-path", "SCRIPTDIR", "lib.sh"])
-        .args(SCRIPTS)
-        .current_dir(root().join("kind"))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    shellcheck::assert_clean("kind", &SCRIPTS);
 }
 
 #[test]
