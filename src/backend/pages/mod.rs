@@ -1,45 +1,61 @@
-//! The backend's pages: search, one trace, and who calls whom, at Jaeger's own paths, so that a link works whichever backend runs.
+//! The backend's pages, a folder each: search, one trace, two compared, who calls whom, and who is to blame. Those that Jaeger has are at
+//! Jaeger's paths, so that a link works whichever backend runs.
 //!
 //! The pages are plain HTML, CSS and ES modules that ask the query API, as any other client would; nothing is rendered here. How
-//! their files are served is in `assets`.
+//! their files are served is in `assets`; what several of these pages need is in `shared/`.
 
 use warp::path::FullPath;
 use warp::{Filter, Rejection, Reply};
 
 use crate::assets::{self, File, files};
 
-static SEARCH: File = File { path: "/search", body: include_str!("assets/search.html") };
-static TRACE: File = File { path: "/trace", body: include_str!("assets/trace.html") };
-static DEPENDENCIES: File = File { path: "/dependencies", body: include_str!("assets/dependencies.html") };
+static SEARCH: File = File { path: "/search", body: include_str!("search/search.html") };
+static TRACE: File = File { path: "/trace", body: include_str!("trace/trace.html") };
+static COMPARE: File = File { path: "/compare", body: include_str!("compare/compare.html") };
+static GRAPH: File = File { path: "/dependencies", body: include_str!("graph/graph.html") };
+static SUSPECTS: File = File { path: "/suspects", body: include_str!("suspects/suspects.html") };
 static ASSETS: &[File] = files! {
-    "/assets/", "assets/",
-    "api.js",
-    "dependencies.js",
-    "details.js",
-    "graph.js",
-    "header.js",
-    "layers.js",
-    "model.js",
-    "query.js",
-    "search.js",
-    "style.css",
-    "trace.js",
-    "waterfall.js",
+    "/assets/", "",
+    "compare/compare.css",
+    "compare/compare.js",
+    "graph/drawing.js",
+    "graph/graph.css",
+    "graph/graph.js",
+    "graph/layers.js",
+    "search/search.css",
+    "search/search.js",
+    "shared/api.js",
+    "shared/header.js",
+    "shared/query.js",
+    "shared/style.css",
+    "shared/trace_model.js",
+    "suspects/suspects.css",
+    "suspects/suspects.js",
+    "trace/details.js",
+    "trace/trace.css",
+    "trace/trace.js",
+    "trace/waterfall.js",
 };
+/// Between two trace IDs, in Jaeger's address of a comparison.
+const COMPARED: &str = "...";
 
-/// `/`, `/search`, `/trace/{id}`, `/dependencies` and what they load from `/assets/`.
+/// `/`, `/search`, `/trace/{id}`, `/trace/{id}...{id}` and `/compare`, `/dependencies`, `/suspects` and what they load from `/assets/`.
 ///
 /// Any ID gets the trace page, which then shows what the query API says of it.
 pub fn routes() -> impl Filter<Extract = (impl Reply,), Error = Rejection> + Clone {
     let home = warp::path::end().map(|| assets::redirect("/search"));
     let search = warp::path!("search").map(|| &SEARCH);
-    let trace = warp::path!("trace" / String).map(|_| &TRACE);
-    let dependencies = warp::path!("dependencies").map(|| &DEPENDENCIES);
+    let trace = warp::path!("trace" / String).map(|id: String| if id.contains(COMPARED) { &COMPARE } else { &TRACE });
+    let compare = warp::path!("compare").map(|| &COMPARE);
+    let graph = warp::path!("dependencies").map(|| &GRAPH);
+    let suspects = warp::path!("suspects").map(|| &SUSPECTS);
     let asset = warp::path("assets")
         .and(warp::path::full())
         .and_then(|path: FullPath| async move { assets::find(ASSETS, path.as_str()).ok_or_else(warp::reject::not_found) });
-    let file = search.or(trace).unify().or(dependencies).unify().or(asset).unify();
-    let file = file
+    let page = search.or(trace).unify().or(compare).unify().or(graph).unify().or(suspects).unify();
+    let file = page
+        .or(asset)
+        .unify()
         .and(warp::header::optional("if-none-match"))
         .map(|file: &'static File, known: Option<String>| assets::answer(file, known.as_deref()));
     let method = warp::get().or(warp::head()).unify();
@@ -63,11 +79,16 @@ mod tests {
 
     #[tokio::test]
     async fn pages_are_at_the_paths_that_jaeger_uses() {
-        for path in
-            ["/search", "/search?service=frontend", "/trace/4bf92f3577b34da6a3ce929d0e0e4736", "/trace/no-id", "/dependencies"]
-        {
+        for (path, page) in [
+            ("/search", &SEARCH),
+            ("/search?service=frontend", &SEARCH),
+            ("/trace/4bf92f3577b34da6a3ce929d0e0e4736", &TRACE),
+            ("/trace/no-id", &TRACE),
+            ("/trace/4bf92f3577b34da6...a3ce929d0e0e4736", &COMPARE),
+            ("/dependencies", &GRAPH),
+        ] {
             let response = get(path).await;
-            assert_eq!(response.status(), 200, "{path}");
+            assert_eq!((response.status().as_u16(), &**response.body()), (200, page.body.as_bytes()), "{path}");
             assert_eq!(header(&response, "content-type"), "text/html; charset=utf-8", "{path}");
         }
         let home = get("/").await;
@@ -80,15 +101,15 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_browser_has_already_is_not_sent_again() {
-        let tag = header(&get("/assets/api.js").await, "etag").to_owned();
-        let again = warp::test::request().path("/assets/api.js").header("if-none-match", tag).reply(&routes()).await;
+        let tag = header(&get("/assets/shared/api.js").await, "etag").to_owned();
+        let again = warp::test::request().path("/assets/shared/api.js").header("if-none-match", tag).reply(&routes()).await;
         assert_eq!(again.status(), 304);
     }
 
     #[test]
     fn every_file_of_the_folder_is_served_and_every_file_that_is_asked_for_is_there() {
-        let all = || ASSETS.iter().chain([&SEARCH, &TRACE, &DEPENDENCIES]);
-        checks::every_file_is_served("src/backend/pages/assets", all());
+        let all = || ASSETS.iter().chain([&SEARCH, &TRACE, &COMPARE, &GRAPH, &SUSPECTS]);
+        checks::every_file_is_served("src/backend/pages", all());
         checks::none_asks_for_what_is_not_there(ASSETS, all());
         checks::the_policy_is_enough(all());
     }

@@ -1,10 +1,10 @@
 // /dependencies: who calls whom, as a graph and as a table.
 
-import * as api from "/assets/api.js";
+import * as api from "/assets/shared/api.js";
 import { el, failure, notice } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
-import { graph } from "/assets/graph.js";
-import { lookbackMs } from "/assets/query.js";
+import { graph } from "/assets/graph/drawing.js";
+import { lookbackMs } from "/assets/shared/query.js";
 
 const lookback = document.getElementById("lookback");
 const status = document.getElementById("status");

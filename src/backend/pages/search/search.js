@@ -1,10 +1,10 @@
 // /search: the form, the address and the list of traces that match.
 
-import * as api from "/assets/api.js";
+import * as api from "/assets/shared/api.js";
 import { el, failure, notice, withStyle } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 import { hued } from "/assets/common/hues.js";
-import { DEFAULTS, fromAddress, problems, toAddress, toApi } from "/assets/query.js";
+import { DEFAULTS, fromAddress, problems, toAddress, toApi } from "/assets/shared/query.js";
 
 const SERVICES_SHOWN = 8;
 const form = document.getElementById("search");

@@ -3,7 +3,7 @@
 // Rows are built in blocks, the first at once and the rest while the browser is idle, and a block outside the view is not laid
 // out (`content-visibility`), so ten thousand spans open as fast as ten.
 
-import { details } from "/assets/details.js";
+import { details } from "/assets/trace/details.js";
 import { el, withStyle } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 import { hued } from "/assets/common/hues.js";

@@ -1,11 +1,11 @@
 // /trace/{id}: fetches one trace, waits for it a while where it is not there yet, and shows its head and its waterfall.
 
-import * as api from "/assets/api.js";
+import * as api from "/assets/shared/api.js";
 import { el, failure, notice, withStyle } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 import { hued } from "/assets/common/hues.js";
-import { readTrace } from "/assets/model.js";
-import { waterfall } from "/assets/waterfall.js";
+import { readTrace } from "/assets/shared/trace_model.js";
+import { waterfall } from "/assets/trace/waterfall.js";
 
 // A trace arrives some seconds after its last span: programs export in batches.
 const RETRY_AFTER_MS = [500, 500, 1000, 1000, 2000, 2000, 3000];

@@ -2,7 +2,7 @@
 
 import { el, svg } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
-import { layout } from "/assets/layers.js";
+import { layout } from "/assets/graph/layers.js";
 
 const NODE = { width: 150, height: 20, gap: 6 };
 const LAYER_GAP = 130;

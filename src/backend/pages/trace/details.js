@@ -1,6 +1,6 @@
 // All that is known of one span, shown below its row.
 
-import * as api from "/assets/api.js";
+import * as api from "/assets/shared/api.js";
 import { el } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 
