@@ -145,8 +145,13 @@ impl Browser {
 
     /// Makes the page see this color scheme (`light` or `dark`) and this width.
     pub async fn emulate(&self, scheme: &str, width: u32) {
+        self.emulate_screen(scheme, width, 900).await;
+    }
+
+    /// The same, and this height.
+    pub async fn emulate_screen(&self, scheme: &str, width: u32, height: u32) {
         self.emulate_scheme(scheme).await;
-        let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
     }
 
@@ -198,7 +203,8 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]})).await;
     }
 
-    async fn devtools(&self, command: &str, parameters: Value) {
+    /// A command of the browser's own protocol, for what WebDriver does not know.
+    pub async fn devtools(&self, command: &str, parameters: Value) {
         self.issue("goog/cdp/execute", json!({"cmd": command, "params": parameters})).await;
     }
 
