@@ -49,6 +49,7 @@ async fn main() -> anyhow::Result<()> {
     );
     let wanted = |scene: &str| only.as_deref().is_none_or(|only| only == scene);
     let Some(browser) = Browser::start().await else { bail!("the pictures are taken of chromium, by chromedriver; see above") };
+    browser.devtools("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
     browser.devtools("Emulation.setTimezoneOverride", json!({"timezoneId": "UTC"})).await;
     let studio = Studio { browser, root: PathBuf::from(env!("CARGO_MANIFEST_DIR")) };
     if wanted("readme") {
@@ -72,7 +73,7 @@ struct Studio {
 impl Studio {
     /// README's: every page, with one service that sleeps.
     async fn readme(&self) -> anyhow::Result<()> {
-        let stage = Stage::start(Cause::Sleep, Route::Straight, 19).await?;
+        let stage = Stage::start(Cause::Sleep, Route::Straight, 32).await?;
         let browser = &self.browser;
         browser.emulate_screen("light", WIDTH, 900).await;
         browser.goto(&stage.frontend).await;
@@ -117,7 +118,7 @@ impl Studio {
 
     /// The trace of a slow press, with all of its time in one service.
     async fn chapter_4(&self) -> anyhow::Result<()> {
-        let stage = Stage::start(Cause::Sleep, Route::Straight, 15).await?;
+        let stage = Stage::start(Cause::Sleep, Route::Straight, 32).await?;
         let report = stage.load(&[], 30).await?;
         let (slowest, second) = (&report.slowest[0], &report.slowest[1]);
         let alone = slowest.button == stage.culprit.number && slowest.latency_ms > 3.0 * second.latency_ms;
@@ -132,7 +133,7 @@ impl Studio {
 
     /// What the bad presses have in common: the service that spoils them.
     async fn chapter_7(&self) -> anyhow::Result<()> {
-        let stage = Stage::start(Cause::Upstream, Route::Random, 18).await?;
+        let stage = Stage::start(Cause::Upstream, Route::Random, 4).await?;
         let report = stage.load(&[], 3000).await?;
         ensure!(report.errors == 0, "chapter 7 shows presses that are slow, and {} failed", report.errors);
         let half = report.slowest[0].latency_ms / 2.0;
