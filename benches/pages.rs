@@ -1,4 +1,5 @@
-//! The pages' rows of the budget, in a real Chromium: what, measured, budget, how. `cargo bench --bench pages`
+//! The pages' rows of the budget, in a real Chromium: what, measured, budget, how. `cargo bench --bench pages`, or
+//! with `-- traces` (`run`, `search`, `graph`) some of them.
 //!
 //! Keys and wheel are the browser's own input, and what is timed is seen from inside the page: from the start of the navigation, or of
 //! the press, until the frame after it was painted. Browser and server share the machine's cores.
@@ -94,10 +95,20 @@ fn main() {
         if Browser::start().await.is_none() {
             return;
         }
-        run_of_calls().await;
-        traces().await;
-        search().await;
-        graph().await;
+        // Cargo passes `--bench`; anything else names what alone is wanted.
+        let wanted = |name: &str| std::env::args().skip(1).all(|argument| argument == "--bench" || argument == name);
+        if wanted("run") {
+            run_of_calls().await;
+        }
+        if wanted("traces") {
+            traces().await;
+        }
+        if wanted("search") {
+            search().await;
+        }
+        if wanted("graph") {
+            graph().await;
+        }
     });
 }
 
@@ -212,7 +223,14 @@ async fn open(backend: &Backend, page: &Page) -> Browser {
             longest = longest.max(seen.longest);
             match shown_and_answered(&seen) {
                 Some(found) => break found,
-                None => assert!(start.elapsed() < PATIENCE, "{} does nothing on {}", page.key, page.path),
+                None => assert!(
+                    start.elapsed() < PATIENCE,
+                    "{} does nothing on {}, {}: {:?}",
+                    page.key,
+                    page.path,
+                    if seen.shown.is_some() { "which shows something" } else { "which shows nothing" },
+                    browser.console_errors().await
+                ),
             }
             tokio::time::sleep(PRESS_EVERY).await;
         };
