@@ -86,7 +86,7 @@ impl Studio {
         browser.fill("#run-calls", "3000").await;
         browser.fill("#run-concurrency", "30").await;
         browser.click("#run-start").await;
-        self.until("document.querySelectorAll('#run-table tbody tr').length === 30").await?;
+        self.until("document.querySelector('#run').dataset.running !== 'true'").await?;
         self.until("document.querySelector('#run-slowest .trace[data-state=ready]')").await?;
         self.until("document.querySelector('#map:not([hidden]) svg .node')").await?;
         browser.eval("(document.activeElement.blur(), 1)").await;
@@ -96,22 +96,22 @@ impl Studio {
         browser.eval("(document.querySelector('#map').scrollIntoView(), 1)").await;
         self.in_both_schemes("map", WIDTH, 900).await?;
 
-        // Two traces of the same button would not differ: the slow one, and one of its neighbour's.
-        let slowest = stage.load(&[slow], 5).await?;
-        let usual = stage.load(&[slow + 1], 5).await?;
-        let (slowest, usual) = (trace_of(&slowest)?, trace_of(&usual)?);
         self.open(&stage, "/search?lookback=1h&sort=longest&limit=1000", ".result").await?;
         self.in_both_schemes("search", WIDTH, 900).await?;
         self.shoot("search-phone", "light", PHONE, 780).await?;
-        self.open(&stage, &format!("/trace/{slowest}"), ".span").await?;
-        self.in_both_schemes("trace", WIDTH, 720).await?;
-        self.open(&stage, &format!("/trace/{slowest}...{usual}"), "main table").await?;
-        self.in_both_schemes("compare", WIDTH, 900).await?;
         self.open(&stage, "/dependencies", ".node").await?;
         self.in_both_schemes("graph", WIDTH, 900).await?;
-        self.open(&stage, "/suspects", "main .suspect, main h3").await?;
-        self.until(&format!("document.querySelector('main').innerText.includes('{}')", stage.culprit)).await?;
+        self.open(&stage, "/suspects", "#suspects h2").await?;
+        self.until(&format!("document.querySelector('#suspects').innerText.includes('{}')", stage.culprit)).await?;
         self.in_both_schemes("suspects", WIDTH, 900).await?;
+        let before = trace_of(&stage.load(&[slow], 5).await?)?;
+        self.open(&stage, &format!("/trace/{before}"), ".span").await?;
+        self.in_both_schemes("trace", WIDTH, 720).await?;
+        // The same press before and after the culprit was mended.
+        stage.mend().await?;
+        let after = trace_of(&stage.load(&[slow], 5).await?)?;
+        self.open(&stage, &format!("/trace/{before}...{after}"), "#compare table").await?;
+        self.in_both_schemes("compare", WIDTH, 900).await?;
         stage.sandbox.stop().await;
         Ok(())
     }
@@ -218,6 +218,14 @@ impl Stage {
         let addresses = sandbox.addresses();
         let (frontend, jaeger) = (addresses.frontend.clone(), addresses.jaeger.clone());
         Ok(Self { sandbox, frontend, jaeger, culprit })
+    }
+
+    /// Puts the patched version in the culprit's place.
+    async fn mend(&self) -> anyhow::Result<()> {
+        let asked = json!({"service": self.culprit, "version": "v2"});
+        let answer = outbound::client()?.post(format!("{}/api/redeploy", self.frontend)).json(&asked).send().await?;
+        ensure!(answer.status().is_success(), "{} cannot be redeployed: {}", self.culprit, answer.text().await?);
+        Ok(())
     }
 
     /// Calls of these buttons (of all, where none is named); few of them one after the other, so that nobody waits for anybody else.
