@@ -183,6 +183,8 @@ impl Studio {
 
     async fn shoot_to(&self, file: &str, scheme: &str, width: u32, height: u32) -> anyhow::Result<()> {
         self.browser.emulate_screen(scheme, width, height).await;
+        // Whatever was clicked last is not to look as if somebody pointed at it.
+        self.browser.devtools("Input.dispatchMouseEvent", json!({"type": "mouseMoved", "x": 0, "y": 0})).await;
         self.browser.eval(STILL).await;
         let errors = self.browser.console_errors().await;
         ensure!(errors.is_empty(), "{file} would be of a page with errors: {errors:?}");
