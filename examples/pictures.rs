@@ -26,7 +26,10 @@ use tracelab::server::Stop;
 use tracelab::topology::{Route, ServiceName, Topology};
 
 const SCENES: [&str; 3] = ["readme", "chapter-4", "chapter-7"];
+/// Without a screen there is no mouse either, and pages would show what they show to fingers.
+const MOUSE: &str = "--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4";
 const MOST_BYTES: usize = 300_000;
+const SEARCH: &str = "/search?lookback=1h&sort=longest&limit=1000";
 const WIDTH: u32 = 1280;
 const PHONE: u32 = 360;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,7 +51,9 @@ async fn main() -> anyhow::Result<()> {
         SCENES.join(", ")
     );
     let wanted = |scene: &str| only.as_deref().is_none_or(|only| only == scene);
-    let Some(browser) = Browser::start().await else { bail!("the pictures are taken of chromium, by chromedriver; see above") };
+    let Some(browser) = Browser::start_with(&[MOUSE]).await else {
+        bail!("the pictures are taken of chromium, by chromedriver; see above")
+    };
     browser.devtools("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
     browser.devtools("Emulation.setTimezoneOverride", json!({"timezoneId": "UTC"})).await;
     let studio = Studio { browser, root: PathBuf::from(env!("CARGO_MANIFEST_DIR")) };
@@ -83,8 +88,10 @@ impl Studio {
             browser.click(&format!("#buttons [data-button='{button}']")).await;
             browser.find(&format!("#last-calls [data-button='{button}'] .trace[data-state=ready]")).await;
         }
-        browser.fill("#run-calls", "3000").await;
-        browser.fill("#run-concurrency", "30").await;
+        // So slowly that nobody waits for anybody else, on a busy machine too.
+        for (field, number) in [("calls", "2000"), ("concurrency", "20"), ("rate", "150")] {
+            browser.fill(&format!("#run-{field}"), number).await;
+        }
         browser.click("#run-start").await;
         self.until("document.querySelector('#run').dataset.running !== 'true'").await?;
         self.until("document.querySelector('#run-slowest .trace[data-state=ready]')").await?;
@@ -96,11 +103,14 @@ impl Studio {
         browser.eval("(document.querySelector('#map').scrollIntoView(), 1)").await;
         self.in_both_schemes("map", WIDTH, 900).await?;
 
-        self.open(&stage, "/search?lookback=1h&sort=longest&limit=1000", ".result").await?;
+        self.open(&stage, SEARCH, ".result").await?;
         self.in_both_schemes("search", WIDTH, 900).await?;
+        browser.emulate_screen("light", PHONE, 780).await;
+        self.open(&stage, SEARCH, ".result").await?;
         self.shoot("search-phone", "light", PHONE, 780).await?;
+        browser.emulate_screen("light", WIDTH, 900).await;
         self.open(&stage, "/dependencies", ".node").await?;
-        self.in_both_schemes("graph", WIDTH, 900).await?;
+        self.in_both_schemes("graph", WIDTH, 940).await?;
         self.open(&stage, "/suspects", "#suspects h2").await?;
         self.until(&format!("document.querySelector('#suspects').innerText.includes('{}')", stage.culprit)).await?;
         self.in_both_schemes("suspects", WIDTH, 900).await?;

@@ -37,6 +37,11 @@ pub struct Browser {
 impl Browser {
     /// A browser with an empty profile, or `None` where this machine has none.
     pub async fn start() -> Option<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with these flags beside the ones that all need.
+    pub async fn start_with(more: &[&str]) -> Option<Self> {
         let (Some(chromium), Some(chromedriver)) =
             (in_path(&["chromium", "chromium-browser", "google-chrome"]), in_path(&["chromedriver"]))
         else {
@@ -62,6 +67,7 @@ impl Browser {
             ]
             .map(str::to_owned),
         );
+        flags.extend(more.iter().map(|&flag| flag.to_owned()));
         let capabilities = json!({
             "goog:chromeOptions": {"binary": chromium, "args": flags},
             "goog:loggingPrefs": {"browser": "ALL"},
