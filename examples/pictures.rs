@@ -130,12 +130,12 @@ impl Studio {
     async fn chapter_4(&self) -> anyhow::Result<()> {
         let stage = Stage::start(Cause::Sleep, Route::Straight, 32).await?;
         let report = stage.load(&[], 30).await?;
-        let (slowest, second) = (&report.slowest[0], &report.slowest[1]);
-        let alone = slowest.button == stage.culprit.number && slowest.latency_ms > 3.0 * second.latency_ms;
-        ensure!(alone, "chapter 4 needs one slow button, and its machine is too busy: {:?}", report.slowest);
+        let slowest = &report.slowest[0];
+        ensure!(slowest.button == stage.culprit.number, "this machine is too busy to have one slow button: {:?}", report.slowest);
         self.open(&stage, &format!("/trace/{}", trace_of(&report)?), ".span").await?;
-        let first = self.browser.text(".shares .service").await;
-        ensure!(first == stage.culprit.to_string(), "{first} has more self time than {}", stage.culprit);
+        let first = self.browser.text(".shares li:first-child").await;
+        let nearly_all = (95..100).any(|share| first.contains(&format!("· {share}")));
+        ensure!(first.starts_with(&stage.culprit.to_string()) && nearly_all, "most self time is {first}, not {}'s", stage.culprit);
         self.shoot_to("tutorial/04-hidden-sleep/trace.png", "light", WIDTH, 640).await?;
         stage.sandbox.stop().await;
         Ok(())
@@ -240,10 +240,10 @@ impl Stage {
         Ok(())
     }
 
-    /// Calls of these buttons (of all, where none is named); few of them one after the other, so that nobody waits for anybody else.
+    /// Calls of these buttons (of all, where none is named), few of them one after the other: nobody shall wait for anybody else.
     async fn load(&self, buttons: &[u16], calls: u64) -> anyhow::Result<Report> {
-        let concurrency = if calls > 100 { 10 } else { 1 };
-        let plan = Plan { calls, concurrency, buttons: buttons.to_vec(), ..Plan::default() };
+        let (concurrency, rate) = if calls > 100 { (20, Some(150.0)) } else { (1, None) };
+        let plan = Plan { calls, concurrency, rate, buttons: buttons.to_vec(), ..Plan::default() };
         let report = load::run(outbound::client()?, &self.frontend.parse()?, &plan, &Stop::new(), |_| {}).await?;
         // Batches are under way for some milliseconds.
         let last = trace_of(&report)?;
