@@ -32,7 +32,7 @@ const OPENED: usize = 5;
 const PRESSES: usize = 20;
 const CALLS: u64 = 10_000;
 const SECOND: u64 = 1_000_000_000;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// A key is pressed again so soon, where nothing came of it.
 const PRESS_EVERY: Duration = Duration::from_millis(20);
 
