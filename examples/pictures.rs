@@ -99,9 +99,11 @@ impl Studio {
         browser.eval("(document.activeElement.blur(), 1)").await;
         self.in_both_schemes("sandbox", WIDTH, 1000).await?;
         self.shoot("sandbox-phone", "light", PHONE, 780).await?;
-        browser.emulate_screen("light", WIDTH, 900).await;
-        browser.eval("(document.querySelector('#map').scrollIntoView(), 1)").await;
-        self.in_both_schemes("map", WIDTH, 900).await?;
+        for (part, height) in [("run", 1000), ("map", 900)] {
+            browser.emulate_screen("light", WIDTH, height).await;
+            browser.eval(&format!("(document.querySelector('#{part}').scrollIntoView(), 1)")).await;
+            self.in_both_schemes(part, WIDTH, height).await?;
+        }
 
         self.open(&stage, SEARCH, ".result").await?;
         self.in_both_schemes("search", WIDTH, 900).await?;
