@@ -138,7 +138,7 @@ impl Studio {
         let first = self.browser.text(".shares li:first-child").await;
         let nearly_all = (95..100).any(|share| first.contains(&format!("· {share}")));
         ensure!(first.starts_with(&stage.culprit.to_string()) && nearly_all, "most self time is {first}, not {}'s", stage.culprit);
-        self.shoot_to("tutorial/04-hidden-sleep/trace.png", "light", WIDTH, 640).await?;
+        self.shoot_to("tutorial/04-hidden-sleep/trace.png", "light", WIDTH, 720).await?;
         stage.sandbox.stop().await;
         Ok(())
     }
