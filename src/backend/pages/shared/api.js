@@ -48,6 +48,9 @@ export const summaries = async (query, signal) => (await getJson("/api/v3/trace-
 
 export const trace = (id) => getJson(`/api/v3/traces/${encodeURIComponent(id)}`);
 
+/** What the end of a trace waited for: offsets from its start, in nanoseconds. */
+export const criticalPath = (trace) => getJson("/api/tracelab/critical-path", { trace });
+
 export const logs = async (traceID) => (await getJson("/api/logs", { traceID })).data ?? [];
 
 export const dependencies = async (endTs, lookback) => (await getJson("/api/dependencies", { endTs, lookback })).data ?? [];
