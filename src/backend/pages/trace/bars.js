@@ -41,7 +41,8 @@ export function laneLabel(span) {
 /** A client span has no work of its own: what its callee does not account for was on the way. */
 function selfPart([from, to], span, way, whole) {
   const hatched = way && !way.queued && !way.outlives;
-  const written = hatched && to - from > whole * WRITTEN && el("span", { class: "written" }, format.duration(to - from));
+  // By clocks that differ nobody can say how much of it was there and how much back.
+  const written = hatched && !way.skew && to - from > whole * WRITTEN && el("span", { class: "written" }, format.duration(to - from));
   return withStyle(el("span", { class: hatched ? "self-part way" : "self-part" }, written),
     { "--left": percent(from - span.offset, span.duration), "--width": percent(to - from, span.duration) });
 }

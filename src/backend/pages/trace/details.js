@@ -33,13 +33,13 @@ export function details(traceId, trace, span) {
       ["trace state", span.traceState],
       ["instrumentation", span.scope],
     ].filter(([, value]) => value !== ""))),
-    section("Tags", pairs(tags, "no tags")),
-    baggage.length > 0 && section("Baggage", pairs(baggage)),
-    section(`Process (${span.service})`, pairs(span.process)),
+    section("Tags", pairs(tags, "no tags"), tags),
+    baggage.length > 0 && section("Baggage", pairs(baggage), baggage),
+    section(`Process (${span.service})`, pairs(span.process), span.process),
     span.events.length > 0 && section("Events", el("ol", { class: "moments" }, span.events.map((event) =>
-      el("li", {}, el("span", { class: "when" }, after(event.time)), " ", el("strong", {}, event.name), pairs(event.tags, ""))))),
+      el("li", {}, el("span", { class: "when" }, after(event.time)), " ", el("strong", {}, event.name), pairs(event.tags, "")))), asJson(span).events),
     span.links.length > 0 && section("Links", el("ul", {}, span.links.map((link) =>
-      el("li", {}, el("a", { href: `/trace/${encodeURIComponent(link.traceId)}` }, `span ${link.spanId} of trace ${link.traceId}`), pairs(link.tags, ""))))),
+      el("li", {}, el("a", { href: `/trace/${encodeURIComponent(link.traceId)}` }, `span ${link.spanId} of trace ${link.traceId}`), pairs(link.tags, "")))), asJson(span).links),
     logsSection(traceId, trace, span),
   ];
 }
@@ -63,8 +63,13 @@ function asJson(span) {
   };
 }
 
-function section(title, ...body) {
-  return el("section", {}, el("h3", {}, title), body);
+/** `copied`: what its button copies, pairs as an object; without, or empty, there is none. */
+function section(title, body, copied = []) {
+  const isPairs = Array.isArray(copied[0]);
+  return el("section", {},
+    el("div", { class: "section-head" }, el("h3", {}, title),
+      copied.length > 0 && copyButton(() => JSON.stringify(isPairs ? Object.fromEntries(copied) : copied, null, 2), `${title} as JSON`)),
+    body);
 }
 
 function selfTime({ selfTime, duration }) {
@@ -73,7 +78,7 @@ function selfTime({ selfTime, duration }) {
 
 function pairs(list, empty = "none") {
   if (list.length === 0) return empty && el("p", { class: "help" }, empty);
-  return el("dl", { class: "pairs" }, list.map(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, value), copyButton(() => value, key))));
+  return el("dl", { class: "pairs" }, list.map(([key, value]) => el("div", {}, el("dt", {}, key), el("dd", {}, el("span", { class: "value" }, value), copyButton(() => value, key)))));
 }
 
 /** Logs come from a request of their own, one for each state of a trace, made when the first details open. */
@@ -96,7 +101,7 @@ function logLines(lines, trace, span) {
   return el("ol", { class: "moments" }, own.map((line) => el("li", {},
     el("span", { class: "when" }, format.duration(Number(format.fromRfc3339(line.timestamp) - trace.start))), " ",
     el("span", { class: /^(err|fatal)/i.test(line.severity) ? "badge error" : "badge" }, line.severity), " ",
-    el("span", {}, text(line.body)), pairs(Object.entries(line.attributes ?? {}).map(([key, value]) => [key, text(value)]), ""))));
+    el("span", {}, text(line.body)), " ", copyButton(() => JSON.stringify(line), "this line as JSON"), pairs(Object.entries(line.attributes ?? {}).map(([key, value]) => [key, text(value)]), ""))));
 }
 
 const text = (value) => (typeof value === "string" ? value : JSON.stringify(value));

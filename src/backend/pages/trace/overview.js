@@ -24,6 +24,7 @@ export function overview(trace, onRange) {
   const after = el("div", { class: "outside after" });
   const chosen = el("div", { class: "chosen", hidden: true });
   const handles = ["from", "to"].map(handle);
+  const failed = el("i", { class: "failed" });
   const colours = el("div", { hidden: true });
   const element = el("div", { class: "overview", role: "group", "aria-label": "Overview of the whole trace" }, canvas, before, after, chosen, handles, colours);
   dragged();
@@ -137,22 +138,21 @@ export function overview(trace, onRange) {
       context.fillStyle = colourOf(span.service);
       line(span, high);
     }
-    const style = getComputedStyle(element);
-    context.fillStyle = style.getPropertyValue("--error-mark") || style.color;
+    context.fillStyle = getComputedStyle(failed).color;
     for (const span of trace.spans) if (span.error) line(span, Math.max(high, 2));
     for (const { span, from, to } of path) {
       context.fillStyle = colourOf(span.service);
       context.fillRect(x(from), HEIGHT - PATH_HEIGHT, Math.max(0.5, x(to - from)), PATH_HEIGHT);
     }
     // What was found is what the reader looks for now: over all else, and wide enough to be seen.
-    context.fillStyle = style.color;
+    context.fillStyle = getComputedStyle(element).color;
     for (const span of marked) context.fillRect(Math.min(width - 3, x(span.offset)), yOf(span) - 1, 3, Math.max(high, 4));
   }
 
   /** A canvas knows no custom properties: each service's colour is read from an element that has it. */
   function serviceColours() {
     const known = new Map();
-    colours.replaceChildren(...trace.services.map(({ name }) => {
+    colours.replaceChildren(failed, ...trace.services.map(({ name }) => {
       const one = hued(el("i"), name);
       known.set(name, one);
       return one;

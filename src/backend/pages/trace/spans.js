@@ -18,9 +18,12 @@ const LEVELS = [2, 3, 4, 6, 10, 20];
 const PAN = 0.25;
 const ZOOM = 0.5;
 
-export function spansOf(id, trace) {
+/** `onFold()` after what is folded has changed, whoever did it. */
+export function spansOf(id, trace, onFold) {
   const address = new URLSearchParams(location.search);
   let matches = [];
+  // The one that was gone to.
+  let atMatch = null;
   let path = [];
   let pathShown = true;
   let flameGraph = null;
@@ -28,7 +31,10 @@ export function spansOf(id, trace) {
   let finding = 0;
 
   const lines = waterfall(id, trace, {
-    onFold: () => (folding.value = "by-hand"),
+    onFold: () => {
+      folding.value = "by-hand";
+      onFold();
+    },
     onOpen: (span) => history.replaceState(null, "", `${location.pathname}${location.search}#span=${encodeURIComponent(span.id)}`),
   });
   const small = overview(trace, (range) => zoomed(range));
@@ -64,7 +70,7 @@ export function spansOf(id, trace) {
     "A bar is a span: its solid part is self time, the pale part was spent in its children, ",
     el("span", { class: "legend way" }), " a hatched part on the way to another service; ", el("span", { class: "legend path" }),
     " what the end of the trace waited for. Click a row, or press Enter on it, for its tags and logs. ", el("kbd", {}, "?"), " lists the keys.");
-  const told = el("p", { class: "help path-told only-waterfall", role: "status" });
+  const told = el("div", { class: "help path-told only-waterfall", role: "status" });
   const frames = el("div", { class: "frames" });
   const element = el("section", { class: "spans", "aria-labelledby": "waterfall-title" }, title, help, told, pinned, lines.element, frames);
   const pinnedSeen = new ResizeObserver(() => withStyle(element, { "--pinned": `${Math.floor(pinned.offsetHeight)}px` }));
@@ -136,6 +142,7 @@ export function spansOf(id, trace) {
     clearTimeout(finding);
     finding = 0;
     matches = found(trace, field.value);
+    atMatch = null;
     previous.disabled = next.disabled = matches.length === 0;
     lines.mark(matches);
     small.mark(matches);
@@ -148,16 +155,12 @@ export function spansOf(id, trace) {
     if (matches.length === 0) return;
     // The one that the reader is at is not passed over when it was not yet gone to.
     const at = lines.current();
-    const to = step > 0 && atMatch === null && matches.includes(at) ? at : beside(matches, atMatch ?? at, step);
-    atMatch = to;
-    reveal(to);
+    atMatch = step > 0 && atMatch === null && matches.includes(at) ? at : beside(matches, at, step);
+    reveal(atMatch);
     tellMatch();
   }
 
-  let atMatch = null;
-
   function tellMatch() {
-    if (!matches.includes(atMatch)) atMatch = null;
     count.textContent = field.value.trim() === "" ? ""
       : atMatch ? `${format.count(matches.indexOf(atMatch) + 1)} of ${format.count(matches.length)}`
         : matches.length > 0 ? format.counted(matches.length, "match", "matches") : "nothing found";
@@ -184,14 +187,18 @@ export function spansOf(id, trace) {
     if (how === "none" || how === "visits") foldAll(trace, false);
     else if (how === "all") foldAll(trace, true);
     else foldTo(trace, Number(how));
-    folding.value = how;
-    lines.refold(how === "visits");
+    refold(how, how === "visits");
   }
 
   function foldStep(step) {
     foldBy(trace, lines.rows(), step);
-    folding.value = "by-hand";
-    lines.refold(false);
+    refold("by-hand", false);
+  }
+
+  function refold(how, byVisit) {
+    folding.value = how;
+    lines.refold(byVisit);
+    onFold();
   }
 
   /** Brings a span into view, whatever it is folded into. */
@@ -199,10 +206,9 @@ export function spansOf(id, trace) {
     if (view !== "waterfall") show("waterfall");
     if (span.row !== span) {
       uncover(span);
-      folding.value = "by-hand";
-      lines.refold();
+      refold("by-hand");
       // Still part of a visit's row.
-      if (span.row !== span) lines.refold(false);
+      if (span.row !== span) refold("none", false);
     }
     const { from, to } = small.range();
     if (span.offset > to || span.offset + span.duration < from) small.whole();
@@ -235,7 +241,8 @@ export function spansOf(id, trace) {
     const [most] = [...own].sort(([, one], [, other]) => other - one);
     told.replaceChildren(...(most ? [
       `Critical path: ${format.duration(answer.duration_ns)}, of which ${format.duration(most[1])} (${format.share(most[1] / (answer.duration_ns || 1))}) in `,
-      el("bdi", {}, most[0]), `. ${answer.notes.map((note) => `${note[0].toUpperCase()}${note.slice(1)}.`).join(" ")}`] : []));
+      el("bdi", {}, most[0]), ".",
+      answer.notes.length > 0 && el("details", {}, el("summary", {}, "Mended first"), el("ul", {}, answer.notes.map((note) => el("li", {}, note))))].filter(Boolean) : []));
     showPath(pathShown);
   }
 
@@ -274,8 +281,7 @@ export function spansOf(id, trace) {
     element, fromAddress,
     foldService: (name, folded) => {
       foldService(trace, name, folded);
-      folding.value = "by-hand";
-      lines.refold();
+      refold("by-hand");
     },
     end: () => {
       clearTimeout(finding);

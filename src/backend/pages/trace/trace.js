@@ -64,7 +64,7 @@ async function grow(id, trace) {
     if (!latest) return;
     if (latest.spans.length === trace.spans.length) continue;
     if (place.contains(document.activeElement) || place.querySelector(".details")) {
-      status.textContent = "More spans of this trace have arrived: reload to see them.";
+      status.replaceChildren("More spans of this trace have arrived. ", el("button", { type: "button", onclick: () => show(id, latest) }, "Show them"));
       return;
     }
     trace = latest;
@@ -108,7 +108,7 @@ function show(id, trace) {
     if (way?.skew) span.warnings.push(wayText(span, way));
   }
   spans?.end();
-  spans = spansOf(id, trace);
+  spans = spansOf(id, trace, () => tellFolded(trace));
   place.replaceChildren(head(id, trace, root), ...remarks(trace), shares(trace), spans.element);
   spans.fromAddress();
 }
@@ -151,16 +151,18 @@ function remarks(trace) {
 /** Where the time went, which is the legend of the colours too. */
 function shares(trace) {
   const whole = trace.services.reduce((sum, service) => sum + service.selfTime, 0) || 1;
+  const callers = new Set(trace.spans.filter((span) => span.children.length > 0).map((span) => span.service));
   const line = (service) => hued(withStyle(el("li", { class: "share" },
     el("span", { class: "swatch", "aria-hidden": "true" }),
     el("span", { class: "service" }, service.name),
     service.errors > 0 && el("span", { class: "badge error" }, format.counted(service.errors, "error")),
-    service.folds && el("button", { type: "button", class: "fold", "aria-pressed": "false", "aria-label": `Fold ${service.name}`, title: "Fold what it calls", onclick: (event) => foldService(event.currentTarget, service.name) }, "fold"),
+    callers.has(service.name) && el("button", {
+      type: "button", class: "fold", "data-service": service.name, "aria-pressed": "false", "aria-label": `Fold ${service.name}`, title: "Fold what is below its spans",
+      onclick: (event) => spans.foldService(service.name, event.currentTarget.getAttribute("aria-pressed") !== "true"),
+    }, "fold"),
     el("span", { class: "amount" }, `${format.duration(service.selfTime)} · ${format.share(service.selfTime / whole)}`),
     el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: "fill" }))),
   { "--width": `${(100 * service.selfTime) / whole}%` }), service.name);
-  const callers = new Set(trace.spans.filter((span) => span.children.length > 0).map((span) => span.service));
-  for (const service of trace.services) service.folds = callers.has(service.name);
   const [first, rest] = [trace.services.slice(0, SERVICES_SHOWN), trace.services.slice(SERVICES_SHOWN)];
   return el("section", { class: "shares", "aria-labelledby": "shares-title" },
     el("h2", { id: "shares-title" }, "Self time by service"),
@@ -168,11 +170,10 @@ function shares(trace) {
     rest.length > 0 && el("details", {}, el("summary", {}, `and ${format.counted(rest.length, "more service")}`), el("ul", {}, rest.map(line))));
 }
 
-function foldService(button, name) {
-  const folded = button.getAttribute("aria-pressed") !== "true";
-  button.setAttribute("aria-pressed", String(folded));
-  button.textContent = folded ? "unfold" : "fold";
-  spans.foldService(name, folded);
+/** The buttons of the services say what is so, whoever folded it. */
+function tellFolded(trace) {
+  const open = new Set(trace.spans.filter((span) => span.children.length > 0 && !span.folded).map((span) => span.service));
+  for (const button of place.querySelectorAll(".fold")) button.setAttribute("aria-pressed", String(!open.has(button.dataset.service)));
 }
 
 const key = (keys, what, name) => ({ keys, what, run: () => spans?.keys[name]() });

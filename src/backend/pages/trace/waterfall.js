@@ -233,6 +233,7 @@ export function waterfall(traceId, trace, { onFold, onOpen }) {
   const seenFrom = () => Math.max(0, grid.querySelector(".columns").getBoundingClientRect().bottom);
 
   function scrollTo(span, middle) {
+    measureRow();
     const place = rows.indexOf(span);
     const top = body.getBoundingClientRect().top + topOf(place);
     const [from, to] = [Math.min(seenFrom(), innerHeight / 2), innerHeight];
@@ -257,6 +258,7 @@ export function waterfall(traceId, trace, { onFold, onOpen }) {
     current = current.row;
     for (const [, element] of built) element.classList.remove("current");
     groupPath();
+    markRows();
     measured();
     dressAll();
     if (seenAt !== null && seenAt >= 0 && seenAt < innerHeight) {
@@ -283,6 +285,12 @@ export function waterfall(traceId, trace, { onFold, onOpen }) {
   }
 
   let pathParts = [];
+  let found = [];
+
+  /** A row is marked for what is folded into it too. */
+  function markRows() {
+    marked = new Set(found.map((span) => span.row));
+  }
 
   /** A row stands for the parts of all that is folded into it. */
   function groupPath() {
@@ -310,7 +318,8 @@ export function waterfall(traceId, trace, { onFold, onOpen }) {
       dressAll();
     },
     mark: (spans) => {
-      marked = new Set(spans);
+      found = spans;
+      markRows();
       dressAll();
     },
     end: () => {
