@@ -230,6 +230,8 @@ async fn a_span_in_the_address_is_shown_with_its_details() {
     browser.click(".span .operation").await;
     browser.find(".details").await;
     assert!(browser.url().await.ends_with("#span=0000000000000001"));
+    browser.click(".span .operation").await;
+    browser.until("!location.hash && !document.querySelector('.details')").await;
     browser.goto(&backend.page("/search")).await;
     for width in [1280, 360] {
         browser.emulate("light", width).await;
@@ -310,6 +312,8 @@ async fn what_is_folded_follows_keys_levels_services_and_visits() {
     assert_eq!(browser.eval("[...document.querySelectorAll('.span')].map((row) => row.ariaLevel).join()").await, "1,2,3");
     // 36 ms without the 30 of its callee: the client span's 2 ms are its own here.
     assert_eq!(browser.text(".span:nth-child(2) .self").await, "6 ms");
+    // In the list of what can be folded a letter would choose from it.
+    browser.eval("document.activeElement.blur()").await;
     browser.press('e').await;
     browser.until("document.activeElement.matches('.span.failed')").await;
     browser.press('v').await;
@@ -349,7 +353,7 @@ async fn a_range_of_time_is_chosen_by_pointer_and_by_keys() {
     browser.press('j').await;
     browser.press('z').await;
     browser.until(&format!("{ends} === '2.16 ms,97.84 ms'")).await;
-    browser.click(".tools button:enabled:last-child").await;
+    browser.click(".tools > .only-waterfall > button").await;
     browser.until(&format!("{ends} === '0 ms,100 ms'")).await;
     browser.press('+').await;
     browser.until(&format!("{ends} === '25 ms,75 ms'")).await;
@@ -451,6 +455,14 @@ async fn the_flame_graph_is_another_view_of_the_same_trace() {
     browser.press('f').await;
     browser.until("document.querySelectorAll('.span').length === 4 && !document.querySelector('.frame').checkVisibility()").await;
     assert!(!browser.url().await.contains("view"));
+    browser.press('f').await;
+    browser.eval("document.querySelectorAll('.frame')[3].dispatchEvent(new MouseEvent('click', { bubbles: true }))").await;
+    browser.click(".flame > button:last-child").await;
+    browser
+        .until(
+            "document.activeElement.dataset.span === '0000000000000004' && document.querySelector('.waterfall').checkVisibility()",
+        )
+        .await;
     browser.assert_clean().await;
 }
 

@@ -11,6 +11,7 @@ export function framesOf(trace) {
     const above = (span.parent && frameOf.get(span.parent)) || root;
     const frame = span.depth >= DEEPEST ? above : place(above, span);
     frameOf.set(span, frame);
+    if (frame !== root && !(frame.longest?.selfTime >= span.selfTime)) frame.longest = span;
     for (let one = frame; one; one = one.above) one.value += span.selfTime;
   }
   const open = [root];

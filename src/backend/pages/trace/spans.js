@@ -35,7 +35,12 @@ export function spansOf(id, trace, onFold) {
       folding.value = "by-hand";
       onFold();
     },
-    onOpen: (span) => history.replaceState(null, "", `${location.pathname}${location.search}#span=${encodeURIComponent(span.id)}`),
+    // The address names what was opened last, until that is closed.
+    onDetails: (span, open) => {
+      const hash = `#span=${encodeURIComponent(span.id)}`;
+      if (open) history.replaceState(null, "", `${location.pathname}${location.search}${hash}`);
+      else if (location.hash === hash) history.replaceState(null, "", `${location.pathname}${location.search}`);
+    },
   });
   const small = overview(trace, (range) => zoomed(range));
 
@@ -87,9 +92,9 @@ export function spansOf(id, trace, onFold) {
     views.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.view === view)));
     element.classList.toggle("is-flame", isFlame);
     if (isFlame && !flameGraph) {
-      flameGraph = flame({ title: "Self time, by who called whom", root: framesOf(trace), text: format.duration });
+      flameGraph = flame({ title: "Self time, by who called whom", root: framesOf(trace), text: format.duration, also: { label: "Show in the waterfall", run: (frame) => frame.longest && reveal(frame.longest) } });
       frames.append(el("p", { class: "help" }, "A frame is all spans of one operation below the same callers, as wide as the self time in it and below it. "
-        + "What ran at the same time adds up, so the whole may be wider than the trace was long. Click a frame to bring it nearer."), flameGraph);
+        + "What ran at the same time adds up, so the whole may be wider than the trace was long. Click a frame to bring it nearer; from there the one of its spans with the longest self time is a click away."), flameGraph);
     }
     frames.hidden = !isFlame;
     lines.element.hidden = isFlame;

@@ -189,4 +189,6 @@ register(
   key("]", "fold all", "foldAll"), key("[", "unfold all", "unfoldAll"), key("p", "fold one level", "foldOne"), key("o", "unfold one level", "unfoldOne"),
   key("+", "nearer in time", "nearer"), key("-", "farther", "farther"), key("a", "earlier", "left"), key("d", "later", "right"),
   key("z", "as near as the row is long", "zoomTo"), key("0", "the whole trace", "whole"));
+// A link to another span of the trace that is shown.
+addEventListener("hashchange", () => spans?.fromAddress());
 load(idFromAddress());

@@ -17,8 +17,8 @@ const DETAILS_HEIGHT = 320;
 // Deeper than this the indentation no longer tells how deep.
 const DEEP = 20;
 
-/** `onFold()` after the reader folded by hand, `onOpen(span)` when details open. */
-export function waterfall(traceId, trace, { onFold, onOpen }) {
+/** `onFold()` after the reader folded by hand, `onDetails(span, open)` when details open or close. */
+export function waterfall(traceId, trace, { onFold, onDetails }) {
   let byVisit = false;
   let rows = rowsOf(trace, byVisit);
   let range = { from: 0, to: trace.duration || 1 };
@@ -275,11 +275,11 @@ export function waterfall(traceId, trace, { onFold, onOpen }) {
       element.span = span;
       opened.set(span, { element, height: DETAILS_HEIGHT });
       resized.observe(element);
-      onOpen(span);
     } else {
       resized.unobserve(opened.get(span).element);
       opened.delete(span);
     }
+    onDetails(span, open);
     measured();
     dressAll();
   }
