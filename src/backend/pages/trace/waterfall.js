@@ -27,6 +27,7 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
   let path = new Map();
   let rowHeight = 28;
   let waiting = false;
+  let fallingBack = false;
   // Spans with a row that exists, and details: those that are open, by span.
   const built = new Map();
   const opened = new Map();
@@ -35,7 +36,7 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
   const scale = el("div", { role: "columnheader", class: "lane", "aria-label": "Timeline" });
   const body = el("div", { class: "rows", role: "rowgroup" });
   const grid = el("div", {
-    class: "waterfall", role: "treegrid", "aria-label": "Spans", "aria-describedby": "keys", onclick: clicked, onkeydown: pressed, onfocus: () => focusRow(),
+    class: "waterfall", role: "treegrid", "aria-label": "Spans", "aria-describedby": "keys", onclick: clicked, onkeydown: pressed, onfocus: entered,
   }, header(scale), body);
   const resized = new ResizeObserver((entries) => {
     let changed = false;
@@ -131,8 +132,11 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
     grid.setAttribute("aria-rowcount", rows.length + steps.length + 1);
     // Who was at a row that is no longer there goes on from it: the arrows come to the whole, which knows where it was.
     grid.tabIndex = built.has(current.row) ? -1 : 0;
-    if (had && !grid.contains(document.activeElement)) grid.focus({ preventScroll: true });
-    else if (document.activeElement === grid) focusRow();
+    if (had && !grid.contains(document.activeElement)) {
+      fallingBack = true;
+      grid.focus({ preventScroll: true });
+      fallingBack = false;
+    } else if (document.activeElement === grid) focusRow();
   }
 
   /** Only what comes or goes is touched: an element that is moved would lose the focus. */
@@ -168,7 +172,7 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
     const [name, , self, lane] = element.children;
     const hidden = span.folded ? span.errorsBelow : 0;
     name.querySelector(".inside").textContent = hidden > 0 ? `${format.counted(hidden, "error")} inside` : "";
-    name.querySelector(".level").textContent = span.level >= DEEP ? `level ${format.count(span.level + 1)}` : "";
+    name.querySelector(".level").textContent = span.level >= DEEP ? `(${format.count(span.level + 1)})` : "";
     self.textContent = format.duration(span.ownTime);
     lane.replaceChildren(...inLane(span, range, path.get(span) ?? []).flat().filter(Boolean));
   }
@@ -223,6 +227,12 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
     dressAll();
     grid.tabIndex = -1;
     focusRow();
+  }
+
+  /** Who comes by Tab comes to the row where they were, wherever the page has been scrolled to since. */
+  function entered() {
+    if (built.has(current.row)) focusRow();
+    else if (!fallingBack && grid.matches(":focus-visible")) go(current);
   }
 
   function focusRow() {
@@ -347,7 +357,7 @@ function row(span) {
       span.error && el("span", { class: "badge error" }, "error"),
       el("span", { class: "badge error inside" }),
       span.warnings.length > 0 && el("span", { class: "badge warning", title: span.warnings.join("\n") }, "warning"),
-      el("span", { class: "level" })),
+      el("span", { class: "level", title: "its level" })),
     el("div", { class: "number duration", role: "gridcell" }, format.duration(span.duration)),
     el("div", { class: "number self", role: "gridcell" }),
     el("div", { class: "lane", role: "gridcell", "aria-label": laneLabel(span), title: laneLabel(span) })), span.service);
