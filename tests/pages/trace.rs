@@ -394,6 +394,9 @@ async fn the_critical_path_is_drawn_in_and_said() {
     assert_eq!(browser.eval(parts).await, json!([["0.000%"]]));
     browser.click(".span .operation").await;
     browser.until_text(".details", "20 ms (20% of the trace)").await;
+    browser.goto(&backend.page("/search")).await;
+    browser.goto(&format!("{}#span=0000000000000002", backend.trace(1))).await;
+    browser.until_text(".details", "80 ms (80% of the trace)").await;
     browser.assert_clean().await;
 }
 

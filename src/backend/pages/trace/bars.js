@@ -28,7 +28,10 @@ export function inLane(span, { from, to }, path) {
   const end = span.offset + span.duration;
   return [
     way?.queued && at(el("div", { class: "queued" }), [way.from, span.offset]),
-    at(el("div", { class: "bar" }, seen(span.own).map((part) => selfPart(part, span, way, whole))), [span.offset, end]),
+    at(el("div", { class: "bar" }, seen(span.own).map((part) => selfPart(part, span, way, { from, to }))), [span.offset, end]),
+    // Where to look for what is not in the range.
+    end < from && el("span", { class: "beyond" }, "‹"),
+    span.offset > to && el("span", { class: "beyond later" }, "›"),
     seen(moments(span)).map(([moment]) => at(el("span", { class: "event" }), [moment, moment])),
     seen(path).map((part) => at(el("span", { class: "path-part" }), part)),
   ];
@@ -39,10 +42,10 @@ export function laneLabel(span) {
 }
 
 /** A client span has no work of its own: what its callee does not account for was on the way. */
-function selfPart([from, to], span, way, whole) {
+function selfPart([from, to], span, way, range) {
   const hatched = way && !way.queued && !way.outlives;
   // By clocks that differ nobody can say how much of it was there and how much back.
-  const written = hatched && !way.skew && to - from > whole * WRITTEN && el("span", { class: "written" }, format.duration(to - from));
+  const written = hatched && !way.skew && from >= range.from && to <= range.to && to - from > (range.to - range.from) * WRITTEN && el("span", { class: "written" }, format.duration(to - from));
   return withStyle(el("span", { class: hatched ? "self-part way" : "self-part" }, written),
     { "--left": percent(from - span.offset, span.duration), "--width": percent(to - from, span.duration) });
 }

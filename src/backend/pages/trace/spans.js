@@ -240,6 +240,7 @@ export function spansOf(id, trace, onFold) {
     for (const span of trace.spans) if (!byId.has(span.id)) byId.set(span.id, span);
     path = answer.parts.map(({ span_id, start_ns, end_ns }) => ({ span: byId.get(span_id), from: start_ns, to: end_ns })).filter(({ span }) => span);
     for (const { span, from, to } of path) span.onPath = (span.onPath ?? 0) + to - from;
+    lines.redrawDetails();
     critical.disabled = path.length === 0;
     const own = new Map();
     for (const { span, from, to } of path) own.set(span.service, (own.get(span.service) ?? 0) + to - from);

@@ -281,7 +281,7 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
   function toggleDetails(span, open = !opened.has(span)) {
     if (open === opened.has(span)) return;
     if (open) {
-      const element = el("div", { class: "details", role: "row" }, el("div", { role: "gridcell" }, details(traceId, trace, span)));
+      const element = el("div", { class: "details", role: "row" }, el("div", { role: "gridcell" }, told(span)));
       element.span = span;
       opened.set(span, { element, height: DETAILS_HEIGHT });
       resized.observe(element);
@@ -293,6 +293,8 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
     measured();
     dressAll();
   }
+
+  const told = (span) => details(traceId, trace, span).flat().filter(Boolean);
 
   let pathParts = [];
   let found = [];
@@ -326,6 +328,10 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
       pathParts = parts;
       groupPath();
       dressAll();
+    },
+    /** More is known of the spans than when their details were opened. */
+    redrawDetails: () => {
+      for (const [span, { element }] of opened) element.firstElementChild.replaceChildren(...told(span));
     },
     mark: (spans) => {
       found = spans;
