@@ -13,7 +13,7 @@ const WRITTEN = 0.1;
 
 const percent = (part, whole) => `${((100 * part) / (whole || 1)).toFixed(3)}%`;
 
-/** The scale of a range: its ends are said whole, since one is not to be mistaken for the other. */
+/** The scale of a range: times after the start of the trace. */
 export function ticks({ from, to }) {
   return Array.from({ length: TICKS }, (_, index) =>
     withStyle(el("span", { class: "tick" }, format.duration(from + ((to - from) * index) / (TICKS - 1))), { "--left": percent(index, TICKS - 1) }));
