@@ -29,6 +29,7 @@ static ASSETS: &[File] = files! {
     "shared/query.js",
     "shared/style.css",
     "shared/trace_model.js",
+    "suspects/pictures.js",
     "suspects/suspects.css",
     "suspects/suspects.js",
     "trace/details.js",

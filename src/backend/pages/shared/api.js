@@ -48,6 +48,12 @@ export const summaries = async (query, signal) => (await getJson("/api/v3/trace-
 
 export const trace = (id) => getJson(`/api/v3/traces/${encodeURIComponent(id)}`);
 
+/** How long the spans of one kind took: all of them that are stored. */
+export const distribution = (of, signal) => getJson("/api/tracelab/distribution", of, signal);
+
+/** What `diagnose` says. */
+export const suspects = (asked, signal) => getJson("/api/tracelab/suspects", asked, signal);
+
 export const logs = async (traceID) => (await getJson("/api/logs", { traceID })).data ?? [];
 
 export const dependencies = async (endTs, lookback) => (await getJson("/api/dependencies", { endTs, lookback })).data ?? [];
