@@ -15,7 +15,7 @@ export function latency({ page: { latency: columns }, suspects: [first] }) {
   return el("section", { "aria-labelledby": "latency-title" },
     el("h2", { id: "latency-title" }, "How long traces take"),
     histogram({
-      title: concerned > 0 ? "Traces by duration; those that the first suspect concerns are dark-edged" : "Traces by duration",
+      title: concerned > 0 ? `Traces by duration; red: the ${format.count(concerned)} that the first suspect concerns` : "Traces by duration",
       buckets: columns.map(({ to_ms, others, concerned }) => [to_ms * MS, others + concerned, concerned]),
       first: columns[0].from_ms * MS, marks, text: format.duration, of: "trace", label: "duration", part: "of them concerned",
       size: { height: 240 },

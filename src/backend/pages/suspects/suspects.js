@@ -116,7 +116,7 @@ function show(answer, asked) {
     el("section", { class: "verdict", "aria-labelledby": "verdict" },
       el("h2", { id: "verdict", class: answer.suspects.length > 0 ? "found" : "", title: page.title }, page.title),
       page.looked_at && el("p", {}, page.looked_at),
-      figures(read, page)),
+      figures(page)),
     remarks.length > 0 && el("ul", { class: "notice warning" }, remarks.map((remark) => el("li", {}, remark))) || "",
     answer.suspects.length > 0 ? el("ol", { class: "suspects", "aria-label": "Suspects" }, answer.suspects.map((suspect, rank) => card(suspect, page.suspects[rank], rank + 1))) : "",
     el("div", { class: "pictures" }, latency(answer), ranking(answer)),
@@ -137,11 +137,10 @@ function lookAtAll() {
   go();
 }
 
-function figures(read, { now, services }) {
+function figures({ now }) {
   const fact = (name, value) => el("div", {}, el("dt", {}, name), el("dd", {}, value));
   const duration = (ms) => format.duration(ms * 1e6);
   return el("dl", { class: "figures" },
-    fact("Traces", format.count(read.traces)), fact("Spans", format.count(read.spans)), fact("Services", format.count(services)),
     fact("p50", duration(now.p50_ms.now)), fact("p99", duration(now.p99_ms.now)), fact("Failing", format.share(now.error_share.now)));
 }
 
@@ -185,7 +184,7 @@ function ranking({ suspects, page }) {
     against.length === 0
       ? el("p", { class: "help" }, "Of no service did any request take clearly longer than is typical for it.")
       : [el("p", { class: "help" }, suspects.length > 0
-          ? "The suspects first, then by the time beyond what is typical. A service that is no suspect took it where chance may."
+          ? "The suspects first, then by the time beyond what is typical. For the others chance is enough to explain it."
           : "By the time beyond what is typical: of none is it more than chance makes it."),
         el("ol", {}, against.map(({ service, score }) => hued(withStyle(el("li", {},
           el("span", { class: "service", title: service }, service),
