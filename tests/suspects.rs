@@ -123,7 +123,10 @@ async fn the_page_has_the_words_and_figures_of_the_report() {
     backend.take(1, 101).await;
     let Value::Object(document) = backend.json(PATH).await else { panic!("it is an object") };
     let (page, suspect) = (&document["page"], &document["suspects"][0]);
-    assert_eq!((&page["title"], &suspect["service"]), (&json!("cart: fails by itself, not because of what it calls"), &json!("cart")));
+    assert_eq!(
+        (&page["title"], &suspect["service"]),
+        (&json!("cart: fails by itself, not because of what it calls"), &json!("cart"))
+    );
     assert_eq!(page["suspects"][0]["changes"], json!([["failing", "20 %", "0 %"]]), "{page}");
     assert_eq!((&page["services"], &page["ranking"][0]["service"]), (&json!(2), &json!("cart")));
     let sum = |part: &str| page["latency"].as_array().unwrap().iter().map(|column| column[part].as_u64().unwrap()).sum::<u64>();

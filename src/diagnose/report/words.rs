@@ -78,10 +78,11 @@ pub fn now(outcomes: &[Outcome]) -> Effect {
 
 /// The best suspect, or that there is none.
 pub fn title(report: &Report<'_>) -> String {
-    report.diagnosis.suspects.first().map_or_else(
-        || NOTHING.trim_end_matches('.').to_owned(),
-        |first| format!("{}: {}", place(first), meaning(first.cause)),
-    )
+    report
+        .diagnosis
+        .suspects
+        .first()
+        .map_or_else(|| NOTHING.trim_end_matches('.').to_owned(), |first| format!("{}: {}", place(first), meaning(first.cause)))
 }
 
 /// What was looked at where nothing stands out.

@@ -8,6 +8,8 @@ import * as format from "/assets/common/format.js";
 import { fromAddress, problems, toApi } from "/assets/shared/query.js";
 
 const SHOWN = 20;
+// So many services that a trace passed are named.
+const NAMED = 3;
 const byName = new Intl.Collator(undefined, { numeric: true });
 
 /** The IDs in what was pasted: an ID, a link to a trace, or a link to a comparison of two. */
@@ -106,7 +108,7 @@ export function chooser({ a = "", b = "" } = {}) {
 
   function candidates(found) {
     return el("table", {}, el("thead", {}, el("tr", {},
-      el("th", { scope: "col" }, "Trace"), el("th", { scope: "col", class: "number" }, "Duration"), el("th", { scope: "col" }, "When"), el("th", { scope: "col" }, "Compare as"))),
+      el("th", { scope: "col" }, "Trace"), el("th", { scope: "col", class: "number" }, "Duration"), el("th", { scope: "col", class: "when" }, "When"), el("th", { scope: "col" }, "Compare as"))),
     el("tbody", {}, found.map(candidate)));
   }
 
@@ -114,11 +116,14 @@ export function chooser({ a = "", b = "" } = {}) {
     const [start, end] = [BigInt(json.minStartTimeUnixNano ?? 0), BigInt(json.maxEndTimeUnixNano ?? 0)];
     const title = [el("span", { class: "service" }, json.rootServiceName || "unnamed service"), " ", el("span", { class: "operation" }, json.rootOperationName || "root span not stored")];
     const button = (side) => el("button", { type: "button", "aria-label": `${side.toUpperCase()}: ${json.traceId}`, onclick: () => pick(side, json.traceId) }, side.toUpperCase());
+    const through = (json.services ?? []).map(({ name }) => name).filter((name) => name !== json.rootServiceName);
     return el("tr", {},
       el("th", { scope: "row" }, el("a", { href: `/trace/${encodeURIComponent(json.traceId)}`, title: json.traceId }, title), " ",
-        (json.errorSpanCount ?? 0) > 0 && el("span", { class: "badge error" }, format.counted(json.errorSpanCount, "error"))),
+        (json.errorSpanCount ?? 0) > 0 && [el("span", { class: "badge error" }, format.counted(json.errorSpanCount, "error")), " "],
+        through.length > 0 && el("span", { class: "through" }, "through ", through.slice(0, NAMED).map((name, place) => [place > 0 && ", ", el("bdi", { title: name }, name)]),
+          through.length > NAMED && ` and ${format.count(through.length - NAMED)} more`)),
       el("td", { class: "number" }, format.duration(end > start ? Number(end - start) : 0)),
-      el("td", { class: "quiet" }, format.ago(start)),
+      el("td", { class: "quiet when" }, el("time", { title: format.dateTime(start) }, format.ago(start))),
       el("td", { class: "sides" }, button("a"), " ", button("b"), " ",
         el("a", { href: addressOf(json.traceId), "aria-label": `Compare ${json.traceId} with its kind` }, "its kind")));
   }

@@ -10,10 +10,15 @@ import { againstItsKind } from "/assets/compare/kind.js";
 import { differences, merge } from "/assets/compare/merge.js";
 import { overview } from "/assets/compare/overview.js";
 import { sideBySide } from "/assets/compare/side_by_side.js";
+import { DEFAULTS, toApi } from "/assets/shared/query.js";
 import { readTrace } from "/assets/shared/trace_model.js";
 
 // So many services and operations differ at most in the table: the largest differences are what is looked for.
 const MOST_DIFFERENCES = 100;
+// What differs by no more than this part of the longer trace is no difference to speak of.
+const LITTLE = 0.01;
+// Among so many an ordinary one is looked for.
+const MOST_ORDINARY = 500;
 const status = document.getElementById("status");
 const place = document.getElementById("compare");
 const tools = document.getElementById("tools");
@@ -109,11 +114,13 @@ function instead(notices, known) {
 function conclusion(a, b, found) {
   const change = b.duration - a.duration;
   const [most] = found;
-  const long = (ns) => format.duration(Math.abs(ns));
-  const how = change === 0 ? "as long as A" : `${long(change)} ${change > 0 ? "longer" : "shorter"} than A`;
-  const same = most && Math.sign(most.change) === Math.sign(change) && change !== 0;
-  return el("p", { class: "found" }, `B took ${format.duration(b.duration)}: ${how}. `,
-    same && ["Most of it: ", el("strong", {}, el("bdi", { class: "service" }, most.service), " ", el("bdi", {}, most.name)), ` was busy itself for ${format.duration(most.b)} in B, ${format.duration(most.a)} in A.`]);
+  const little = LITTLE * Math.max(a.duration, b.duration);
+  const alike = Math.abs(change) <= little;
+  const how = alike ? "about as long as A" : `${format.duration(Math.abs(change))} ${change > 0 ? "longer" : "shorter"} than A`;
+  const explains = !alike && Math.sign(most.change) === Math.sign(change) && Math.abs(most.change) >= Math.abs(change) / 2;
+  return el("p", { class: "found" }, `B took ${format.duration(b.duration)}, ${how}. `,
+    Math.abs(most.change) > little && [explains ? "Most of it: " : "What differs most: ", el("strong", {}, el("bdi", { class: "service" }, most.service), " ", el("bdi", {}, most.name)),
+      ` was busy itself for ${format.duration(most.b)} in B, ${format.duration(most.a)} in A.`]);
 }
 
 function remark(pairs) {
@@ -125,14 +132,14 @@ function head(name, { id, trace }, whole) {
   const root = trace.roots[0];
   const fact = (what, value) => el("div", {}, el("dt", {}, what), el("dd", {}, value));
   return el("section", { class: "side", "aria-labelledby": `side-${name}` },
-    el("h2", { id: `side-${name}` }, el("span", { class: "letter" }, name), " ",
+    el("h2", { id: `side-${name}` }, name && [el("span", { class: "letter" }, name), " "],
       el("a", { href: `/trace/${encodeURIComponent(id)}` }, el("span", { class: "service" }, root.service), " ", el("span", { class: "operation" }, root.name))),
     el("p", { class: "id" }, id),
     el("dl", { class: "figures" },
       fact("Duration", format.duration(trace.duration)), fact("Spans", format.count(trace.spans.length)), fact("Services", format.count(trace.services.length)),
       fact("Errors", el("span", { class: trace.errors ? "badge error" : "" }, format.count(trace.errors))), fact("Start", format.dateTime(trace.start))),
-    overview(trace, whole, `Trace ${name}`),
-    el("p", {}, el("a", { href: addressOf(id) }, `${name} against its kind`)));
+    overview(trace, whole, `Trace ${name}`.trim()),
+    name && el("p", {}, el("a", { href: addressOf(id) }, `${name} against its kind`)));
 }
 
 function differenceTable(found) {
@@ -164,9 +171,34 @@ async function compareWithKind(id) {
   if (one.missing) return instead([one.missing], { a: id });
   status.textContent = "";
   const kinds = againstItsKind(id, one.trace);
-  tools.replaceChildren(el("a", { href: `/compare?${new URLSearchParams({ a: id })}` }, "Against another trace"), el("a", { href: "/compare" }, "Choose another"));
-  place.replaceChildren(head("The trace", one, one.trace.duration), kinds.element);
+  tools.replaceChildren(
+    el("button", { type: "button", onclick: againstAnOrdinaryOne }, "Against an ordinary trace"),
+    el("a", { href: `/compare?${new URLSearchParams({ a: id })}` }, "Against another one"), el("a", { href: "/compare" }, "Choose another"));
+  place.replaceChildren(head("", one, one.trace.duration), kinds.element);
   registerRows(kinds);
+  register({ keys: "o", what: "compare with an ordinary trace of the same services", run: againstAnOrdinaryOne });
+
+  async function againstAnOrdinaryOne() {
+    status.textContent = "Looking for an ordinary trace of the same services …";
+    try {
+      const found = await ordinary(id, one.trace, kinds.mostUnusual());
+      if (found) return location.assign(addressOf(found, id));
+      status.textContent = "No other trace without errors that passed the same services is stored: choose one by hand.";
+    } catch (error) {
+      status.textContent = `An ordinary trace could not be looked for: ${error.message}`;
+    }
+  }
+}
+
+/** The one of median duration among the newest that passed the same services, with this span among them, and did not fail. */
+async function ordinary(id, trace, { service, name }) {
+  const query = toApi({ ...DEFAULTS, service, operation: name, lookback: "all", limit: String(MOST_ORDINARY) });
+  const passed = (names) => [...names].sort().join("\n");
+  const same = passed(trace.services.map(({ name }) => name));
+  const long = ({ minStartTimeUnixNano: start, maxEndTimeUnixNano: end }) => Number(BigInt(end ?? 0) - BigInt(start ?? 0));
+  const like = (await api.summaries(query)).filter((other) =>
+    other.traceId !== id && !other.errorSpanCount && passed((other.services ?? []).map(({ name }) => name)) === same);
+  return like.sort((one, other) => long(one) - long(other))[Math.floor(like.length / 2)]?.traceId;
 }
 
 start();

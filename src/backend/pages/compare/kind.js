@@ -14,8 +14,10 @@ const AT_ONCE = 8;
 const MS = 1e6;
 // From so many on a share of them says something.
 const FEW = 20;
-// So much of its siblings are faster than what is worth a look.
+// Slower than so many of its siblings is worth a look …
 const RARE = 0.95;
+// … and so is more of the trace's time than is usual, be it a time that many siblings share.
+const MUCH = 0.1;
 
 /** Kinds of spans of a trace, by the span of each that was longest busy itself. */
 function kinds(trace) {
@@ -73,7 +75,7 @@ export function againstItsKind(id, trace) {
       failedAt ??= kind;
     }
     kind.row.querySelector(".verdict").replaceChildren(...verdict(kind));
-    kind.row.classList.toggle("rare", isRare(kind));
+    kind.row.classList.toggle("notable", isNotable(kind));
     if (chosen === kind) showDetail();
   }
 
@@ -114,11 +116,11 @@ export function againstItsKind(id, trace) {
 
   function sayWhatStandsOut() {
     const known = all.filter((kind) => kind.self);
-    const most = known.filter(isRare).toSorted((one, other) => excess(other) - excess(one))[0];
+    const most = known.filter(isNotable).toSorted((one, other) => excess(other) - excess(one))[0];
     if (known.length === 0) summary.textContent = "";
     else if (most) {
       const { span, stored, self } = most;
-      summary.replaceChildren("Most unusual: ", el("strong", {}, el("bdi", {}, span.service), " ", el("bdi", {}, span.name)),
+      summary.replaceChildren("Furthest beyond what is usual: ", el("strong", {}, el("bdi", {}, span.service), " ", el("bdi", {}, span.name)),
         ` was busy itself for ${format.duration(span.selfTime)}, where ${format.duration(stored.self.p50_ms * MS)} is the median: ${sentence(self)}.`);
     } else summary.textContent = "None of these spans was busy for unusually long.";
     if (most && !byHand) choose(most);
@@ -134,11 +136,17 @@ export function againstItsKind(id, trace) {
     next.row.firstChild.focus();
   }
 
-  return { element, step };
+  function isNotable(kind) {
+    const { self, span } = kind;
+    if (!self || self.siblings === 0 || self.faster < self.slower) return false;
+    const rare = self.siblings >= FEW && self.faster / self.siblings >= RARE;
+    return excess(kind) > 0 && (rare || excess(kind) > MUCH * Math.max(trace.duration, span.duration));
+  }
+
+  return { element, step, mostUnusual: () => (byHand ? chosen : all.filter(isNotable).toSorted((one, other) => excess(other) - excess(one))[0] ?? chosen).span };
 }
 
 const excess = ({ span, stored }) => span.selfTime - stored.self.p50_ms * MS;
-const isRare = (kind) => Boolean(kind.self) && kind.self.siblings >= FEW && kind.self.faster / kind.self.siblings >= RARE && excess(kind) > 0;
 
 /**
  * How many siblings are surely faster, and surely slower: those of other buckets than its own. The span is one of those that were

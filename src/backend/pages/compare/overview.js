@@ -5,7 +5,7 @@ import * as format from "/assets/common/format.js";
 import { hued } from "/assets/common/hues.js";
 
 const [WIDTH, HEIGHT] = [1000, 120];
-const HIGHEST_ROW = 10;
+const HIGHEST_ROW = 17;
 // What is shorter is drawn as long as this, so that it is seen at all.
 const SHORTEST = 2;
 

@@ -179,7 +179,7 @@ function details({ a, b }, traceA, traceB) {
     both("status", (span) => [span.status, span.statusMessage].filter(Boolean).join(": ") || "unset"),
   ];
   const tags = differentTags(a?.tags ?? [], b?.tags ?? []);
-  const line = ([name, ofA, ofB]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, ofA), el("td", {}, ofB));
+  const line = ([name, ofA, ofB]) => el("tr", {}, el("th", { scope: "row" }, el("div", {}, name)), [ofA, ofB].map((value) => el("td", {}, el("div", {}, value))));
   return el("div", { role: "row", class: "details" }, el("div", { role: "gridcell" }, el("table", {},
     el("thead", {}, el("tr", {}, el("td"), el("th", { scope: "col" }, "A"), el("th", { scope: "col" }, "B"))),
     el("tbody", {}, [...lines, ...tags.slice(0, MOST_TAGS)].map(line))),

@@ -124,10 +124,11 @@ function show(answer, asked) {
 }
 
 function nothingRead(page, asked) {
+  // That there is none is the first remark; more say what was left out, and why.
   status.textContent = "No traces.";
   const everything = asked.lookback === "all" && !asked.service;
   place.replaceChildren(notice("empty", everything ? "Nothing is stored yet" : "No stored trace is from this time and service",
-    page.remarks.length > 0 && el("p", {}, page.remarks.join("; ")),
+    page.remarks.length > 1 && el("p", {}, page.remarks.join("; ")),
     el("p", {}, "Run ", el("code", {}, "tracelab load"), " or start a run on the sandbox’s page; some hundred traces let differences show. Then look again."),
     everything ? null : el("button", { type: "button", onclick: lookAtAll }, "Look at everything stored")));
 }
@@ -156,7 +157,7 @@ function card(suspect, said, rank) {
         el("p", {}, el("span", { class: "badge cause" }, suspect.cause), " ", said.meaning)),
       withStyle(el("p", { class: "sure" }, `${said.sure} % sure`, el("span", { class: "meter", "aria-hidden": "true" })), { "--width": `${said.sure}%` })),
     el("div", { class: "why" },
-      el("div", {}, el("h4", {}, "Evidence"), el("ul", { class: "evidence" }, suspect.evidence.map((line) => el("li", { title: line.length > 400 ? line : null }, line)))),
+      el("div", {}, el("h4", {}, "Evidence"), el("ul", { class: "evidence" }, suspect.evidence.map((line) => el("li", {}, line)))),
       el("table", { class: "effect" }, el("caption", {}, "If fixed"), el("tbody", {}, changes,
         el("tr", {}, el("th", { scope: "row" }, "concerns"), el("td", { class: "number", colspan: 2 }, format.counted(suspect.effect.traces, "trace")))))),
     suspect.examples.length > 0 && el("div", { class: "examples" },
