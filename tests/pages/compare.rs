@@ -142,7 +142,7 @@ async fn of_many_kinds_no_more_are_asked_for_than_the_reader_wants() {
     assert_eq!(browser.eval(asked).await, 8);
     browser.click(".kinds + button").await;
     browser.until("document.querySelectorAll('.kind').length === 16").await;
-    browser.until_text(".kinds + button", "Compare 7 more of 15 kinds left").await;
+    browser.until_text(".kinds + button", "Compare 8 more of 15 kinds left").await;
     assert_eq!(browser.eval(asked).await, 16);
     browser.assert_clean().await;
 }

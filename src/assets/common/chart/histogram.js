@@ -7,10 +7,9 @@ import { count, counted } from "/assets/common/format.js";
 
 /**
  * `buckets`: `[upper, count]`, ascending, each from where the one before ends; `first`: where the first begins, else as far below its
- * end as the second's begin is below its own. A third number in a bucket says how many of its count `part` names: they are drawn apart.
- * `marks`: `{ at, name }`. `text` writes a value; `of` names what is counted.
+ * end as the second's begin is below its own. `marks`: `{ at, name }`. `text` writes a value; `of` names what is counted.
  */
-export function histogram({ title, buckets, first = null, marks = [], text, of = "span", label = "", part = "", size = {} }) {
+export function histogram({ title, buckets, first = null, marks = [], text, of = "span", label = "", size = {} }) {
   const place = layout({ height: 180, ...size });
   const total = buckets.reduce((sum, [, many]) => sum + many, 0);
   const lowers = buckets.map((_, index) => (index > 0 ? buckets[index - 1][0] : (first ?? below(buckets))));
@@ -20,9 +19,6 @@ export function histogram({ title, buckets, first = null, marks = [], text, of =
   const y = linear([0, Math.max(1, ...buckets.map(([, many]) => many))], [place.bottom, place.top]);
   const bars = buckets.map(([upper, many], index) => svg("rect", {
     class: "column", x: x(lowers[index]), width: Math.max(1, x(upper) - x(lowers[index]) - 0.5), y: y(many), height: place.bottom - y(many),
-  }));
-  const parts = buckets.map(([upper, , some = 0], index) => some > 0 && svg("rect", {
-    class: "column-part", x: x(lowers[index]), width: Math.max(1, x(upper) - x(lowers[index]) - 0.5), y: y(some), height: place.bottom - y(some),
   }));
   const noted = marks.map(({ at, name }, index) => svg("g", { class: "mark" },
     svg("line", { x1: x(at), x2: x(at), y1: place.top, y2: place.bottom }),
@@ -34,16 +30,14 @@ export function histogram({ title, buckets, first = null, marks = [], text, of =
   const drawn = figure({
     kind: "histogram", title, place,
     says: total === 0 ? "Nothing is counted yet." : `${counted(total, of)}${said && `; ${said}`}.`,
-    parts: [leftAxis(place, y, count, 3), bars, parts, noted, bottomAxis(place, x, text, label)],
+    parts: [leftAxis(place, y, count, 3), bars, noted, bottomAxis(place, x, text, label)],
   });
   cursor(drawn, {
     what: "histogram", count: () => buckets.length,
     nearest: (px) => buckets.findIndex(([upper], index) => px >= x(lowers[index]) && px < x(upper)),
     show: (index) => {
       bars.forEach((bar, place) => bar.classList.toggle("picked", place === index));
-      if (index < 0) return "";
-      const [upper, many, some = 0] = buckets[index];
-      return `${text(lowers[index])} to ${text(upper)}: ${counted(many, of)}${some > 0 ? `, ${count(some)} ${part}` : ""}`;
+      return index < 0 ? "" : `${text(lowers[index])} to ${text(buckets[index][0])}: ${counted(buckets[index][1], of)}`;
     },
   });
   return drawn.element;

@@ -125,7 +125,7 @@ export function chooser({ a = "", b = "" } = {}) {
       el("td", { class: "number" }, format.duration(end > start ? Number(end - start) : 0)),
       el("td", { class: "quiet when" }, el("time", { title: format.dateTime(start) }, format.ago(start))),
       el("td", { class: "sides" }, button("a"), " ", button("b"), " ",
-        el("a", { href: addressOf(json.traceId), "aria-label": `Compare ${json.traceId} with its kind` }, "its kind")));
+        el("a", { href: addressOf(json.traceId), "aria-label": `its kind: ${json.traceId}` }, "its kind")));
   }
 
   function nothing() {

@@ -34,13 +34,13 @@ function asked() {
     }
   };
   const [a = "", b = ""] = segment ? segment.split("...").map(decoded) : [parameters.get("a") ?? "", parameters.get("b") ?? ""];
-  return { a: a.trim(), b: b.trim(), one: idsIn(parameters.get("one") ?? "")[0] ?? "" };
+  return { a: a.trim(), b: b.trim(), one: idsIn(parameters.get("one") ?? "")[0] ?? "", two: Boolean(segment) };
 }
 
 function start() {
-  const { a, b, one } = asked();
+  const { a, b, one, two } = asked();
   tools.replaceChildren();
-  if (a && b) return compareTwo(a, b);
+  if (two && a && b) return compareTwo(a, b);
   if (one) return compareWithKind(one);
   const choosing = chooser({ a, b });
   place.replaceChildren(el("p", { class: "intro" }, "Why did this one take longer? Put a slow trace beside an ordinary one, or one against all of its kind."), choosing.element);
@@ -153,7 +153,7 @@ function differenceTable(found) {
       rows, attributes: { class: "figures-table" },
       columns: [
         { title: "Service and operation", header: true, value: ({ service, name }) => `${service} ${name}`, cell: ({ service, name, kind }) =>
-          [el("span", { class: "service", title: service }, service), " ", el("span", { class: "operation", title: name }, name), kind && el("span", { class: "quiet" }, ` ${kind}`)] },
+          [el("span", { class: "service", title: service }, service), " ", el("span", { class: "operation", title: name }, name), kind && [" ", el("span", { class: "quiet" }, kind)]] },
         { title: "Difference", number: true, value: ({ change }) => Math.abs(change), cell: ({ change }) =>
           withStyle(el("span", { class: change > 0 ? "swing longer" : "swing shorter" }, format.change(change)), { "--part": `${(100 * Math.abs(change)) / most}%` }) },
         { title: "A", number: true, value: ({ a }) => a, cell: ({ a, spansA }) => (spansA ? format.duration(a) : "–") },

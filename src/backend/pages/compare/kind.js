@@ -97,7 +97,7 @@ export function againstItsKind(id, trace) {
 
   function showDetail() {
     const { span, stored, error, self, whole } = chosen;
-    const link = el("a", { href: `/trace/${encodeURIComponent(id)}?uiFind=${encodeURIComponent(span.id)}` }, "in the trace");
+    const link = el("a", { href: `/trace/${encodeURIComponent(id)}#span=${encodeURIComponent(span.id)}` }, "in the trace");
     const title = el("h3", {}, el("span", { class: "service" }, span.service), " ", el("span", { class: "operation" }, span.name));
     if (error) {
       detail.replaceChildren(title, el("p", {}, `Its siblings could not be asked for: ${error.message}. `),

@@ -170,7 +170,7 @@ function bar(span, whole, of) {
 /** What two spans say of themselves, where it is not the same. */
 function details({ a, b }, traceA, traceB) {
   const both = (name, of) => [name, a ? of(a, traceA) : "", b ? of(b, traceB) : ""];
-  const spanLink = (span) => el("a", { href: `/trace/${encodeURIComponent(span.traceId)}?uiFind=${encodeURIComponent(span.id)}` }, span.id);
+  const spanLink = (span) => el("a", { href: `/trace/${encodeURIComponent(span.traceId)}#span=${encodeURIComponent(span.id)}` }, span.id);
   const lines = [
     both("span", spanLink),
     both("starts after", (span) => format.duration(span.offset)),

@@ -138,10 +138,10 @@ function tagsText(text) {
 }
 
 /** Microseconds since the epoch as the value of a datetime-local field, which is in local time. */
-export function fromMicros(text) {
+function fromMicros(text) {
   if (!/^\d{1,16}$/.test(text ?? "")) return "";
   const date = new Date(Number(text) / 1000);
   return new Date(date.getTime() - date.getTimezoneOffset() * MINUTE_MS).toISOString().slice(0, -1);
 }
 
-export const toMicros = (local) => String(Date.parse(local) * 1000);
+const toMicros = (local) => String(Date.parse(local) * 1000);

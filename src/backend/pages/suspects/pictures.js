@@ -1,6 +1,6 @@
 // What a diagnosis looks like: how long traces take, and where the time of their critical paths goes.
 
-import { el } from "/assets/common/dom.js";
+import { el, svg } from "/assets/common/dom.js";
 import { flame } from "/assets/common/chart/flame.js";
 import { histogram } from "/assets/common/chart/histogram.js";
 import * as format from "/assets/common/format.js";
@@ -12,14 +12,21 @@ export function latency({ page: { latency: columns }, suspects: [first] }) {
   const concerned = columns.reduce((sum, column) => sum + column.concerned, 0);
   const moved = first && first.effect.p99_ms.now !== first.effect.p99_ms.fixed;
   const marks = moved ? [{ at: first.effect.p99_ms.now * MS, name: "p99" }, { at: first.effect.p99_ms.fixed * MS, name: "p99 if fixed" }] : [];
-  return el("section", { "aria-labelledby": "latency-title" },
-    el("h2", { id: "latency-title" }, "How long traces take"),
-    histogram({
-      title: concerned > 0 ? `Traces by duration; red: the ${format.count(concerned)} that the first suspect concerns` : "Traces by duration",
-      buckets: columns.map(({ to_ms, others, concerned }) => [to_ms * MS, others + concerned, concerned]),
-      first: columns[0].from_ms * MS, marks, text: format.duration, of: "trace", label: "duration", part: "of them concerned",
-      size: { height: 240 },
-    }));
+  const drawn = histogram({
+    title: concerned > 0 ? `Traces by duration; red: the ${format.count(concerned)} that the first suspect concerns` : "Traces by duration",
+    buckets: columns.map(({ to_ms, others, concerned }) => [to_ms * MS, others + concerned]),
+    first: columns[0].from_ms * MS, marks, text: format.duration, of: "trace", label: "duration", size: { height: 240 },
+  });
+  drawn.querySelectorAll(".column").forEach((bar, index) => bar.after(...part(bar, columns[index])));
+  return el("section", { "aria-labelledby": "latency-title" }, el("h2", { id: "latency-title" }, "How long traces take"), drawn);
+}
+
+/** The lower part of a column, as high as its share of concerned traces. */
+function part(bar, { others, concerned }) {
+  if (concerned === 0) return [];
+  const [x, width, y, height] = ["x", "width", "y", "height"].map((name) => Number(bar.getAttribute(name)));
+  const high = (height * concerned) / (others + concerned);
+  return [svg("rect", { class: "column-part", x, width, y: y + height - high, height: high })];
 }
 
 /** The flame graph of all critical paths, and of those that the first suspect concerns where there are others too. */

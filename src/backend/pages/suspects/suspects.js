@@ -7,7 +7,7 @@ import { el, failure, notice, withStyle } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 import { hued } from "/assets/common/hues.js";
 import { register } from "/assets/common/keys.js";
-import { fromMicros, lookbackMs, toMicros } from "/assets/shared/query.js";
+import { lookbackMs } from "/assets/shared/query.js";
 import { latency, paths } from "/assets/suspects/pictures.js";
 
 const DEFAULT_LOOKBACK = "1h";
@@ -18,6 +18,14 @@ const status = document.getElementById("status");
 const place = document.getElementById("suspects");
 const byName = new Intl.Collator(undefined, { numeric: true });
 let running = new AbortController();
+
+/** Microseconds since the epoch as the value of a datetime-local field, which is in local time; and back. */
+function fromMicros(text) {
+  const date = new Date(/^\d{1,16}$/.test(text ?? "") ? Number(text) / 1000 : NaN);
+  return Number.isNaN(date.getTime()) ? "" : new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, -1);
+}
+
+const toMicros = (local) => String(Date.parse(local) * 1000);
 
 function fromAddress() {
   const parameters = new URLSearchParams(location.search);
@@ -157,14 +165,14 @@ function card(suspect, said, rank) {
         el("p", {}, el("span", { class: "badge cause" }, suspect.cause), " ", said.meaning)),
       withStyle(el("p", { class: "sure" }, `${said.sure} % sure`, el("span", { class: "meter", "aria-hidden": "true" })), { "--width": `${said.sure}%` })),
     el("div", { class: "why" },
-      el("div", {}, el("h4", {}, "Evidence"), el("ul", { class: "evidence" }, suspect.evidence.map((line) => el("li", {}, line)))),
+      el("div", {}, el("h4", {}, "Evidence"), el("ul", { class: "evidence" }, suspect.evidence.map((line) => el("li", {}, el("p", {}, line))))),
       el("table", { class: "effect" }, el("caption", {}, "If fixed"), el("tbody", {}, changes,
         el("tr", {}, el("th", { scope: "row" }, "concerns"), el("td", { class: "number", colspan: 2 }, format.counted(suspect.effect.traces, "trace")))))),
     suspect.examples.length > 0 && el("div", { class: "examples" },
       el("h4", {}, "Traces that show it"),
       el("ul", {}, suspect.examples.map((id) => el("li", {},
         el("a", { class: "id", href: `/trace/${encodeURIComponent(id)}` }, id), " ",
-        el("a", { href: `/compare?${new URLSearchParams({ one: id })}`, "aria-label": `Compare ${id} with its kind` }, "against its kind"))))),
+        el("a", { href: `/compare?${new URLSearchParams({ one: id })}`, "aria-label": `against its kind: ${id}` }, "against its kind"))))),
     el("p", { class: "more" }, el("a", { href: searchFor(suspect) }, "Search for all of them")));
 }
 
