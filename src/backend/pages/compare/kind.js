@@ -12,12 +12,15 @@ import { kindOf } from "/assets/compare/merge.js";
 
 const AT_ONCE = 8;
 const MS = 1e6;
-// From so many on a share of them says something.
-const FEW = 20;
+// From so many on it can be said that one is unusual, and from so many that it is rare.
+const FEW = 5;
+const MANY = 20;
 // Slower than so many of its siblings is worth a look …
 const RARE = 0.95;
 // … and so is more of the trace's time than is usual, be it a time that many siblings share.
 const MUCH = 0.1;
+// On a phone a smaller drawing keeps its texts large.
+const DRAWN = { width: innerWidth < 600 ? 460 : 640 };
 
 /** Kinds of spans of a trace, by the span of each that was longest busy itself. */
 function kinds(trace) {
@@ -122,7 +125,10 @@ export function againstItsKind(id, trace) {
       const { span, stored, self } = most;
       summary.replaceChildren("Furthest beyond what is usual: ", el("strong", {}, el("bdi", {}, span.service), " ", el("bdi", {}, span.name)),
         ` was busy itself for ${format.duration(span.selfTime)}, where ${format.duration(stored.self.p50_ms * MS)} is the median: ${sentence(self)}.`);
-    } else summary.textContent = "None of these spans was busy for unusually long.";
+    } else {
+      summary.textContent = known.some(({ self }) => self.siblings >= FEW) ? "None of these spans was busy for unusually long."
+        : "Too few siblings are stored to say what is usual: some dozens say more.";
+    }
     if (most && !byHand) choose(most);
     if (failedAt) summary.append(` ${format.counted(known.length, "kind")} could be compared; others could not be asked for.`);
   }
@@ -138,8 +144,8 @@ export function againstItsKind(id, trace) {
 
   function isNotable(kind) {
     const { self, span } = kind;
-    if (!self || self.siblings === 0 || self.faster < self.slower) return false;
-    const rare = self.siblings >= FEW && self.faster / self.siblings >= RARE;
+    if (!self || self.siblings < FEW || self.faster < self.slower) return false;
+    const rare = self.siblings >= MANY && self.faster / self.siblings >= RARE;
     return excess(kind) > 0 && (rare || excess(kind) > MUCH * Math.max(trace.duration, span.duration));
   }
 
@@ -162,8 +168,9 @@ export function placeAmong({ buckets = [] }, count, ms) {
 /** Shares are rounded down: nobody is slower than all but who is. */
 function sentence({ siblings, faster, slower }) {
   const share = (part) => format.share(Math.floor((1000 * part) / siblings) / 1000);
-  const of = format.counted(siblings, "sibling");
   if (siblings === 0) return "it has no siblings to compare it with";
+  if (siblings === 1) return faster === slower ? "as fast as its only sibling" : `${faster ? "slower" : "faster"} than its only sibling`;
+  const of = format.counted(siblings, "sibling");
   if (faster === siblings) return `slower than all of its ${of}`;
   if (slower === siblings) return `faster than all of its ${of}`;
   if (faster >= slower) return `slower than ${share(faster)} of its ${of}`;
@@ -185,6 +192,6 @@ function picture(title, of, ns, place) {
   if (!known) return el("p", { class: "help" }, `${title}: nothing is counted yet.`);
   const marks = [{ at: ns, name: "this span" }, ...(of.p50_ms == null ? [] : [{ at: of.p50_ms * MS, name: "median" }])];
   return el("div", {}, histogram({
-    title: `${title}: ${sentence(place)}`, buckets: of.buckets.map(([upper, many]) => [upper * MS, many]), marks, text: format.duration, label: title.toLowerCase(),
+    title: `${title}: ${sentence(place)}`, buckets: of.buckets.map(([upper, many]) => [upper * MS, many]), marks, text: format.duration, label: title.toLowerCase(), size: DRAWN,
   }));
 }

@@ -6,6 +6,8 @@ import { histogram } from "/assets/common/chart/histogram.js";
 import * as format from "/assets/common/format.js";
 
 const MS = 1e6;
+// On a phone a smaller drawing keeps its texts large.
+const WIDTH = innerWidth < 600 ? 460 : 640;
 
 /** The traces by duration, those that the first suspect concerns apart, and where p99 is and would be. */
 export function latency({ page: { latency: columns }, suspects: [first] }) {
@@ -15,7 +17,7 @@ export function latency({ page: { latency: columns }, suspects: [first] }) {
   const drawn = histogram({
     title: concerned > 0 ? `Traces by duration; red: the ${format.count(concerned)} that the first suspect concerns` : "Traces by duration",
     buckets: columns.map(({ to_ms, others, concerned }) => [to_ms * MS, others + concerned]),
-    first: columns[0].from_ms * MS, marks, text: format.duration, of: "trace", label: "duration", size: { height: 240 },
+    first: columns[0].from_ms * MS, marks, text: format.duration, of: "trace", label: "duration", size: { width: WIDTH, height: 240 },
   });
   drawn.querySelectorAll(".column").forEach((bar, index) => bar.after(...part(bar, columns[index])));
   return el("section", { "aria-labelledby": "latency-title" }, el("h2", { id: "latency-title" }, "How long traces take"), drawn);
