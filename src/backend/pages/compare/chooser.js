@@ -3,7 +3,7 @@
 // The search is the address's own (`/compare?service=…`, with the parameters of /search), so that one can be carried over.
 
 import * as api from "/assets/shared/api.js";
-import { el, failure, notice, options } from "/assets/common/dom.js";
+import { el, failure, named, notice, options } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 import { fromAddress, problems, toApi } from "/assets/shared/query.js";
 
@@ -19,7 +19,8 @@ export function idsIn(text) {
   return (inPath ?? inQuery ?? text).trim().split("...").map((id) => id.trim()).filter(Boolean);
 }
 
-export const addressOf = (a, b) => (a && b ? `/trace/${encodeURIComponent(a)}...${encodeURIComponent(b)}` : `/compare?${new URLSearchParams({ one: a || b })}`);
+export const addressOf = (a, b) =>
+  (a && b ? `/trace/${encodeURIComponent(a)}...${encodeURIComponent(b)}` : `/compare?${new URLSearchParams({ one: a || b })}`);
 
 /** The form and the list; `a` and `b` are what is known already. */
 export function chooser({ a = "", b = "" } = {}) {
@@ -107,20 +108,25 @@ export function chooser({ a = "", b = "" } = {}) {
   }
 
   function candidates(found) {
-    return el("table", {}, el("thead", {}, el("tr", {},
-      el("th", { scope: "col" }, "Trace"), el("th", { scope: "col", class: "number" }, "Duration"), el("th", { scope: "col", class: "when" }, "When"), el("th", { scope: "col" }, "Compare as"))),
-    el("tbody", {}, found.map(candidate)));
+    const heading = (title, name = null) => el("th", { scope: "col", class: name }, title);
+    return el("table", {},
+      el("thead", {}, el("tr", {}, heading("Trace"), heading("Duration", "number"), heading("When", "when"), heading("Compare as"))),
+      el("tbody", {}, found.map(candidate)));
   }
 
   function candidate(json) {
     const [start, end] = [BigInt(json.minStartTimeUnixNano ?? 0), BigInt(json.maxEndTimeUnixNano ?? 0)];
-    const title = [el("span", { class: "service" }, json.rootServiceName || "unnamed service"), " ", el("span", { class: "operation" }, json.rootOperationName || "root span not stored")];
-    const button = (side) => el("button", { type: "button", "aria-label": `${side.toUpperCase()}: ${json.traceId}`, onclick: () => pick(side, json.traceId) }, side.toUpperCase());
+    const title = named(json.rootServiceName || "unnamed service", json.rootOperationName || "root span not stored");
+    const button = (side) => {
+      const name = side.toUpperCase();
+      return el("button", { type: "button", "aria-label": `${name}: ${json.traceId}`, onclick: () => pick(side, json.traceId) }, name);
+    };
     const through = (json.services ?? []).map(({ name }) => name).filter((name) => name !== json.rootServiceName);
     return el("tr", {},
       el("th", { scope: "row" }, el("a", { href: `/trace/${encodeURIComponent(json.traceId)}`, title: json.traceId }, title), " ",
         (json.errorSpanCount ?? 0) > 0 && [el("span", { class: "badge error" }, format.counted(json.errorSpanCount, "error")), " "],
-        through.length > 0 && el("span", { class: "through" }, "through ", through.slice(0, NAMED).map((name, place) => [place > 0 && ", ", el("bdi", { title: name }, name)]),
+        through.length > 0 && el("span", { class: "through" }, "through ",
+          through.slice(0, NAMED).map((name, place) => [place > 0 && ", ", el("bdi", { title: name }, name)]),
           through.length > NAMED && ` and ${format.count(through.length - NAMED)} more`)),
       el("td", { class: "number" }, format.duration(end > start ? Number(end - start) : 0)),
       el("td", { class: "quiet when" }, el("time", { title: format.dateTime(start) }, format.ago(start))),

@@ -1,7 +1,7 @@
 // /compare and /trace/{a}...{b}: which traces to compare, two of them side by side, or one against all of its kind (`/compare?one={id}`).
 
 import * as api from "/assets/shared/api.js";
-import { el, failure, notice, withStyle } from "/assets/common/dom.js";
+import { el, failure, named, notice, withStyle } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 import { register } from "/assets/common/keys.js";
 import { table } from "/assets/common/table.js";
@@ -43,7 +43,9 @@ function start() {
   if (two && a && b) return compareTwo(a, b);
   if (one) return compareWithKind(one);
   const choosing = chooser({ a, b });
-  place.replaceChildren(el("p", { class: "intro" }, "Why did this one take longer? Put a slow trace beside an ordinary one, or one against all of its kind."), choosing.element);
+  place.replaceChildren(
+    el("p", { class: "intro" }, "Why did this one take longer? Put a slow trace beside an ordinary one, or one against all of its kind."),
+    choosing.element);
   choosing.focus();
 }
 
@@ -54,14 +56,15 @@ async function fetched(id, name) {
     return trace.spans.length > 0 ? { id, trace } : { id, missing: nothingStored(id, name) };
   } catch (error) {
     if (error.status === 404) return { id, missing: nothingStored(id, name) };
-    if (error.status === 400) return { id, missing: notice("error", `${name} is not a trace ID`, el("p", { class: "id" }, id), el("p", {}, error.message)) };
-    return { id, missing: failure(error, start) };
+    if (error.status !== 400) return { id, missing: failure(error, start) };
+    return { id, missing: notice("error", `${name} is not a trace ID`, el("p", { class: "id" }, id), el("p", {}, error.message)) };
   }
 }
 
 function nothingStored(id, name) {
   return notice("empty", `${name} is not stored`, el("p", { class: "id" }, id),
-    el("p", {}, "It may not have arrived yet (programs send their spans seconds after they end), have been evicted, or never have been sent because of sampling."),
+    el("p", {}, "It may not have arrived yet (programs send their spans seconds after they end), have been evicted, "
+      + "or never have been sent because of sampling."),
     el("button", { type: "button", onclick: start }, "Look again"));
 }
 
@@ -71,11 +74,7 @@ async function compareTwo(idA, idB) {
   const [a, b] = await Promise.all([fetched(idA, "Trace A"), fetched(idB, "Trace B")]);
   if (a.missing || b.missing) return instead([a.missing, b.missing], { a: idA, b: idB });
   const pairs = merge(a.trace, b.trace);
-  const count = (states) => pairs.filter(({ state }) => states.includes(state)).length;
-  status.textContent = [
-    [count(["slower", "faster", "same"]), "matched"], [count(["slower"]), "slower in B"], [count(["faster"]), "faster in B"],
-    [count(["only-a"]), "only in A"], [count(["only-b"]), "only in B"],
-  ].filter(([many], place) => many > 0 || place === 0).map(([many, what], place) => (place === 0 ? `${format.counted(many, "span")} ${what}` : `${format.count(many)} ${what}`)).join(", ") + ".";
+  status.textContent = counts(pairs);
   const found = differences(a.trace, b.trace);
   const rows = sideBySide(pairs, a.trace, b.trace);
   const whole = Math.max(a.trace.duration, b.trace.duration);
@@ -96,6 +95,14 @@ async function compareTwo(idA, idB) {
   function swap() {
     location.replace(addressOf(idB, idA));
   }
+}
+
+function counts(pairs) {
+  const count = (state) => pairs.filter((pair) => pair.state === state).length;
+  const alone = count("only-a") + count("only-b");
+  const of = [["slower", "slower in B"], ["faster", "faster in B"], ["only-a", "only in A"], ["only-b", "only in B"]]
+    .map(([state, what]) => [count(state), what]).filter(([many]) => many > 0);
+  return `${[`${format.counted(pairs.length - alone, "span")} matched`, ...of.map(([many, what]) => `${format.count(many)} ${what}`)].join(", ")}.`;
 }
 
 function registerRows({ step }) {
@@ -119,13 +126,18 @@ function conclusion(a, b, found) {
   const how = alike ? "about as long as A" : `${format.duration(Math.abs(change))} ${change > 0 ? "longer" : "shorter"} than A`;
   const explains = !alike && Math.sign(most.change) === Math.sign(change) && Math.abs(most.change) >= Math.abs(change) / 2;
   return el("p", { class: "found" }, `B took ${format.duration(b.duration)}, ${how}. `,
-    Math.abs(most.change) > little && [explains ? "Most of it: " : "What differs most: ", el("strong", {}, el("bdi", { class: "service" }, most.service), " ", el("bdi", {}, most.name)),
-      ` was busy itself for ${format.duration(most.b)} in B, ${format.duration(most.a)} in A.`]);
+    Math.abs(most.change) > little && [
+      explains ? "Most of it: " : "What differs most: ",
+      el("strong", {}, named(most.service, most.name)),
+      ` was busy itself for ${format.duration(most.b)} in B, ${format.duration(most.a)} in A.`,
+    ]);
 }
 
 function remark(pairs) {
   const none = !pairs.some(({ a, b }) => a && b);
-  return none ? notice("warning", "These traces do not begin alike", el("p", {}, "No span of one has its like in the other, so each is shown alone. Two traces of the same button say more.")) : "";
+  if (!none) return "";
+  return notice("warning", "These traces do not begin alike",
+    el("p", {}, "No span of one has its like in the other, so each is shown alone. Two traces of the same button say more."));
 }
 
 function head(name, { id, trace }, whole) {
@@ -133,11 +145,14 @@ function head(name, { id, trace }, whole) {
   const fact = (what, value) => el("div", {}, el("dt", {}, what), el("dd", {}, value));
   return el("section", { class: "side", "aria-labelledby": `side-${name}` },
     el("h2", { id: `side-${name}` }, name && [el("span", { class: "letter" }, name), " "],
-      el("a", { href: `/trace/${encodeURIComponent(id)}` }, el("span", { class: "service" }, root.service), " ", el("span", { class: "operation" }, root.name))),
+      el("a", { href: `/trace/${encodeURIComponent(id)}` }, named(root.service, root.name))),
     el("p", { class: "id" }, id),
     el("dl", { class: "figures" },
-      fact("Duration", format.duration(trace.duration)), fact("Spans", format.count(trace.spans.length)), fact("Services", format.count(trace.services.length)),
-      fact("Errors", el("span", { class: trace.errors ? "badge error" : "" }, format.count(trace.errors))), fact("Start", format.dateTime(trace.start))),
+      fact("Duration", format.duration(trace.duration)),
+      fact("Spans", format.count(trace.spans.length)),
+      fact("Services", format.count(trace.services.length)),
+      fact("Errors", el("span", { class: trace.errors ? "badge error" : "" }, format.count(trace.errors))),
+      fact("Start", format.dateTime(trace.start))),
     overview(trace, whole, `Trace ${name}`.trim()),
     name && el("p", {}, el("a", { href: addressOf(id) }, `${name} against its kind`)));
 }
@@ -147,15 +162,17 @@ function differenceTable(found) {
   const most = Math.max(1, ...rows.map(({ change }) => Math.abs(change)));
   return el("section", { class: "differences", "aria-labelledby": "differences-title" },
     el("h2", { id: "differences-title" }, "Where the time differs"),
-    el("p", { class: "help" }, "Self time, in which no child of a span ran, of all spans of a service, operation and kind together; the largest difference first.",
+    el("p", { class: "help" },
+      "Self time, in which no child of a span ran, of all spans of a service, operation and kind together; the largest difference first.",
       found.length > rows.length && ` These are the ${format.count(rows.length)} largest of ${format.count(found.length)}.`),
     el("div", { class: "scrolled", tabindex: "0", role: "region", "aria-label": "Differences" }, table({
       rows, attributes: { class: "figures-table" },
       columns: [
         { title: "Service and operation", header: true, value: ({ service, name }) => `${service} ${name}`, cell: ({ service, name, kind }) =>
-          [el("span", { class: "service", title: service }, service), " ", el("span", { class: "operation", title: name }, name), kind && [" ", el("span", { class: "quiet" }, kind)]] },
+          [...named(service, name), kind && [" ", el("span", { class: "quiet" }, kind)]] },
         { title: "Difference", number: true, value: ({ change }) => Math.abs(change), cell: ({ change }) =>
-          withStyle(el("span", { class: change > 0 ? "swing longer" : "swing shorter" }, format.change(change)), { "--part": `${(100 * Math.abs(change)) / most}%` }) },
+          withStyle(el("span", { class: change > 0 ? "swing longer" : "swing shorter" }, format.change(change)),
+            { "--part": `${(100 * Math.abs(change)) / most}%` }) },
         { title: "A", number: true, value: ({ a }) => a, cell: ({ a, spansA }) => (spansA ? format.duration(a) : "–") },
         { title: "B", number: true, value: ({ b }) => b, cell: ({ b, spansB }) => (spansB ? format.duration(b) : "–") },
         { title: "Spans A", number: true, value: ({ spansA }) => spansA, cell: ({ spansA }) => format.count(spansA) },

@@ -4,7 +4,7 @@
 // trace's time first, and no more than a few unless the reader wants more: each answer goes through all that is stored of it.
 
 import * as api from "/assets/shared/api.js";
-import { el, withStyle } from "/assets/common/dom.js";
+import { el, named, withStyle } from "/assets/common/dom.js";
 import { histogram } from "/assets/common/chart/histogram.js";
 import * as format from "/assets/common/format.js";
 import { hued } from "/assets/common/hues.js";
@@ -35,7 +35,7 @@ function kinds(trace) {
   return [...found.values()].sort((one, other) => other.span.selfTime - one.span.selfTime);
 }
 
-/** `id` is the trace's; the answer's `step(by)` chooses the next kind or the one before. */
+/** `id` is the trace's; the answer's `step(by)` chooses the next kind or the one before, `mostUnusual()` is the span to look at. */
 export function againstItsKind(id, trace) {
   const all = kinds(trace);
   let [asked, chosen, byHand, failedAt] = [0, null, false, null];
@@ -45,7 +45,8 @@ export function againstItsKind(id, trace) {
   const more = el("button", { type: "button", onclick: () => askMore() });
   const element = el("section", { "aria-labelledby": "kinds-title" },
     el("h2", { id: "kinds-title" }, "Each span against its siblings"),
-    el("p", { class: "help" }, "Siblings are all stored spans of the same service, operation and kind. Those that were longest busy themselves come first."),
+    el("p", { class: "help" },
+      "Siblings are all stored spans of the same service, operation and kind. Those that were longest busy themselves come first."),
     summary,
     el("div", { class: "kinds-and-detail" }, el("div", {}, list, more), detail));
   askMore();
@@ -85,7 +86,7 @@ export function againstItsKind(id, trace) {
   function row(kind) {
     const { span, many } = kind;
     return el("li", {}, hued(el("button", { type: "button", class: "kind", "aria-pressed": "false", onclick: () => { byHand = true; choose(kind); } },
-      el("span", { class: "title" }, el("span", { class: "service", title: span.service }, span.service), " ", el("span", { class: "operation", title: span.name }, span.name)),
+      el("span", { class: "title" }, named(span.service, span.name)),
       el("span", { class: "amount" }, format.duration(span.selfTime)),
       el("span", { class: "quiet what" }, [span.kind, many > 1 && `the longest of ${format.count(many)} here`].filter(Boolean).join(", ")),
       el("span", { class: "verdict" }, "asking …")), span.service));
@@ -101,7 +102,7 @@ export function againstItsKind(id, trace) {
   function showDetail() {
     const { span, stored, error, self, whole } = chosen;
     const link = el("a", { href: `/trace/${encodeURIComponent(id)}#span=${encodeURIComponent(span.id)}` }, "in the trace");
-    const title = el("h3", {}, el("span", { class: "service" }, span.service), " ", el("span", { class: "operation" }, span.name));
+    const title = el("h3", {}, named(span.service, span.name));
     if (error) {
       detail.replaceChildren(title, el("p", {}, `Its siblings could not be asked for: ${error.message}. `),
         el("button", { type: "button", onclick: () => ask(chosen) }, "Try again"));
@@ -111,23 +112,23 @@ export function againstItsKind(id, trace) {
       el("p", { class: "quiet" }, `${span.kind || "no kind"} · ${format.duration(span.duration)}, of it ${format.duration(span.selfTime)} itself · `, link),
       ...(stored
         ? [picture("Time that it was busy itself", stored.self ?? {}, span.selfTime, self), picture("Duration", stored, span.duration, whole),
-            el("p", { class: "help" }, stored.errors > 0
-              ? `${format.count(stored.errors)} of ${format.counted(stored.count, "span")} of this kind failed (${format.share(stored.errors / stored.count)})${span.error ? ", and so did this one." : "; this one did not."}`
-              : "No span of this kind failed.")]
+            el("p", { class: "help" }, failures(stored, span))]
         : [el("p", { class: "waiting" }, "Asking for its siblings …")]));
   }
 
   function sayWhatStandsOut() {
     const known = all.filter((kind) => kind.self);
-    const most = known.filter(isNotable).toSorted((one, other) => excess(other) - excess(one))[0];
+    const most = mostNotable();
     if (known.length === 0) summary.textContent = "";
     else if (most) {
       const { span, stored, self } = most;
-      summary.replaceChildren("Furthest beyond what is usual: ", el("strong", {}, el("bdi", {}, span.service), " ", el("bdi", {}, span.name)),
+      summary.replaceChildren("Furthest beyond what is usual: ", el("strong", {}, named(span.service, span.name)),
         ` was busy itself for ${format.duration(span.selfTime)}, where ${format.duration(stored.self.p50_ms * MS)} is the median: ${sentence(self)}.`);
     } else {
-      summary.textContent = known.some(({ self }) => self.siblings >= FEW) ? "None of these spans was busy for unusually long."
-        : "Too few siblings are stored to say what is usual: some dozens say more.";
+      summary.replaceChildren(...(known.some(({ self }) => self.siblings >= FEW)
+        ? ["None of these spans was busy for unusually long. What is as slow every time does not show here: look at the ",
+            el("a", { href: "/suspects" }, "suspects"), "."]
+        : ["Too few siblings are stored to say what is usual: some dozens say more."]));
     }
     if (most && !byHand) choose(most);
     if (failedAt) summary.append(` ${format.counted(known.length, "kind")} could be compared; others could not be asked for.`);
@@ -149,7 +150,11 @@ export function againstItsKind(id, trace) {
     return excess(kind) > 0 && (rare || excess(kind) > MUCH * Math.max(trace.duration, span.duration));
   }
 
-  return { element, step, mostUnusual: () => (byHand ? chosen : all.filter(isNotable).toSorted((one, other) => excess(other) - excess(one))[0] ?? chosen).span };
+  function mostNotable() {
+    return all.filter(isNotable).toSorted((one, other) => excess(other) - excess(one))[0];
+  }
+
+  return { element, step, mostUnusual: () => (byHand ? chosen : (mostNotable() ?? chosen)).span };
 }
 
 const excess = ({ span, stored }) => span.selfTime - stored.self.p50_ms * MS;
@@ -187,11 +192,18 @@ function verdict({ error, self, stored }) {
   ].filter(Boolean);
 }
 
+function failures({ errors, count }, { error }) {
+  if (errors === 0) return "No span of this kind failed.";
+  const many = `${format.count(errors)} of ${format.counted(count, "span")} of this kind failed (${format.share(errors / count)})`;
+  return `${many}${error ? ", and so did this one." : "; this one did not."}`;
+}
+
 function picture(title, of, ns, place) {
   const known = (of.buckets ?? []).length > 0;
   if (!known) return el("p", { class: "help" }, `${title}: nothing is counted yet.`);
   const marks = [{ at: ns, name: "this span" }, ...(of.p50_ms == null ? [] : [{ at: of.p50_ms * MS, name: "median" }])];
   return el("div", {}, histogram({
-    title: `${title}: ${sentence(place)}`, buckets: of.buckets.map(([upper, many]) => [upper * MS, many]), marks, text: format.duration, label: title.toLowerCase(), size: DRAWN,
+    title: `${title}: ${sentence(place)}`, buckets: of.buckets.map(([upper, many]) => [upper * MS, many]), marks,
+    text: format.duration, label: title.toLowerCase(), size: DRAWN,
   }));
 }

@@ -2,7 +2,7 @@
 //
 // Rows come by the hundred as they are asked for, so that ten thousand spans open as fast as ten.
 
-import { el, withStyle } from "/assets/common/dom.js";
+import { el, named, withStyle } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 import { hued } from "/assets/common/hues.js";
 
@@ -11,7 +11,7 @@ const TICKS = 4;
 const MOST_TAGS = 40;
 const STATES = { "only-a": "only in A", "only-b": "only in B", slower: "▲ slower", faster: "▼ faster", same: "= alike" };
 
-/** `differs(pair)` and what else `merge` says of pairs is shown; the answer's `toggle()` shows all of them, or only what differs. */
+/** `pairs` as `merge` makes them. The answer's `toggle()` shows all of them, or only what differs; `step(by)` goes from row to row. */
 export function sideBySide(pairs, a, b) {
   const whole = Math.max(a.duration, b.duration) || 1;
   const rows = new Map();
@@ -26,7 +26,8 @@ export function sideBySide(pairs, a, b) {
     el("div", { class: "bar-of-tools" },
       el("h2", { id: "side-by-side-title" }, "Span by span"),
       el("div", { class: "choices", role: "group", "aria-label": "Which spans" }, choices)),
-    el("p", { class: "help" }, "Spans match along their paths: the same service, operation and kind, in the order of their start. The upper bar is A’s, the lower one B’s."),
+    el("p", { class: "help" }, "Spans match along their paths: the same service, operation and kind, in the order of their start. "
+      + "The upper bar is A’s, the lower one B’s."),
     nothing, grid, more);
   draw();
 
@@ -147,9 +148,9 @@ function row(pair, whole) {
   const element = hued(withStyle(el("div", {
     role: "row", class: `pair ${state}`, tabindex: "-1", "aria-level": pair.depth + 1, "aria-expanded": pair.below > 0 ? String(!pair.folded) : null,
   },
-  el("div", { role: "gridcell", class: "name", title: `${span.service} ${span.name}` },
+  el("div", { role: "gridcell", class: "name" },
     el("span", { class: pair.below > 0 ? "twisty" : "twisty leaf", "aria-hidden": "true" }),
-    el("span", { class: "service" }, span.service), " ", el("span", { class: "operation" }, span.name)),
+    named(span.service, span.name)),
   el("div", { role: "gridcell", class: "state" },
     el("span", { class: "word" }, STATES[state]), fails && [" ", el("span", { class: "badge error" }, `fails in ${fails.toUpperCase()}`)]),
   number(a && format.duration(a.duration), "A"), number(b && format.duration(b.duration), "B"),
@@ -179,7 +180,8 @@ function details({ a, b }, traceA, traceB) {
     both("status", (span) => [span.status, span.statusMessage].filter(Boolean).join(": ") || "unset"),
   ];
   const tags = differentTags(a?.tags ?? [], b?.tags ?? []);
-  const line = ([name, ofA, ofB]) => el("tr", {}, el("th", { scope: "row" }, el("div", {}, name)), [ofA, ofB].map((value) => el("td", {}, el("div", {}, value))));
+  const line = ([name, ...values]) =>
+    el("tr", {}, el("th", { scope: "row" }, el("div", {}, name)), values.map((value) => el("td", {}, el("div", {}, value))));
   return el("div", { role: "row", class: "details" }, el("div", { role: "gridcell" }, el("table", {},
     el("thead", {}, el("tr", {}, el("td"), el("th", { scope: "col" }, "A"), el("th", { scope: "col" }, "B"))),
     el("tbody", {}, [...lines, ...tags.slice(0, MOST_TAGS)].map(line))),

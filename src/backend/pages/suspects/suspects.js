@@ -118,7 +118,8 @@ async function load(asked) {
 function show(answer, asked) {
   const { read, page } = answer;
   if (read.traces === 0) return nothingRead(page, asked);
-  status.textContent = `${format.counted(read.traces, "trace")} with ${format.counted(read.spans, "span")} of ${format.counted(page.services, "service")} looked at.`;
+  const [traces, spans, services] = [[read.traces, "trace"], [read.spans, "span"], [page.services, "service"]].map((many) => format.counted(...many));
+  status.textContent = `${traces} with ${spans} of ${services} looked at.`;
   const remarks = [answer.note, ...page.remarks].filter(Boolean);
   place.replaceChildren(
     el("section", { class: "verdict", "aria-labelledby": "verdict" },
@@ -126,7 +127,9 @@ function show(answer, asked) {
       page.looked_at && el("p", {}, page.looked_at),
       figures(page)),
     remarks.length > 0 && el("ul", { class: "notice warning" }, remarks.map((remark) => el("li", {}, remark))) || "",
-    answer.suspects.length > 0 ? el("ol", { class: "suspects", "aria-label": "Suspects" }, answer.suspects.map((suspect, rank) => card(suspect, page.suspects[rank], rank + 1))) : "",
+    answer.suspects.length > 0
+      ? el("ol", { class: "suspects", "aria-label": "Suspects" }, answer.suspects.map((suspect, rank) => card(suspect, page.suspects[rank], rank + 1)))
+      : "",
     el("div", { class: "pictures" }, latency(answer), ranking(answer)),
     paths(answer));
 }
@@ -137,7 +140,8 @@ function nothingRead(page, asked) {
   const everything = asked.lookback === "all" && !asked.service;
   place.replaceChildren(notice("empty", everything ? "Nothing is stored yet" : "No stored trace is from this time and service",
     page.remarks.length > 1 && el("p", {}, page.remarks.join("; ")),
-    el("p", {}, "Run ", el("code", {}, "tracelab load"), " or start a run on the sandbox’s page; some hundred traces let differences show. Then look again."),
+    el("p", {}, "Run ", el("code", {}, "tracelab load"), " or start a run on the sandbox’s page, then look again: "
+      + "some hundred traces let differences show."),
     everything ? null : el("button", { type: "button", onclick: lookAtAll }, "Look at everything stored")));
 }
 
@@ -163,7 +167,8 @@ function card(suspect, said, rank) {
       el("div", {},
         el("h3", { id: title, title: said.place }, said.place),
         el("p", {}, el("span", { class: "badge cause" }, suspect.cause), " ", said.meaning)),
-      withStyle(el("p", { class: "sure" }, `${said.sure} % sure`, el("span", { class: "meter", "aria-hidden": "true" })), { "--width": `${said.sure}%` })),
+      withStyle(el("p", { class: "sure" }, `${said.sure} % sure`, el("span", { class: "meter", "aria-hidden": "true" })),
+        { "--width": `${said.sure}%` })),
     el("div", { class: "why" },
       el("div", {}, el("h4", {}, "Evidence"), el("ul", { class: "evidence" }, suspect.evidence.map((line) => el("li", {}, el("p", {}, line))))),
       el("table", { class: "effect" }, el("caption", {}, "If fixed"), el("tbody", {}, changes,
