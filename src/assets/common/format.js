@@ -19,6 +19,9 @@ export function duration(ns) {
   return `${number.format(ns / size)}${NO_BREAK_SPACE}${unit}`;
 }
 
+/** By how much something takes longer or less long; the minus is the typographer's, as wide as the plus. */
+export const change = (ns) => (ns === 0 ? "±0" : `${ns > 0 ? "+" : "−"}${duration(Math.abs(ns))}`);
+
 export const share = (part) => percentage.format(part);
 
 /** "1 span", "1,234 spans". */

@@ -16,8 +16,13 @@ static GRAPH: File = File { path: "/dependencies", body: include_str!("graph/gra
 static SUSPECTS: File = File { path: "/suspects", body: include_str!("suspects/suspects.html") };
 static ASSETS: &[File] = files! {
     "/assets/", "",
+    "compare/chooser.js",
     "compare/compare.css",
     "compare/compare.js",
+    "compare/kind.js",
+    "compare/merge.js",
+    "compare/overview.js",
+    "compare/side_by_side.js",
     "graph/drawing.js",
     "graph/graph.css",
     "graph/graph.js",
@@ -29,6 +34,7 @@ static ASSETS: &[File] = files! {
     "shared/query.js",
     "shared/style.css",
     "shared/trace_model.js",
+    "suspects/pictures.js",
     "suspects/suspects.css",
     "suspects/suspects.js",
     "trace/bars.js",

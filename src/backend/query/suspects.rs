@@ -1,5 +1,5 @@
-//! `GET /api/tracelab/suspects`: what `tracelab diagnose --json` says of the traces that are stored, and as `flame` the tree of their
-//! critical paths.
+//! `GET /api/tracelab/suspects`: what `tracelab diagnose --json` says of the traces that are stored, as `flame` the tree of their
+//! critical paths, and as `page` what the report's other forms say beside that.
 //!
 //! | parameter | |
 //! |---|---|

@@ -51,6 +51,12 @@ export const trace = (id) => getJson(`/api/v3/traces/${encodeURIComponent(id)}`)
 /** What the end of a trace waited for: offsets from its start, in nanoseconds. */
 export const criticalPath = (trace) => getJson("/api/tracelab/critical-path", { trace });
 
+/** How long the spans of one kind took: all of them that are stored. */
+export const distribution = (of, signal) => getJson("/api/tracelab/distribution", of, signal);
+
+/** What `diagnose` says. */
+export const suspects = (asked, signal) => getJson("/api/tracelab/suspects", asked, signal);
+
 export const logs = async (traceID) => (await getJson("/api/logs", { traceID })).data ?? [];
 
 export const dependencies = async (endTs, lookback) => (await getJson("/api/dependencies", { endTs, lookback })).data ?? [];
