@@ -9,7 +9,12 @@ const texts = new Intl.Collator(undefined, { numeric: true });
  * a `number` stands to the right and sorts the largest first; the one that is `header` names its row. `sort`: the place of the column
  * that sorts to begin with, else the rows stay as they come. What is equal in one column keeps the order that it had.
  */
-export function table({ caption, columns, rows, sort = null, attributes = {}, row = () => ({}) }) {
+export function table(options) {
+  return sortable(options).element;
+}
+
+/** The same as `{ element, show }`: `show(rows)` has it hold other rows, in the order that its reader chose. */
+export function sortable({ caption, columns, rows, sort = null, attributes = {}, row = () => ({}) }) {
   const body = el("tbody");
   let order = [...rows];
   let by = null;
@@ -21,9 +26,19 @@ export function table({ caption, columns, rows, sort = null, attributes = {}, ro
   function sortBy(column) {
     down = by === column ? !down : Boolean(column.number);
     by = column;
-    order = order.toSorted((one, other) => (down ? -1 : 1) * compare(column.value(one), column.value(other)));
+    arrange();
     headings.forEach((heading, place) =>
       heading.setAttribute("aria-sort", columns[place] !== by ? "none" : down ? "descending" : "ascending"));
+    fill();
+  }
+
+  function arrange() {
+    if (by) order = order.toSorted((one, other) => (down ? -1 : 1) * compare(by.value(one), by.value(other)));
+  }
+
+  function show(others) {
+    order = [...others];
+    arrange();
     fill();
   }
 
@@ -35,7 +50,8 @@ export function table({ caption, columns, rows, sort = null, attributes = {}, ro
 
   if (sort === null) fill();
   else sortBy(columns[sort]);
-  return el("table", attributes, caption && el("caption", {}, caption), el("thead", {}, el("tr", {}, headings)), body);
+  const element = el("table", attributes, caption && el("caption", {}, caption), el("thead", {}, el("tr", {}, headings)), body);
+  return { element, show };
 }
 
 /** What is missing comes first, so last where the largest is first. */
