@@ -236,8 +236,9 @@ impl Run {
 
     fn detail(&self) -> Detail {
         let (slowest, failed) = self.tally().named();
+        let buttons = self.tally().told_buttons();
         // One at a time: nobody who counts a call shall wait until all percentiles are looked up.
-        let buttons = (0..self.tally().told_buttons()).filter_map(|index| self.tally().button(index)).collect();
+        let buttons = (0..buttons).filter_map(|index| self.tally().button(index)).collect();
         Detail { buttons, slowest, failed }
     }
 
@@ -354,8 +355,15 @@ mod tests {
         let fake = Fake::default();
         let (url, _stop) = fake.start().await;
         let plan = Plan { baggage: vec![("tier".into(), "gold".into())], ..plan(1_000) };
-        let mut last = None;
-        let report = run(client(), &url, &plan, &Stop::new(), |snapshot| last = Some(snapshot.clone())).await.unwrap();
+        let (mut last, mut details) = (None, Vec::new());
+        let progress = |snapshot: &Snapshot| {
+            last = Some(snapshot.clone());
+            details.extend(snapshot.detail.clone());
+        };
+        let report = run(client(), &url, &plan, &Stop::new(), progress).await.unwrap();
+        assert_eq!(last.as_ref().unwrap().histogram.iter().map(|(_, calls)| calls).sum::<u64>(), 1_000);
+        assert_eq!(last.as_ref().unwrap().histogram, report.histogram());
+        assert_eq!(details[0].buttons.iter().map(|button| button.button).collect::<Vec<_>>(), [0, 1, 2]);
 
         let buttons: Vec<_> = report.buttons.iter().map(|button| (button.button, button.calls, button.errors)).collect();
         // Calls 3, 6, 9, … go to button 2, and the even ones of them fail.

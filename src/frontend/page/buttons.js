@@ -2,14 +2,14 @@
 
 import { byId, el, withStyle } from '/assets/common/dom.js';
 import { sparkline } from '/assets/common/chart/sparkline.js';
-import { count, ms } from '/assets/common/format.js';
+import { brief, count, ms } from '/assets/common/format.js';
 import { hued } from '/assets/common/hues.js';
 import { register } from '/assets/common/keys.js';
 import { press } from './api.js';
 import { traceLink } from './trace.js';
 
 /** So many calls are shown. */
-const SHOWN = 5;
+const SHOWN = 4;
 /** Of a path, so many services are named. */
 const MOST_SERVICES = 12;
 /** Of a button, so many latencies make its trend. */
@@ -84,7 +84,7 @@ function remember(face, milliseconds, failed) {
   recent.push(milliseconds);
   if (recent.length > REMEMBERED) recent.shift();
   button.dataset.state = failed ? 'failed' : 'done';
-  latency.textContent = failed || `${ms(milliseconds)} ms`;
+  latency.textContent = failed || brief(milliseconds);
   trend.replaceChildren(sparkline({ name: 'Latency', values: recent, text: ms }));
   button.title = `Button ${number}: calls ${topology.services[number]}; last ${ms(milliseconds)} ms, ` +
     `between ${ms(Math.min(...recent))} and ${ms(Math.max(...recent))} ms in the last ${count(recent.length)}`;

@@ -5,7 +5,7 @@
 import { byId, el, say } from '/assets/common/dom.js';
 import { liveHistogram } from '/assets/common/chart/histogram.js';
 import { sparkline } from '/assets/common/chart/sparkline.js';
-import { count, counted, elapsed, ms, perSecond, share } from '/assets/common/format.js';
+import { clock, count, counted, duration, elapsed, ms, perSecond, share } from '/assets/common/format.js';
 import { register } from '/assets/common/keys.js';
 import { sortable } from '/assets/common/table.js';
 import { client, post, run } from './api.js';
@@ -20,6 +20,8 @@ const CHOICES = [100, 1_000, 10_000, 100_000, 1_000_000];
 let runs = 0;
 /** What came and is not drawn yet, by name: later answers replace earlier ones. */
 let news = null;
+/** Somebody else's run is under way, which can be cancelled from here as well. */
+let others = false;
 let chart;
 let table;
 /** Calls a second between two answers, and how many answers each number is of. */
@@ -29,7 +31,9 @@ let before;
 let told = new Map();
 
 export function start({ jaeger }) {
-  chart = liveHistogram({ title: 'Latency', text: (value) => `${ms(value)} ms`, of: 'call', whole: true, fitted: true, size: { height: 190 } });
+  const rem = Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const size = { height: 12 * rem, margin: { top: rem, right: 2 * rem, bottom: 1.6 * rem, left: 3.2 * rem } };
+  chart = liveHistogram({ title: 'Latency', text: (value) => duration(value * 1e6), of: 'call', whole: true, fitted: true, size });
   byId('run-histogram').append(chart.element);
   table = perButton(jaeger);
   byId('run-buttons').append(table.element);
@@ -46,8 +50,15 @@ export function start({ jaeger }) {
   );
 }
 
-function cancel() {
-  post('runs/cancel').catch((error) => say(byId('run-status'), error.message, 'error'));
+async function cancel() {
+  try {
+    await post('runs/cancel');
+    if (others) say(byId('run-status'), 'The other run is cancelled.');
+    others = false;
+    if (byId('run').dataset.running !== 'true') busy(false);
+  } catch (error) {
+    say(byId('run-status'), error.message, 'error');
+  }
 }
 
 function begin() {
@@ -64,8 +75,9 @@ function begin() {
 
 async function watch(body) {
   const status = byId('run-status');
+  others = false;
   busy(true);
-  say(status, '');
+  say(status, `Under way, ${count(body.concurrency)} calls at once.`);
   rates = { points: [], each: 1, open: [] };
   before = undefined;
   told = new Map();
@@ -78,7 +90,8 @@ async function watch(body) {
     }
     if (!over) say(status, 'The frontend went away before the run was over. Is it still running?', 'error');
   } catch (error) {
-    say(status, error.message, 'error');
+    others = error.status === 409;
+    say(status, others ? 'Another run is under way here, of another tab or of somebody else. Wait for its end, or cancel it.' : error.message, 'error');
   } finally {
     busy(false);
   }
@@ -87,7 +100,7 @@ async function watch(body) {
 function busy(running) {
   byId('run').dataset.running = running;
   byId('run-start').disabled = running;
-  byId('run-cancel').disabled = !running;
+  byId('run-cancel').disabled = !running && !others;
 }
 
 /** Takes note of what the frontend says of the run, and has it drawn. */
@@ -112,7 +125,7 @@ function draw() {
     Calls: `${count(calls)} of ${count(total)}`,
     Errors: errors === 0 ? '0' : `${count(errors)} (${share(errors / calls)})`,
     Time: elapsed(seconds),
-    Left: done ? '' : left === undefined ? '…' : `about ${elapsed(left)}`,
+    Left: done ? '' : left === undefined ? '…' : clock(left),
     'Calls a second': perSecond(rate),
     'Mean (ms)': ms(latency.mean),
     'p50 (ms)': ms(latency.p50),
