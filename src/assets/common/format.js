@@ -41,7 +41,7 @@ export function brief(milliseconds) {
 export const perSecond = (number) => (number < 100 ? one : whole).format(number);
 
 /** How long people waited, in seconds: 12.3 s, 4:05 or 1:04:05. */
-export const elapsed = (seconds) => (seconds < 60 ? `${one.format(seconds)} s` : colons(Math.floor(seconds)));
+export const elapsed = (seconds) => (seconds < 60 ? `${one.format(seconds)}${NO_BREAK_SPACE}s` : colons(Math.floor(seconds)));
 
 /** Seconds as a clock on a wall shows what is left: 0:07, 4:05, 1:04:05. */
 export const clock = (seconds) => colons(Math.ceil(seconds));

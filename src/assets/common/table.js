@@ -13,9 +13,13 @@ export function table(options) {
   return sortable(options).element;
 }
 
-/** The same as `{ element, show }`: `show(rows)` has it hold other rows, in the order that its reader chose. */
-export function sortable({ caption, columns, rows, sort = null, attributes = {}, row = () => ({}) }) {
+/**
+ * The same as `{ element, show }`: `show(rows)` has it hold other rows, in the order that its reader chose. With `key(row)`, a text or
+ * number that tells rows apart, a row that was there stays, and only what has changed in it is written: for numbers that run.
+ */
+export function sortable({ caption, columns, rows, sort = null, attributes = {}, row = () => ({}), key = null }) {
   const body = el("tbody");
+  const kept = new Map();
   let order = [...rows];
   let by = null;
   let down = false;
@@ -43,9 +47,31 @@ export function sortable({ caption, columns, rows, sort = null, attributes = {},
   }
 
   function fill() {
-    body.replaceChildren(...order.map((one) => el("tr", row(one), columns.map((column) =>
-      el(column.header ? "th" : "td", { scope: column.header ? "row" : null, class: column.number ? "number" : null },
-        (column.cell ?? column.value)(one) ?? "")))));
+    const lines = order.map((one) => {
+      const line = kept.get(key?.(one));
+      return line ? rewrite(line, one) : build(one);
+    });
+    if (key) {
+      kept.clear();
+      order.forEach((one, place) => kept.set(key(one), lines[place]));
+    }
+    if (lines.length !== body.children.length || lines.some((line, place) => line !== body.children[place])) body.replaceChildren(...lines);
+  }
+
+  const shown = (column, one) => (column.cell ?? column.value)(one) ?? "";
+
+  function build(one) {
+    return el("tr", row(one), columns.map((column) =>
+      el(column.header ? "th" : "td", { scope: column.header ? "row" : null, class: column.number ? "number" : null }, shown(column, one))));
+  }
+
+  function rewrite(line, one) {
+    columns.forEach((column, place) => {
+      const cell = line.cells[place];
+      const now = shown(column, one);
+      if (cell.textContent !== (now.textContent ?? String(now))) cell.replaceChildren(now);
+    });
+    return line;
   }
 
   if (sort === null) fill();

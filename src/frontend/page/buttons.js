@@ -1,7 +1,7 @@
 // The buttons, each with its last latency and how that went, and what the last calls did, from the press on.
 
 import { byId, el, withStyle } from '/assets/common/dom.js';
-import { sparkline } from '/assets/common/chart/sparkline.js';
+import { redraw, sparkline } from '/assets/common/chart/sparkline.js';
 import { brief, count, ms } from '/assets/common/format.js';
 import { hued } from '/assets/common/hues.js';
 import { register } from '/assets/common/keys.js';
@@ -85,7 +85,9 @@ function remember(face, milliseconds, failed) {
   if (recent.length > REMEMBERED) recent.shift();
   button.dataset.state = failed ? 'failed' : 'done';
   latency.textContent = failed || brief(milliseconds);
-  trend.replaceChildren(sparkline({ name: 'Latency', values: recent, text: ms }));
+  const values = { name: 'Latency', values: recent, text: ms };
+  if (trend.firstChild) redraw(trend.firstChild, values);
+  else trend.append(sparkline(values));
   button.title = `Button ${number}: calls ${topology.services[number]}; last ${ms(milliseconds)} ms, ` +
     `between ${ms(Math.min(...recent))} and ${ms(Math.max(...recent))} ms in the last ${count(recent.length)}`;
 }

@@ -4,7 +4,7 @@
 
 import { byId, el, say } from '/assets/common/dom.js';
 import { liveHistogram } from '/assets/common/chart/histogram.js';
-import { sparkline } from '/assets/common/chart/sparkline.js';
+import { redraw, sparkline } from '/assets/common/chart/sparkline.js';
 import { clock, count, counted, duration, elapsed, ms, perSecond, share } from '/assets/common/format.js';
 import { register } from '/assets/common/keys.js';
 import { sortable } from '/assets/common/table.js';
@@ -23,6 +23,7 @@ let news = null;
 /** Somebody else's run is under way, which can be cancelled from here as well. */
 let others = false;
 let chart;
+let trend;
 let table;
 /** Calls a second between two answers, and how many answers each number is of. */
 let rates = { points: [], each: 1, open: [] };
@@ -35,6 +36,8 @@ export function start({ jaeger }) {
   const size = { height: 12 * rem, margin: { top: rem, right: 2 * rem, bottom: 1.6 * rem, left: 3.2 * rem } };
   chart = liveHistogram({ title: 'Latency', text: (value) => duration(value * 1e6), of: 'call', whole: true, fitted: true, size });
   byId('run-histogram').append(chart.element);
+  trend = sparkline({ name: 'Calls a second', values: [] });
+  byId('run-trend').append(trend);
   table = perButton(jaeger);
   byId('run-buttons').append(table.element);
   byId('run-choices').append(...CHOICES.map((calls) =>
@@ -133,7 +136,7 @@ function draw() {
     'p99 (ms)': ms(latency.p99),
     'Max (ms)': ms(latency.max),
   });
-  byId('run-trend').replaceChildren(sparkline({ name: 'Calls a second', values: rates.points, text: perSecond }));
+  redraw(trend, { name: 'Calls a second', values: rates.points, text: perSecond });
   byId('run-peak').textContent = rates.points.length === 0 ? '' : `at most ${perSecond(Math.max(...rates.points))} a second`;
   const marks = calls === 0 ? [] : ['p50', 'p95', 'p99'].map((name) => ({ at: latency[name], name }));
   chart.draw({ buckets: histogram, marks });
@@ -198,7 +201,7 @@ function perButton(jaeger) {
     latency('mean', 'Mean'), latency('p50'), latency('p95'), latency('p99'), latency('max', 'Max'),
   ];
   const row = ({ button }) => ({ 'data-button': button });
-  const { element, show } = sortable({ caption: 'Per button, latency in milliseconds', columns, rows: [], row, sort: 0, attributes: { id: 'run-table' } });
+  const { element, show } = sortable({ caption: 'Per button, latency in milliseconds', columns, rows: [], row, key: ({ button }) => button, sort: 0, attributes: { id: 'run-table' } });
   const foot = el('tfoot');
   element.append(foot);
   return {

@@ -26,6 +26,8 @@ export function liveHistogram({ title, text, of = "span", label = "", size = {},
   let bars = [];
   let x;
   let picked = -1;
+  let width = 0;
+  let last;
   const drawn = figure({ kind: "histogram", title, place, says: "", parts: [] });
   const go = cursor(drawn, {
     what: "histogram", count: () => buckets.length,
@@ -37,8 +39,18 @@ export function liveHistogram({ title, text, of = "span", label = "", size = {},
     },
   });
 
-  function draw({ buckets: others, first = null, marks = [] }) {
-    if (fitted) fit();
+  // Asked for the width while it draws, the browser would have to lay out the page first.
+  if (fitted) {
+    new ResizeObserver(([{ contentRect }]) => {
+      width = Math.round(contentRect.width);
+      if (last && width !== place.width && width > 0) draw(last);
+    }).observe(drawn.drawing);
+  }
+
+  function draw(numbers) {
+    const { buckets: others, first = null, marks = [] } = numbers;
+    last = numbers;
+    if (fitted && width !== place.width && width > 0) fit();
     const kept = buckets[picked]?.[0];
     buckets = others;
     lowers = buckets.map((_, index) => (index > 0 ? buckets[index - 1][0] : (first ?? below(buckets))));
@@ -69,8 +81,6 @@ export function liveHistogram({ title, text, of = "span", label = "", size = {},
   }
 
   function fit() {
-    const width = Math.round(drawn.drawing.getBoundingClientRect().width);
-    if (width === 0 || width === place.width) return;
     place = layout({ height: 180, ...size, width });
     drawn.drawing.setAttribute("viewBox", `0 0 ${place.width} ${place.height}`);
   }
