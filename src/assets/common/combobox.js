@@ -7,7 +7,7 @@ import { el } from "/assets/common/dom.js";
 import { count } from "/assets/common/format.js";
 
 /** So many names are offered at a time; of a thousand, nobody reads more. */
-const MOST = 40;
+const MOST = 25;
 
 /** The names that fit what was typed, best first: `13` finds dummy-0-13, dummy-1-13 and so on before dummy-0-130. */
 export function fitting(names, typed) {

@@ -96,7 +96,7 @@ function remember(face, milliseconds, failed) {
 function compare() {
   const last = faces.map(({ recent }) => recent.at(-1) ?? 0);
   const most = Math.max(...last);
-  faces.forEach(({ button }, index) => withStyle(button, { '--part': most > 0 ? last[index] / most : 0 }));
+  faces.forEach(({ button, recent }, index) => recent.length > 0 && withStyle(button, { '--part': most > 0 ? last[index] / most : 0 }));
 }
 
 /** A line for a call that begins; the function that is returned says how it ended. */

@@ -197,7 +197,7 @@ function perButton(jaeger) {
   const columns = [
     { title: 'Button', header: true, value: ({ button }) => button, cell: ({ button }) => named(button, jaeger) },
     { title: 'Calls', number: true, value: ({ calls }) => calls, cell: ({ calls }) => count(calls) },
-    { title: 'Errors', number: true, value: ({ errors }) => errors, cell: ({ errors }) => (errors === 0 ? '0' : el('span', { class: 'error' }, count(errors))) },
+    { title: 'Errors', number: true, value: ({ errors }) => errors, cell: ({ errors }) => el('span', { class: errors > 0 ? 'error' : null }, count(errors)) },
     latency('mean', 'Mean'), latency('p50'), latency('p95'), latency('p99'), latency('max', 'Max'),
   ];
   const row = ({ button }) => ({ 'data-button': button });
