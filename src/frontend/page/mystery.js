@@ -111,6 +111,8 @@ async function act(button, place, work) {
   try {
     await whileBusy(button, work);
   } catch (error) {
+    // An error is no verdict, and what stood there belonged to one.
+    if (place === byId('verdict')) unsay();
     say(place, error.message, 'error');
   }
 }
@@ -202,9 +204,7 @@ function tick() {
 /** What was said belongs to the mystery before. */
 function forget(number) {
   say(byId('verdict'), `Mystery ${number} has begun.`);
-  explain('explanation');
-  delete byId('outcome').dataset.verdict;
-  byId('again').hidden = true;
+  unsay();
   say(byId('revealed'), '');
   explain('revealed-explanation');
   say(byId('begun'), '');
@@ -212,6 +212,13 @@ function forget(number) {
   say(byId('redeployed'), '');
   byId('hints').replaceChildren();
   for (const name of ['service', 'callee', 'customer']) byId(`guess-${name}`).value = '';
+}
+
+/** Takes away what followed a verdict. */
+function unsay() {
+  explain('explanation');
+  delete byId('outcome').dataset.verdict;
+  byId('again').hidden = true;
 }
 
 function teamRow({ team: name, guesses, hints, verdict, seconds, revealed, solved }) {

@@ -31,14 +31,14 @@ let before;
 /** What each button had done when it was last told of. */
 let told = new Map();
 
-export function start({ jaeger }) {
+export function start({ jaeger, services }) {
   const rem = Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
   const size = { height: 12 * rem, margin: { top: rem, right: 2 * rem, bottom: 1.6 * rem, left: 3.2 * rem } };
   chart = liveHistogram({ title: 'Latency', text: (value) => duration(value * 1e6), of: 'call', whole: true, fitted: true, size });
   byId('run-histogram').append(chart.element);
   trend = sparkline({ name: 'Calls a second', values: [] });
   byId('run-trend').append(trend);
-  table = perButton(jaeger);
+  table = perButton((button) => named(button, jaeger, services[button]));
   byId('run-buttons').append(table.element);
   byId('run-choices').append(...CHOICES.map((calls) =>
     el('button', { type: 'button', onclick: () => (byId('run-calls').value = calls) }, count(calls))));
@@ -192,10 +192,10 @@ function tellButtons(buttons) {
   measured(since.filter(Boolean));
 }
 
-function perButton(jaeger) {
+function perButton(name) {
   const latency = (part, title = part) => ({ title, number: true, value: (one) => one.latency_ms[part], cell: (one) => ms(one.latency_ms[part]) });
   const columns = [
-    { title: 'Button', header: true, value: ({ button }) => button, cell: ({ button }) => named(button, jaeger) },
+    { title: 'Button', header: true, value: ({ button }) => button, cell: ({ button }) => name(button) },
     { title: 'Calls', number: true, value: ({ calls }) => calls, cell: ({ calls }) => count(calls) },
     { title: 'Errors', number: true, value: ({ errors }) => errors, cell: ({ errors }) => el('span', { class: errors > 0 ? 'error' : null }, count(errors)) },
     latency('mean', 'Mean'), latency('p50'), latency('p95'), latency('p99'), latency('max', 'Max'),
@@ -213,10 +213,10 @@ function perButton(jaeger) {
 }
 
 /** A button leads to the traces of the service that it calls. */
-function named(button, jaeger) {
+function named(button, jaeger, service) {
   if (!/^https?:/.test(jaeger ?? '')) return String(button);
-  const href = `${jaeger}/search?service=dummy-0-${button}`;
-  return el('a', { href, target: '_blank', rel: 'noopener', title: `Search the traces of dummy-0-${button}` }, String(button));
+  const href = `${jaeger}/search?service=${encodeURIComponent(service)}`;
+  return el('a', { href, target: '_blank', rel: 'noopener', title: `Search the traces of ${service}` }, String(button));
 }
 
 /** The same call keeps its line, so that its link stays as it is while others come. */
