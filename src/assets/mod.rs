@@ -40,6 +40,7 @@ pub static COMMON: &[File] = files! {
     "chart/scale.js",
     "chart/scatter.js",
     "chart/sparkline.js",
+    "combobox.js",
     "copy.js",
     "dom.js",
     "format.js",

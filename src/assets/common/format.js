@@ -34,10 +34,17 @@ export const count = (n) => whole.format(n);
 /** A number of milliseconds without its unit, with fewer digits the more there are. */
 export const ms = (number) => (number < 10 ? two : number < 1000 ? one : whole).format(number);
 
+/** A number of milliseconds in as few characters as tell it from others: 9.9 ms, 35 ms, 1.14 s. */
+export function brief(milliseconds) {
+  const [written, unit] = milliseconds < 9.95 ? [one.format(milliseconds), "ms"]
+    : milliseconds < 999.5 ? [whole.format(milliseconds), "ms"] : [two.format(milliseconds / 1000), "s"];
+  return `${written}${NO_BREAK_SPACE}${unit}`;
+}
+
 export const perSecond = (number) => (number < 100 ? one : whole).format(number);
 
 /** How long people waited, in seconds: 12.3 s, 4:05 or 1:04:05. */
-export const elapsed = (seconds) => (seconds < 60 ? `${one.format(seconds)} s` : colons(Math.floor(seconds)));
+export const elapsed = (seconds) => (seconds < 60 ? `${one.format(seconds)}${NO_BREAK_SPACE}s` : colons(Math.floor(seconds)));
 
 /** Seconds as a clock on a wall shows what is left: 0:07, 4:05, 1:04:05. */
 export const clock = (seconds) => colons(Math.ceil(seconds));

@@ -11,11 +11,12 @@ let lastAt = -Infinity;
 let dialog;
 
 /**
- * `keys`: one as in `event.key`, or several with a space between them, pressed one after the other (`g s`). Without `run` it is only
- * listed: a part of the page heeds it by itself, while it has the focus.
+ * `keys`: one as in `event.key`, or several with a space between them, pressed one after the other (`g s`). `what`: what they do, in the
+ * list, where `shown` stands in place of the keys; without it they are not listed, since another line speaks for them too. Without `run`
+ * they are only listed: a part of the page heeds them by itself, while it has the focus.
  */
 export function register(...shortcuts) {
-  registered.push(...shortcuts.map(({ keys, what, run }) => ({ keys: keys.split(" "), what, run })));
+  registered.push(...shortcuts.map(({ keys, what, run, shown }) => ({ keys: keys.split(" "), what, run, shown })));
 }
 
 register({ keys: "?", what: "show these keys", run: show });
@@ -42,8 +43,8 @@ function isTyping(target) {
 
 function show() {
   dialog?.remove();
-  const lines = registered.map(({ keys, what }) =>
-    el("div", {}, el("dt", {}, keys.map((key, place) => [place > 0 && " then ", el("kbd", {}, named(key))])), el("dd", {}, what)));
+  const lines = registered.filter(({ what }) => what).map(({ keys, what, shown }) =>
+    el("div", {}, el("dt", {}, shown ?? keys.map((key, place) => [place > 0 && " then ", el("kbd", {}, named(key))])), el("dd", {}, what)));
   dialog = el("dialog", { class: "keys", "aria-labelledby": "keys-title", onclose: () => dialog.remove() },
     el("h2", { id: "keys-title" }, "Keys"),
     el("dl", {}, lines),
