@@ -18,6 +18,10 @@ const STILL = 6;
 // Shift and an arrow move the edge of what is chosen by such a part of the plot.
 const STEPS = { x: 40, y: 12 };
 const TICK_WIDTH = 110;
+// Of more than these, where many lie on one another is to be seen.
+const DENSE = 300;
+// To the right there is room for half of a tick's text.
+const MARGIN = { top: 10, right: 34, bottom: 34, left: 62 };
 
 /**
  * `x` and `y`: `{ text(value), label }`, y logarithmic, x linear or of another `scale`; a label may be a function of both ends; `open(point)`
@@ -29,7 +33,7 @@ const TICK_WIDTH = 110;
  * rings one that is meant elsewhere on the page; `told(point)` hears which one is meant here, null none.
  */
 export function scatter({ title, x, y, of = "trace", name, open = null, choose = null, moment = null, told = null, size = {} }) {
-  let place = layout(size);
+  let place = layout({ margin: MARGIN, ...size });
   let points = [];
   let scales = null;
   let waiting = false;
@@ -89,14 +93,16 @@ export function scatter({ title, x, y, of = "trace", name, open = null, choose =
     const { width } = drawing.getBoundingClientRect();
     // Not on the page, or hidden: it comes back when it has a width.
     if (width === 0) return;
-    place = layout({ ...size, width });
+    place = layout({ margin: MARGIN, ...size, width });
     drawing.setAttribute("viewBox", `0 0 ${place.width} ${place.height}`);
     const [xs, ys] = [rangeOfX(), rangeOfY()];
     scales = [(x.scale ?? linear)(xs, [place.left + 4, place.right - 4]), log(ys, [place.bottom - 4, place.top + 4])];
     const many = points.length > MOST_SVG;
     inside.replaceChildren(
       ...(points.length > 0 ? [leftAxis(place, scales[1], y.text), bottom(xs)] : []),
-      ...(many ? [] : points.map(shape)));
+      // Failures are few, and not to be hidden.
+      ...(many ? [] : points.toSorted((one, other) => Number(Boolean(one.error)) - Number(Boolean(other.error))).map(shape)));
+    inside.classList.toggle("dense", points.length > DENSE);
     canvas.hidden = !many;
     if (many) paint();
     drawLine(at);

@@ -114,7 +114,8 @@ function isoTime(ns) {
 
 function chips(services) {
   const shown = services.slice(0, SERVICES_SHOWN).map(({ name, spanCount, errorSpanCount }) =>
-    hued(el("li", { class: errorSpanCount ? "chip failed" : "chip" }, el("bdi", {}, name), " ", el("span", { class: "amount" }, format.count(spanCount ?? 0))), name));
+    hued(el("li", { class: errorSpanCount ? "chip failed" : "chip" }, el("bdi", {}, name), " ", el("span", { class: "amount" }, format.count(spanCount ?? 0)),
+      errorSpanCount > 0 && el("span", { title: format.counted(errorSpanCount, "error") }, ` ✕${format.count(errorSpanCount)}`)), name));
   const more = services.length - shown.length;
   return more > 0 ? [...shown, el("li", { class: "chip more" }, `and ${format.count(more)} more`)] : shown;
 }

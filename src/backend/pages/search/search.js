@@ -93,7 +93,7 @@ function showTimes() {
   // The field is not as fine as a moment, so that the moment changes only when somebody changes the field.
   if (at.value) moment.value = toLocal(format.toMillis(BigInt(at.value)));
   byId("custom-times").hidden = lookback.value !== "custom";
-  byId("moment").hidden = lookback.value !== "moment";
+  byId("moment-time").hidden = lookback.value !== "moment";
 }
 
 function fromField(local) {
