@@ -28,9 +28,9 @@ const MARGIN = { top: 10, right: 34, bottom: 34, left: 62 };
  * is what Enter and a click do; `name(point)` what is said of one; `of` names what the points are. The answer's `show(points, at)` draws
  * `{ x, y, error, to? }`s, as often as it is called: one with a `to` gets a line from x as far as there, and a line crosses the plot at `at`.
  *
- * `choose`: `{ says(range), run(range) }`, for a range that is drawn by the pointer or by Shift and arrows: `{ x: [from, to], y: [from, to] }`,
- * null where one is as open as the plot. `moment`: `{ says(x), run(x) }`, for a time that is picked after `askMoment(true)`. `mark(point)`
- * rings one that is meant elsewhere on the page; `told(point)` hears which one is meant here, null none.
+ * `choose`: `{ says(range, held), run(range) }`, for a range that is drawn by a pointer that is `held` down or by Shift and arrows:
+ * `{ x: [from, to], y: [from, to], count }`, null where one is as open as the plot. `moment`: `{ says(x), run(x), cancel() }`, for a time that
+ * is picked after `askMoment(true)`. `mark(point)` rings one that is meant elsewhere on the page; `told(point)` hears which one is meant here, null none.
  */
 export function scatter({ title, x, y, of = "trace", name, open = null, choose = null, moment = null, told = null, size = {} }) {
   let place = layout({ margin: MARGIN, ...size });
@@ -149,9 +149,9 @@ export function scatter({ title, x, y, of = "trace", name, open = null, choose =
     context.globalAlpha = 0.55;
     context.fillStyle = style.getPropertyValue("--canvas-point") || style.color;
     for (const point of points) {
-      if (point.error) continue;
       const [px, py] = where(point);
-      context.fillRect(px - 1.5, py - 1.5, 3, 3);
+      if (point.to !== undefined) context.fillRect(px, py - 0.25, scales[0](point.to) - px, 0.5);
+      if (!point.error) context.fillRect(px - 1.5, py - 1.5, 3, 3);
     }
     context.globalAlpha = 1;
     context.strokeStyle = getComputedStyle(ring).stroke;
@@ -234,7 +234,7 @@ export function scatter({ title, x, y, of = "trace", name, open = null, choose =
     const draws = () => {
       const [[left, right], [top, bottom]] = sides();
       for (const [key, value] of Object.entries({ x: left, y: top, width: right - left, height: bottom - top, visibility: "visible" })) box.setAttribute(key, value);
-      drawn.told.textContent = choose.says(chosen());
+      drawn.told.textContent = choose.says(chosen(), held);
     };
 
     const run = () => {
@@ -301,10 +301,11 @@ export function scatter({ title, x, y, of = "trace", name, open = null, choose =
       moment.run(momentAt(event));
     }, { capture: true });
     drawing.addEventListener("keydown", (event) => {
-      if (!asking || event.key !== "Enter" || picked < 0) return;
+      if (!asking || !(event.key === "Escape" || (event.key === "Enter" && picked >= 0))) return;
       event.preventDefault();
       event.stopImmediatePropagation();
-      moment.run(points[picked].x);
+      if (event.key === "Escape") moment.cancel();
+      else moment.run(points[picked].x);
     }, { capture: true });
   }
 
@@ -314,8 +315,7 @@ export function scatter({ title, x, y, of = "trace", name, open = null, choose =
     asking = wanted;
     element.classList.toggle("asking", wanted);
     drawLine(at);
-    if (wanted) drawn.told.textContent = "Click at a moment, or go to a trace by arrow keys and press Enter.";
-    else drawn.told.textContent = "";
+    drawn.told.textContent = wanted ? "Click at a moment, or go to a point by arrow keys and press Enter." : "";
   }
 
   return { element, show, mark, askMoment };

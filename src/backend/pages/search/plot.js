@@ -25,7 +25,7 @@ export function plot(place, { narrow, told }) {
     name: ({ trace }) => summary(trace),
     open: ({ trace }) => location.assign(trace.address),
     choose: { says: saysRange, run: (range) => narrow(rangeConditions(range)) },
-    moment: { says: (x) => `In flight at ${clock(x)}?`, run: (x) => narrow({ lookback: "moment", at: String(BigInt(Math.round(x * 1000)) * 1000n) }) },
+    moment: { says: (x) => `In flight at ${clock(x)}?`, run: (x) => narrow({ lookback: "moment", at: String(nanos(x)) }), cancel: () => ask(false) },
     told: (point) => told(point?.trace ?? null),
   });
   drawn.element.querySelector("figcaption").after(el("div", { class: "plot-tools" }, asks, clear));
@@ -56,7 +56,9 @@ export function plot(place, { narrow, told }) {
 /** Fractions of a millisecond, as fine as a double has them. */
 const millis = (ns) => Number(ns) / 1e6;
 
-const clock = (x) => format.dateTime(BigInt(Math.round(x * 1000)) * 1000n);
+const nanos = (x) => BigInt(Math.round(x * 1000)) * 1000n;
+
+const clock = (x) => format.dateTime(nanos(x));
 
 function summary(trace) {
   const name = [trace.service, trace.operation].filter(Boolean).join(" ") || "root span not stored";
@@ -66,11 +68,11 @@ function summary(trace) {
     trace.errors > 0 && format.counted(trace.errors, "error"), format.dateTime(trace.start)].filter(Boolean).join(", ");
 }
 
-function saysRange({ x: [from, to], y: [shortest, longest], count }) {
+function saysRange({ x: [from, to], y: [shortest, longest], count }, held) {
   const when = from !== null && `${clock(from)} to ${clock(to)}`;
   const lasting = [shortest !== null && `${format.duration(shortest)} and more`, longest !== null && `${format.duration(longest)} at most`];
   const long = shortest !== null && longest !== null ? [`${format.duration(shortest)} to ${format.duration(longest)}`] : lasting;
-  return `${[when, ...long].filter(Boolean).join(", ") || "All of it"}: ${format.counted(count, "trace")} here. Enter searches.`;
+  return `${[when, ...long].filter(Boolean).join(", ") || "All of it"}: ${format.counted(count, "trace")} here. ${held ? "Let go to search." : "Enter searches."}`;
 }
 
 /** A range means the traces that are in it, with all of their time; rounded outwards, to what the form's fields can hold. */

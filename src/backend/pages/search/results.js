@@ -31,7 +31,7 @@ export function readSummary(json) {
 
 /**
  * Lists traces in `place` and those to compare in `tray`. `reached(trace)` hears which one the reader is at, null none. The answer's
- * `show(traces, after)` lists them and then `after`; `step(by)` goes to another one; `current()` is the one that the reader is at.
+ * `show(traces, after)` lists them and then `after`; `step(by)` goes to another one, `go(place)` to the one there; `current()` is the one that the reader is at.
  */
 export function results(place, tray, { reached }) {
   let traces = [];
@@ -61,9 +61,12 @@ export function results(place, tray, { reached }) {
     if (rows.length < traces.length) more.observe(end);
   }
 
-  function step(by) {
+  const step = (by) => go(at() + by);
+
+  /** Gives the card at a place the focus, or the one next to where there is none. */
+  function go(place) {
     if (traces.length === 0) return;
-    const next = Math.min(traces.length - 1, Math.max(0, at() + by));
+    const next = Math.min(traces.length - 1, Math.max(0, place));
     if (next >= rows.length) fill(next + ROWS_AT_ONCE);
     rows[next].querySelector("a").focus();
   }
@@ -104,7 +107,7 @@ export function results(place, tray, { reached }) {
     el("ul", { class: "chips", "aria-label": "Services" }, chips(trace.services)));
   }
 
-  return { show, step, mark, current: () => traces[at()] ?? null, togglePick: () => at() >= 0 && picks.toggle(traces[at()]), compare: () => picks.compare() };
+  return { show, step, go, mark, current: () => traces[at()] ?? null, togglePick: () => at() >= 0 && picks.toggle(traces[at()]), compare: () => picks.compare() };
 }
 
 function isoTime(ns) {

@@ -20,6 +20,8 @@ const drawn = plot(byId("plot"), { narrow: (conditions) => narrow(conditions), t
 const found = results(list, byId("picked"), { reached: (trace) => drawn.mark(trace) });
 let running = new AbortController();
 let shown = null;
+// Which result is to have the focus when the next ones are there, where what had it will be gone.
+let next = null;
 
 async function start() {
   const wide = matchMedia("(min-width: 48rem)");
@@ -89,7 +91,7 @@ function showTimes() {
     to.value = toLocal(Date.now()).slice(0, 19);
   }
   // Half-way through what is at the top, where there is anything: just then something was in flight.
-  if (lookback.value === "moment" && !at.value && !moment.value) at.value = String(shown?.[0] ? shown[0].start + BigInt(Math.floor(shown[0].duration / 2)) : BigInt(Date.now()) * 1_000_000n);
+  if (lookback.value === "moment" && !at.value) at.value = fromField(moment.value) || String(shown?.[0] ? shown[0].start + BigInt(Math.floor(shown[0].duration / 2)) : BigInt(Date.now()) * 1_000_000n);
   // The field is not as fine as a moment, so that the moment changes only when somebody changes the field.
   if (at.value) moment.value = toLocal(format.toMillis(BigInt(at.value)));
   byId("custom-times").hidden = lookback.value !== "custom";
@@ -184,8 +186,10 @@ function show(summaries, query, limit, empty) {
   shown = traces.slice(0, limit);
   status.textContent = saysHowMany(total, query);
   drawn.show(traces, query);
-  found.show(shown, el("div", { class: "more" }, moreButtons(total)));
-  byId("more").replaceChildren(...moreButtons(total));
+  found.show(shown, el("div", { class: "more" }, moreButtons(total, shown.length)));
+  byId("more").replaceChildren(...moreButtons(total, 0));
+  if (next !== null) found.go(next);
+  next = null;
 }
 
 function saysHowMany({ known, more }, query) {
@@ -195,12 +199,20 @@ function saysHowMany({ known, more }, query) {
   return `${shown.length < known || more ? `${format.count(shown.length)} of ${all}` : all}${when}, ${order}.`;
 }
 
-/** What is not listed is one click away. */
-function moreButtons({ known, more }) {
-  const next = Math.min(MAX_LIMIT, shown.length + MORE);
-  const button = (limit, text) => el("button", { type: "button", onclick: () => narrow({ limit: String(limit) }) }, text);
-  if (shown.length < known) return [next < known && button(next, `List ${format.count(next)}`), button(known, more ? `List ${format.count(known)}` : `List all ${format.count(known)}`)].filter(Boolean);
-  return more && known < MAX_LIMIT ? [button(Math.min(MAX_LIMIT, known * 10), `List up to ${format.count(Math.min(MAX_LIMIT, known * 10))}`)] : [];
+/** What is not listed is one click away; the click leads to the result at `place`. */
+function moreButtons({ known, more }, place) {
+  const button = (limit, text) => el("button", { type: "button", onclick: () => listMore(limit, place) }, text);
+  const [some, deep] = [shown.length + MORE, Math.min(MAX_LIMIT, known * 10)];
+  if (shown.length < known) {
+    const all = button(known, `List ${more ? "" : "all "}${format.count(known)}`);
+    return some < known ? [button(some, `List ${format.count(some)}`), all] : [all];
+  }
+  return more && known < MAX_LIMIT ? [button(deep, `List up to ${format.count(deep)}`)] : [];
+}
+
+function listMore(limit, place) {
+  next = place;
+  narrow({ limit: String(limit) });
 }
 
 /** Says why there is no list. */
