@@ -35,7 +35,10 @@ async function start() {
   });
   for (const field of [form.elements.sort, form.elements.errors]) field.addEventListener("change", () => go(readForm()));
   form.elements.service.addEventListener("change", () => showOperations(form.elements.service.value, ""));
-  form.elements.lookback.addEventListener("change", () => showTimes());
+  form.elements.lookback.addEventListener("change", () => {
+    beginMoment();
+    showTimes();
+  });
   form.elements.moment.addEventListener("input", () => (form.elements.at.value = fromField(form.elements.moment.value)));
   addEventListener("popstate", () => showAndRun(fromAddress(location.search)));
   await Promise.all([showServices(), showAndRun(fromAddress(location.search))]);
@@ -83,15 +86,20 @@ function showForm(query) {
   showTimes();
 }
 
-/** The fields of the time that is asked for, with one in them to begin with. */
+/** Who has just chosen to ask for a moment gets one to begin with: half-way through what is at the top, when something was in flight. */
+function beginMoment() {
+  const { lookback, at, moment } = form.elements;
+  const top = shown?.[0];
+  const busy = top ? top.start + BigInt(Math.floor(top.duration / 2)) : BigInt(Date.now()) * 1_000_000n;
+  if (lookback.value === "moment" && !at.value) at.value = fromField(moment.value) || String(busy);
+}
+
 function showTimes() {
   const { lookback, from, to, at, moment } = form.elements;
   if (lookback.value === "custom" && !to.value) {
     from.value = toLocal(Date.now() - 3_600_000).slice(0, 19);
     to.value = toLocal(Date.now()).slice(0, 19);
   }
-  // Half-way through what is at the top, where there is anything: just then something was in flight.
-  if (lookback.value === "moment" && !at.value) at.value = fromField(moment.value) || String(shown?.[0] ? shown[0].start + BigInt(Math.floor(shown[0].duration / 2)) : BigInt(Date.now()) * 1_000_000n);
   // The field is not as fine as a moment, so that the moment changes only when somebody changes the field.
   if (at.value) moment.value = toLocal(format.toMillis(BigInt(at.value)));
   byId("custom-times").hidden = lookback.value !== "custom";
@@ -232,7 +240,9 @@ function nothingStored(query) {
 
 function nothingMatches(query) {
   return notice("empty", "No stored trace matches",
-    el("p", {}, "All conditions must hold, the tags on one span. Loosen one, or widen the lookback."),
+    el("p", {}, query.lookback === "moment"
+      ? `Nothing that matches had begun and not ended at ${format.dateTime(BigInt(query.at))}. Choose another moment, or loosen a condition.`
+      : "All conditions must hold, the tags on one span. Loosen one, or widen the lookback."),
     query.lookback === "all"
       ? el("a", { href: "/search?lookback=all" }, "Search without conditions")
       : el("button", { type: "button", onclick: widenAndGo }, "Look through everything stored"));
