@@ -103,7 +103,7 @@ export function results(place, tray, { reached }) {
       el("span", {}, format.counted(trace.spans, "span")),
       trace.errors > 0 && el("span", { class: "badge error" }, format.counted(trace.errors, "error")),
       trace.orphans > 0 && el("span", { class: "badge warning", title: "Spans whose parent is not stored" }, format.counted(trace.orphans, "orphan")),
-      el("a", { class: "beside", href: `/search?at=${trace.start}`, "aria-label": `What was in flight at ${when}` }, "in flight then")),
+      el("a", { class: "beside", href: `/search?at=${trace.start}`, "aria-label": `In flight then, at ${when}` }, "in flight then")),
     el("ul", { class: "chips", "aria-label": "Services" }, chips(trace.services)));
   }
 
