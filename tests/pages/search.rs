@@ -156,7 +156,7 @@ async fn the_plot_marks_errors_and_opens_a_trace_by_key_or_click() {
     // What the reader is at in the plot is marked in the list, and the other way round.
     browser.press('p').await;
     browser.press(Key::Right.into()).await;
-    browser.until_text(".told", ", 900 ms, 4 spans").await;
+    browser.until_text(".told", "900 ms, 4 spans").await;
     browser.until_text(".result.meant", "900 ms").await;
     browser.press(Key::Escape.into()).await;
     browser.press('j').await;
@@ -196,6 +196,11 @@ async fn a_range_of_the_plot_becomes_the_search() {
     browser.until("document.querySelectorAll('.result').length === 2").await;
     browser.click(".plot-tools button:last-child").await;
     browser.until("document.querySelectorAll('.result').length === 3").await;
+    assert_eq!(
+        browser.eval("document.querySelector('[name=lookback]').value").await,
+        "all",
+        "who begins with a part has nothing to go back to"
+    );
 
     // By key: from the first point, all that is about as slow. A span of it is as long as all of another trace, which counts for nothing.
     browser.press('p').await;
@@ -266,7 +271,7 @@ async fn what_was_in_flight_at_a_moment_is_found_from_address_field_result_and_p
     browser.goto(&backend.page("/search?sort=oldest")).await;
     until("1,2,3").await;
     browser.click(".plot-tools [aria-pressed]").await;
-    click(&browser, (0.99, 0.5)).await;
+    click(&browser, (1.01, 0.5)).await;
     until("1,3").await;
     browser.goto(&backend.page("/search?at=noon")).await;
     browser.until_text("#at-error", "A time is needed").await;
@@ -398,6 +403,23 @@ async fn more_results_than_the_limit_are_counted_and_one_click_away() {
     browser.until_text("#status", "1,199 traces, newest first.").await;
     assert_eq!(browser.eval("document.querySelector('#more').childElementCount").await, 0);
     browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_backend_that_went_away_is_said_to_be_and_asked_again_on_request() {
+    let Some(browser) = Browser::start().await else { return };
+    let backend = Backend::start().await;
+    three(&backend).await;
+    browser.goto(&backend.page("/search")).await;
+    browser.until("document.querySelectorAll('.result').length === 3").await;
+    backend.stop().await;
+    browser.click("#search .primary").await;
+    browser.until_text(".notice.error", "The backend does not answer").await;
+    assert_eq!(browser.text("#status").await, "The search failed.");
+    assert_eq!(browser.eval("document.querySelector('#plot').hidden").await, true);
+    browser.assert_accessible().await;
+    browser.click(".notice button").await;
+    browser.until("document.querySelector('.notice.error') && !document.querySelector('[aria-busy]')").await;
 }
 
 /// 900 ms, long ago; 20 ms, which failed; 50 ms.

@@ -16,8 +16,10 @@ const NAME_LENGTH = 60;
  */
 export function plot(place, { narrow, told }) {
   const points = new Map();
+  // What was looked through before a part of it was chosen; a link may begin with a part.
+  let wider = rangeOf({ ...DEFAULTS, lookback: "all" });
   const asks = el("button", { type: "button", "aria-pressed": "false", onclick: () => ask(asks.ariaPressed !== "true") }, "Pick a moment");
-  const clear = el("button", { type: "button", onclick: () => narrow(withoutRange()) }, "Clear the range");
+  const clear = el("button", { type: "button", onclick: () => narrow(wider) }, "Clear the range");
   const drawn = scatter({
     title: "Duration by start",
     x: { scale: time, text: String, label: (from, to) => `started, ${format.dayRange(from, to)}` },
@@ -46,6 +48,7 @@ export function plot(place, { narrow, told }) {
     }
     if (asks.ariaPressed === "true") ask(false);
     clear.disabled = !(moment || query.lookback === "custom" || query.minDuration || query.maxDuration);
+    if (clear.disabled && traces.length > 0) wider = rangeOf(query);
     place.hidden = traces.length === 0;
     drawn.show([...points.values()], moment ? millis(BigInt(query.at)) : null);
   }
@@ -64,8 +67,8 @@ function summary(trace) {
   const name = [trace.service, trace.operation].filter(Boolean).join(" ") || "root span not stored";
   const short = name.length > NAME_LENGTH ? `${name.slice(0, NAME_LENGTH)}…` : name;
   // Between marks that isolate it: it may be written from right to left.
-  return [`\u2068${short}\u2069`, format.duration(trace.duration), format.counted(trace.spans, "span"),
-    trace.errors > 0 && format.counted(trace.errors, "error"), format.dateTime(trace.start)].filter(Boolean).join(", ");
+  return [format.duration(trace.duration), format.counted(trace.spans, "span"), trace.errors > 0 && format.counted(trace.errors, "error"),
+    format.dateTime(trace.start), `\u2068${short}\u2069`].filter(Boolean).join(", ");
 }
 
 function saysRange({ x: [from, to], y: [shortest, longest], count }, held) {
@@ -84,8 +87,7 @@ function rangeConditions({ x: [from, to], y: [shortest, longest] }) {
   return conditions;
 }
 
-function withoutRange() {
-  const { lookback, from, to, at, minDuration, maxDuration, durationOf } = DEFAULTS;
+function rangeOf({ lookback, from, to, at, minDuration, maxDuration, durationOf }) {
   return { lookback, from, to, at, minDuration, maxDuration, durationOf };
 }
 
