@@ -204,7 +204,8 @@ impl<'a> Matcher<'a> {
         }
         let in_time = || (query.start_min..=query.start_max).contains(&span.start);
         let so_long = || (query.duration_min..=query.duration_max).contains(&span.duration);
-        if !query.whole && !(in_time() && so_long()) {
+        // Of a whole trace both are known already.
+        if !(query.whole || in_time() && so_long()) {
             return false;
         }
         match (self.name, span.name) {
