@@ -75,7 +75,8 @@ function saysRange({ x: [from, to], y: [shortest, longest], count }, held) {
   const when = from !== null && `${clock(from)} to ${clock(to)}`;
   const lasting = [shortest !== null && `${format.duration(shortest)} and more`, longest !== null && `${format.duration(longest)} at most`];
   const long = shortest !== null && longest !== null ? [`${format.duration(shortest)} to ${format.duration(longest)}`] : lasting;
-  return `${[when, ...long].filter(Boolean).join(", ") || "All of it"}: ${format.counted(count, "trace")} here. ${held ? "Let go to search." : "Enter searches."}`;
+  const what = [when, ...long].filter(Boolean).join(", ") || "all of it";
+  return `${format.counted(count, "trace")} here. ${held ? "Let go to search." : "Enter searches."} ${what}`;
 }
 
 /** A range means the traces that are in it, with all of their time; rounded outwards, to what the form's fields can hold. */
