@@ -273,15 +273,37 @@ async fn traces_in_flight_are_those_that_had_begun_and_not_ended_longest_first()
         store(&backend, "shop", vec![span(trace, 1, 0, SERVER, (from, to))]);
     }
     let at = |ms: u64| format!("/api/tracelab/in-flight?at={}", START + ms * MS);
-    let found = backend.json(&at(100)).await;
-    assert_eq!(ids(&found), [2, 4, 3], "1 ends just then, 5 begins later");
+    assert_eq!(ids(&backend.json(&at(100)).await), [2, 4, 3], "1 ends just then, 5 begins later");
     assert_eq!(ids(&backend.json(&format!("{}&limit=2", at(100))).await), [2, 4]);
     assert_eq!(ids(&backend.json(&at(300)).await), [0u64; 0]);
     assert_eq!(ids(&backend.json("/api/tracelab/in-flight?at=2026-11-01T12:00:00.105Z").await), [2, 4, 5]);
+    // The other conditions narrow it, and it comes in another order on request.
+    store(&backend, "stock", vec![span(2, 2, 1, CLIENT, (60, 70))]);
+    assert_eq!(ids(&backend.json(&format!("{}&query.serviceName=stock", at(100))).await), [2]);
+    assert_eq!(ids(&backend.json(&format!("{}&query.durationMax=60ms", at(100))).await), [2, 4, 3]);
+    assert_eq!(ids(&backend.json(&format!("{}&query.durationMax=60ms&query.durationOf=trace", at(100))).await), [4, 3]);
+    assert_eq!(ids(&backend.json(&format!("{}&query.sortBy=oldest", at(100))).await), [2, 3, 4]);
     // The same words as API v3's.
     let window = "query.startTimeMin=2026-11-01T00:00:00Z&query.startTimeMax=2026-11-30T00:00:00Z&query.sortBy=longest";
     let all = backend.json(&format!("/api/v3/trace-summaries?{window}")).await;
-    assert_eq!(found["summaries"][0], all["summaries"][0]);
+    assert_eq!(backend.json(&at(100)).await["summaries"][0], all["summaries"][0]);
+}
+
+#[tokio::test]
+async fn times_and_durations_are_those_of_a_span_or_on_request_of_the_whole_trace() {
+    let backend = Backend::start().await;
+    for (trace, from, to) in [(1, 0, 500), (2, 100, 120), (3, 900, 1_000)] {
+        store(&backend, "shop", vec![span(trace, 1, 0, SERVER, (from, to)), span(trace, 2, 1, CLIENT, (from + 5, from + 15))]);
+    }
+    let found = async |conditions: &str| {
+        let window = "query.startTimeMin=2026-11-01T12:00:00.003Z&query.startTimeMax=2026-11-01T12:00:00.500Z";
+        ids(&backend.json(&format!("/api/v3/trace-summaries?{window}&query.sortBy=oldest&{conditions}")).await)
+    };
+    assert_eq!(found("query.durationMax=15ms").await, [1, 2], "a span of each is that short, and in time");
+    assert_eq!(found("query.durationMax=15ms&query.durationOf=span").await, [1, 2]);
+    assert_eq!(found("query.durationMax=30ms&query.durationOf=trace").await, [2]);
+    assert_eq!(found("query.durationMin=15ms&query.durationOf=trace&query.serviceName=shop").await, [2], "1 began before");
+    assert_eq!(found("query.durationMin=30ms&query.durationOf=trace").await, [0u64; 0]);
 }
 
 // What a trace waited for.
@@ -371,6 +393,8 @@ async fn a_bad_parameter_is_named() {
         ("in-flight?at=1&limit=0", "limit"),
         ("in-flight?at=1&limit=-1", "limit"),
         ("in-flight?at=1&limit=many", "limit"),
+        ("in-flight?at=1&query.durationOf=day", "query.durationOf"),
+        ("in-flight?at=1&query.sortBy=chance", "query.sortBy"),
     ] {
         let (status, _, text) = backend.get(&format!("/api/tracelab/{query}")).await;
         assert_eq!(status, 400, "{query}: {text}");

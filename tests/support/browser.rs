@@ -198,7 +198,8 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]})).await;
     }
 
-    async fn devtools(&self, command: &str, parameters: Value) {
+    /// A command of the browser's own protocol, for what WebDriver does not know.
+    pub async fn devtools(&self, command: &str, parameters: Value) {
         self.issue("goog/cdp/execute", json!({"cmd": command, "params": parameters})).await;
     }
 

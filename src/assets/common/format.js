@@ -79,5 +79,20 @@ export function ago(ns, now = Date.now()) {
   return relative.format(Math.trunc(seconds / size), unit);
 }
 
+/** Writes milliseconds since the epoch that are `step` apart: the time of day as far as it differs, or the day. */
+export function clockTime(step) {
+  const day = { month: "short", day: "numeric" };
+  const clock = { hour: "2-digit", minute: "2-digit" };
+  if (step < 60_000) clock.second = "2-digit";
+  if (step < 1000) clock.fractionalSecondDigits = 3;
+  const format = new Intl.DateTimeFormat(undefined, step < 86_400_000 ? clock : day);
+  return (millis) => format.format(millis);
+}
+
+const days = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
+
+/** The day, or the first and the last, of milliseconds since the epoch. */
+export const dayRange = (from, to) => days.formatRange(from, to);
+
 /** Whether the text is a duration as the API reads them: 100ms, 1.2s, 1m30s. */
 export const isDuration = (text) => /^(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+$/.test(text);

@@ -37,8 +37,9 @@ function pressed(event) {
   found.run();
 }
 
+/** Letters mean nothing to a box that is ticked. */
 function isTyping(target) {
-  return target.isContentEditable || Boolean(target.closest?.("input, select, textarea"));
+  return target.isContentEditable || Boolean(target.closest?.("input:not([type=checkbox], [type=radio]), select, textarea"));
 }
 
 function show() {

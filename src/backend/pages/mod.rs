@@ -27,6 +27,8 @@ static ASSETS: &[File] = files! {
     "graph/graph.css",
     "graph/graph.js",
     "graph/layers.js",
+    "search/plot.js",
+    "search/results.js",
     "search/search.css",
     "search/search.js",
     "shared/api.js",

@@ -134,6 +134,8 @@ fn diagnosed(store: &Store, question: &Question, most: usize) -> String {
         start_max: *end,
         duration_min: 0,
         duration_max: u64::MAX,
+        whole: false,
+        in_flight_at: None,
         attributes: Vec::new(),
         limit: usize::MAX,
         sort: Sort::Arrival,

@@ -5,7 +5,8 @@
 //! - `distribution?service=&operation=&kind=`: `{count,errors,buckets:[[upper_ms,count]],p50_ms,p95_ms,p99_ms,"self":{…}}`; 20
 //!   buckets a decade; `self` has the same of the time in which no child of a span ran. Percentiles of nothing are null.
 //! - `critical-path?trace=`: see `critical_path`.
-//! - `in-flight?at=&limit=` (nanoseconds since 1970, or RFC 3339): the summaries of API v3.
+//! - `in-flight?at=&limit=` (nanoseconds since 1970, or RFC 3339), and any of the conditions of API v3 but its times: the summaries
+//!   of API v3.
 //!
 //! Errors have the shape of API v3 and name the parameter.
 
@@ -16,8 +17,8 @@ use warp::reply::Response;
 use super::answer::{self, blocking, v3_error};
 use super::critical_path;
 use super::params::{self, Params};
-use super::v3::{depth, value};
-use crate::backend::store::{Store, Style, TraceWriter, Wanted, Window, kind_named};
+use super::v3::{conditions, depth, value};
+use crate::backend::store::{Query, Sort, Store, Style, TraceWriter, Wanted, Window, kind_named};
 
 /// So many traces in flight, where nobody says how many.
 const IN_FLIGHT: usize = 100;
@@ -27,7 +28,7 @@ pub(super) async fn answer(store: Store, path: &[&str], params: Params) -> Respo
         ["graph"] => with(window(&params), move |window| json(&store.graph(window))).await,
         ["distribution"] => with(wanted(&params), move |wanted| json(&store.distribution(&wanted))).await,
         ["critical-path"] => with(critical_path::wanted(&params), move |id| critical_path::answer(&store, id)).await,
-        ["in-flight"] => with(at(&params), move |(at, limit)| in_flight(store, at, limit)).await,
+        ["in-flight"] => with(in_flight(&params), move |query| summaries(store, &query)).await,
         _ => answer::not_found(),
     }
 }
@@ -47,8 +48,8 @@ fn json(answer: &impl Serialize) -> Response {
     }
 }
 
-fn in_flight(store: Store, at: u64, limit: usize) -> Response {
-    let writer = TraceWriter::new(Style::Summary, store.in_flight(at, limit));
+fn summaries(store: Store, query: &Query) -> Response {
+    let writer = TraceWriter::new(Style::Summary, store.search(query));
     answer::traces(store, writer, "{\"summaries\":[", "]}")
 }
 
@@ -73,13 +74,15 @@ fn wanted(params: &Params) -> Result<Wanted, String> {
     Ok(Wanted { service: text("service"), operation: text("operation"), kind: value(params, &["kind"], kind)? })
 }
 
-/// When, and how many.
-fn at(params: &Params) -> Result<(u64, usize), String> {
+/// What was in flight, longest first unless another order is asked for.
+fn in_flight(params: &Params) -> Result<Query, String> {
     let nanoseconds = |text: &str| {
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         if digits { text.parse().map_err(|_| format!("{text} is beyond the times that there are")) } else { params::time(text) }
     };
     let at = value(params, &["at"], nanoseconds)?.ok_or("parameter at is required: nanoseconds since 1970, or an RFC 3339 time")?;
     let limit = value(params, &["limit"], |text| depth(params::int(text, "Atoi")?))?;
-    Ok((at, limit.unwrap_or(IN_FLIGHT)))
+    let conditions = conditions(params)?;
+    let sort = if conditions.sort == Sort::Arrival { Sort::Longest } else { conditions.sort };
+    Ok(Query { in_flight_at: Some(at), limit: limit.unwrap_or(IN_FLIGHT), sort, ..conditions })
 }

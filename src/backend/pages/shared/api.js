@@ -46,6 +46,8 @@ export const operations = async (service) => (await getJson("/api/v3/operations"
 
 export const summaries = async (query, signal) => (await getJson("/api/v3/trace-summaries", query, signal)).summaries ?? [];
 
+export const inFlight = async (query, signal) => (await getJson("/api/tracelab/in-flight", query, signal)).summaries ?? [];
+
 export const trace = (id) => getJson(`/api/v3/traces/${encodeURIComponent(id)}`);
 
 /** What the end of a trace waited for: offsets from its start, in nanoseconds. */
