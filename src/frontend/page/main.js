@@ -5,6 +5,7 @@ import { count } from '/assets/common/format.js';
 import { get } from './api.js';
 import * as buttons from './buttons.js';
 import * as gameDay from './game_day.js';
+import * as map from './map.js';
 import * as mystery from './mystery.js';
 import * as run from './run.js';
 
@@ -20,6 +21,7 @@ async function start() {
   buttons.start(topology);
   run.start();
   mystery.start(topology);
+  map.start(topology);
   gameDay.start();
   document.body.dataset.ready = 'true';
 }

@@ -45,7 +45,10 @@ export function busiest({ services, edges }, most, first = null) {
   if (known.has(first)) {
     chosen.add(first);
     for (const { from, to } of heaviest.filter(({ from, to }) => from === first || to === first).slice(0, most / 2)) chosen.add(from).add(to);
-    for (const name of [...chosen]) follow(name, caller);
+    for (const name of [...chosen]) {
+      follow(name, caller);
+      follow(name, called);
+    }
   }
   for (const [name] of [...known].sort(([, one], [, other]) => other - one)) {
     if (chosen.size >= most) break;

@@ -20,7 +20,7 @@ const MARGIN = 8;
 // In a gap narrower than this there is no room for numbers.
 const ROOM_FOR_NUMBERS = 76;
 // So wide is a letter of a name.
-const LETTER = 6.9;
+const LETTER = 7.3;
 // So many of the hottest calls have their figure written beside them.
 const WRITTEN = 3;
 const LISTED = 8;
@@ -142,7 +142,7 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
     room = frame.clientWidth;
     const inner = (room || 800) - 2 * MARGIN;
     const columns = layers.length;
-    const width = Math.max(86, Math.min(170, (inner * 0.5) / Math.max(1, columns)));
+    const width = Math.max(104, Math.min(170, (inner * 0.5) / Math.max(1, columns)));
     const gap = columns < 2 ? 0 : Math.max(44, Math.min(340, (inner - columns * width) / (columns - 1)));
     const tallest = Math.max(1, ...layers.map((layer) => layer.length));
     const pitch = Math.max(PITCH.least, Math.min(PITCH.most, Math.floor(PITCH.all / tallest)));
@@ -157,9 +157,7 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
       set(stripe, { height });
       set(inside, { width: width - 4, height });
       set(inside.firstChild, { y: height / 2 });
-      const letters = [...node.name];
-      const most = Math.max(3, Math.floor((width - 16) / LETTER));
-      write(inside.firstChild, letters.length > most ? `${letters.slice(0, most - 1).join("")}…` : node.name);
+      write(inside.firstChild, shortened(node.name, Math.floor((width - 16) / LETTER)));
     }));
     const size = [2 * MARGIN + columns * (width + gap) - gap, 2 * MARGIN + tallest * pitch - BETWEEN];
     set(drawing, { width: size[0], height: size[1], viewBox: `0 0 ${size[0]} ${size[1]}` });
@@ -278,6 +276,7 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
     const state = `${sought}\n${JSON.stringify(subject)}`;
     if (!afresh && state === shown) return;
     shown = state;
+    element.classList.toggle("held", held !== null);
     const edges = subject ? drawn.filter((edge) => touches(edge, subject)) : [];
     const around = new Set(subject ? [subject.name ?? subject.from, subject.to, ...edges.flatMap(({ from, to }) => [from, to])] : []);
     drawing.classList.toggle("picking", Boolean(subject) && around.size > 0);
@@ -428,6 +427,13 @@ const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 const touches = ({ from, to }, subject) => (subject.name === undefined ? from === subject.from && to === subject.to : from === subject.name || to === subject.name);
 
 const way = ({ from, to }) => [el("bdi", {}, from), " → ", el("bdi", {}, to)];
+
+/** So many letters of a name: its end too, which is where services of one kind differ. */
+function shortened(name, most) {
+  const letters = [...name];
+  const end = Math.floor(most / 3);
+  return letters.length > most ? [...letters.slice(0, most - 1 - end), "…", ...letters.slice(-end)].join("") : name;
+}
 
 /** From the right edge of the caller to the left edge of the called; a call within a layer or back to one bends around. */
 function curve([from, to]) {
