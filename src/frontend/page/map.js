@@ -26,16 +26,15 @@ export function start({ services, jaeger }) {
 let measured = false;
 
 function show(drawing, { state, traces, edges, services, error }) {
-  const status = byId('map-status');
   const before = measured ? ' What is drawn is from before.' : '';
   if (state === 'ready') {
     measured = true;
-    say(status, `From ${traces === 1 ? 'the one trace' : `the ${counted(traces, 'newest trace')}`} of the last hour, read again every few seconds.`);
+    tell(`From ${traces === 1 ? 'the one trace' : `the ${counted(traces, 'newest trace')}`} of the last hour, read again every few seconds.`);
   } else if (state === 'empty') {
     measured = false;
-    say(status, 'Nothing is measured yet: press a button or start a run. Its calls show here a few seconds later.');
+    tell('Nothing is measured yet: press a button or start a run. Its calls show here a few seconds later.');
   } else {
-    say(status, error ?? `The trace backend does not answer. Is it still running? ${AGAIN}${before}`, 'error');
+    tell(error ?? `The trace backend does not answer. Is it still running? ${AGAIN}${before}`, 'error');
     return;
   }
   drawing.show({
@@ -44,8 +43,13 @@ function show(drawing, { state, traces, edges, services, error }) {
   });
 }
 
+/** Said once, not each time that it is still so. */
+function tell(text, kind) {
+  if (byId('map-status').textContent !== text) say(byId('map-status'), text, kind);
+}
+
 /** Asks for the map again and again, while somebody can see it; never while it is being asked for already. */
-function watch(place, tell) {
+function watch(place, answered) {
   let seen = false;
   let next = 0;
   let waiting = null;
@@ -59,7 +63,7 @@ function watch(place, tell) {
     if (!seen || document.hidden) return;
     asking = true;
     next = performance.now() + EVERY_MS;
-    tell(await get('map').catch((error) => ({ error: error.message })));
+    answered(await get('map').catch((error) => ({ error: error.message })));
     asking = false;
     wake();
   };

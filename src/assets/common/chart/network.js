@@ -5,7 +5,7 @@
 // says them all. It can be drawn again and again while figures change: what is known stays where it is. Where figures come from, and
 // what else a page shows of them, is the page's.
 
-import { el, options, svg } from "/assets/common/dom.js";
+import { el, options, svg, withStyle } from "/assets/common/dom.js";
 import { busiest, layered } from "/assets/common/chart/layers.js";
 import { count, counted, duration, share } from "/assets/common/format.js";
 import { hued } from "/assets/common/hues.js";
@@ -16,11 +16,13 @@ const MOST = 150;
 // From one service to the next below it: the more there are, the closer they stand, as long as their names can be read.
 const PITCH = { least: 23, most: 34, all: 690 };
 const BETWEEN = 5;
+// What is around the drawing: a high screen, which is read from afar, has it larger.
+const AROUND = 260;
 const MARGIN = 8;
 // In a gap narrower than this there is no room for numbers.
 const ROOM_FOR_NUMBERS = 76;
-// So wide is a letter of a name.
-const LETTER = 7.3;
+// So wide is a letter of a name, of its height.
+const LETTER = 0.61;
 // So many of the hottest calls have their figure written beside them.
 const WRITTEN = 3;
 const LISTED = 8;
@@ -140,13 +142,14 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
   /** Gives everything its place, as wide as there is room. */
   function place() {
     room = frame.clientWidth;
+    const tallest = Math.max(1, ...layers.map((layer) => layer.length));
+    const pitch = Math.max(PITCH.least, Math.min(PITCH.most, Math.floor(Math.max(PITCH.all, innerHeight - AROUND) / tallest)));
+    const height = pitch - BETWEEN;
+    const letter = Math.round(pitch / 4) + 6;
     const inner = (room || 800) - 2 * MARGIN;
     const columns = layers.length;
-    const width = Math.max(104, Math.min(170, (inner * 0.5) / Math.max(1, columns)));
+    const width = Math.max(104, Math.min(14 * letter, (inner * 0.5) / Math.max(1, columns)));
     const gap = columns < 2 ? 0 : Math.max(44, Math.min(340, (inner - columns * width) / (columns - 1)));
-    const tallest = Math.max(1, ...layers.map((layer) => layer.length));
-    const pitch = Math.max(PITCH.least, Math.min(PITCH.most, Math.floor(PITCH.all / tallest)));
-    const height = pitch - BETWEEN;
     layers.forEach((layer, column) => layer.forEach((node, row) => {
       // By whole rows, so that what is beside each other is so exactly.
       const above = Math.floor((tallest - layer.length) / 2);
@@ -157,10 +160,11 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
       set(stripe, { height });
       set(inside, { width: width - 4, height });
       set(inside.firstChild, { y: height / 2 });
-      write(inside.firstChild, shortened(node.name, Math.floor((width - 16) / LETTER)));
+      write(inside.firstChild, shortened(node.name, Math.floor((width - 16) / (LETTER * letter))));
     }));
     const size = [2 * MARGIN + columns * (width + gap) - gap, 2 * MARGIN + tallest * pitch - BETWEEN];
-    set(drawing, { width: size[0], height: size[1], viewBox: `0 0 ${size[0]} ${size[1]}` });
+    set(drawing, { "font-size": letter, width: size[0], height: size[1], viewBox: `0 0 ${size[0]} ${size[1]}` });
+    withStyle(element, { "--drawn": `${size[1] + 2}px` });
     for (const edge of drawn) set(edge.line, { d: curve(edge.ends) });
     colour();
   }
@@ -369,7 +373,7 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
       el("h3", {}, what),
       worst.length > 0
         ? el("ol", { class: "hottest" }, worst.map((edge) => el("li", {},
-          el("button", { type: "button", class: "plain", onclick: () => hold({ from: edge.from, to: edge.to }) }, way(edge)),
+          el("button", { type: "button", class: "plain", onclick: () => (lines.has(keyOf(edge)) ? hold({ from: edge.from, to: edge.to }) : pick(edge.to)) }, way(edge)),
           el("span", { class: "number" }, by === "errors" ? failures(edge) : brief(valueOf(edge))))))
         : el("p", { class: "quiet" }, by === "errors" && graph.edges.length > 0 ? "No call failed." : "Nothing is measured yet."),
       el("p", { class: "help" }, "Point at a service or a call to see it alone; a click keeps it. ", el("kbd", {}, key), " finds a service, the arrow keys go from one to the next, ", el("kbd", {}, "Esc"), " shows all again."),
