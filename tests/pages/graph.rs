@@ -56,7 +56,7 @@ async fn calls_are_coloured_by_errors_too_and_those_that_failed_are_found_withou
     browser.find(".edges:first-child .edge.failing").await;
     browser.select(".network-tools select", "errors").await;
     browser.until("document.querySelectorAll('.edge.failing.heat-4').length === 1").await;
-    browser.until_text(".written", "10%").await;
+    browser.until("document.querySelector('.written').textContent === '10%'").await;
     browser.until_text(".legend", "up to 25%").await;
     browser.until_text(".hottest", "dummy-0-3 → dummy-1-3").await;
     browser.until_text(".hottest", "1 (10%)").await;

@@ -202,7 +202,7 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
 
   function explained(values) {
     const text = by === "errors" ? share : brief;
-    const sample = (kind) => svg("svg", { class: "sample", viewBox: "0 0 24 10", "aria-hidden": "true" }, svg("path", { class: `edge ${kind}`, d: "M0 5H24", "stroke-width": 4 }));
+    const sample = (kind) => svg("svg", { class: "sample", viewBox: "0 0 24 10", "aria-hidden": "true" }, svg("path", { class: kind, d: "M0 5H24", "stroke-width": 4 }));
     const heats = values.length === 0 ? [] : [...steps, null].map((step, heat) => {
       const last = steps.at(-1);
       const says = step === 0 ? "none failed" : step !== null ? `up to ${text(step)}` : last === undefined ? `up to ${text(Math.max(...values))}` : `over ${text(last)}`;
@@ -323,9 +323,9 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
   function searched(event) {
     if (event.key === "Escape") {
       field.value = "";
+      field.blur();
       hold(null);
       render();
-      nodeOf(at)?.box.focus();
     } else if (event.key === "Enter") {
       event.preventDefault();
       const found = matching();
