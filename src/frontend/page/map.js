@@ -63,9 +63,12 @@ function watch(place, answered) {
     if (!seen || document.hidden) return;
     asking = true;
     next = performance.now() + EVERY_MS;
-    answered(await get('map').catch((error) => ({ error: error.message })));
-    asking = false;
-    wake();
+    try {
+      answered(await get('map').catch((error) => ({ error: error.message })));
+    } finally {
+      asking = false;
+      wake();
+    }
   };
   new IntersectionObserver(([{ isIntersecting }]) => {
     seen = isIntersecting;

@@ -26,6 +26,9 @@ const LETTER = 0.61;
 // So many of the hottest calls have their figure written beside them.
 const WRITTEN = 3;
 const LISTED = 8;
+const HEATS = 5;
+// So many calls that somebody just made are shown to be new: one or two presses of a button, not a run.
+const FEW = 12;
 const CROWD = 150;
 // Shares of failed calls, from which on each is another colour.
 const ERROR_STEPS = [0, 0.01, 0.05, 0.25];
@@ -66,7 +69,9 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
   const metric = el("select", { onchange: () => recolour(metric.value) }, options(...Object.entries(KINDS)));
   metric.value = by;
   const field = el("input", { type: "search", placeholder: "Find a service", "aria-label": "Find a service in the graph", autocomplete: "off", spellcheck: "false", maxlength: 200, oninput: () => { stepped = -1; render(); }, onkeydown: searched });
+  // How far Enter has gone through what was found.
   let stepped = -1;
+  let grown = new Set();
   const matches = el("span", { class: "matches", role: "status" });
   const legend = el("ul", { class: "legend", "aria-label": "What the lines mean" });
   const scope = el("p", { class: "scope", role: "status" });
@@ -93,8 +98,12 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
   register({ keys: key, what: "find a service in the graph", run: () => field.focus() });
 
   function show(latest) {
+    const calls = new Map(graph.edges.map((edge) => [keyOf(edge), edge.calls]));
+    const more = graph.services.length === 0 ? [] : latest.edges.filter((edge) => edge.calls > (calls.get(keyOf(edge)) ?? 0));
+    grown = new Set(more.length > FEW ? [] : more.map(keyOf));
     graph = { services: latest.services.toSorted((one, other) => names.compare(one.name, other.name)), edges: latest.edges };
     draw();
+    grown.clear();
   }
 
   function draw() {
@@ -190,7 +199,7 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
       // What hundreds are is not what stands out.
       const faint = alike.get(edge.heat) > CROWD;
       set(edge.line, {
-        class: `edge heat-${edge.heat}${edge.errors > 0 ? " failing" : ""}${faint ? " faint" : ""}`,
+        class: `edge heat-${edge.heat}${edge.errors > 0 ? " failing" : ""}${faint ? " faint" : ""}${grown.has(keyOf(edge)) ? " grown" : ""}`,
         "stroke-width": (1 + (widest - 1) * Math.sqrt(edge.calls / most)).toFixed(2),
       });
     }
@@ -208,7 +217,9 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
       const says = step === 0 ? "none failed" : step !== null ? `up to ${text(step)}` : last === undefined ? `up to ${text(Math.max(...values))}` : `over ${text(last)}`;
       return el("li", {}, sample(`heat-${heat + 1}`), says);
     });
-    return [...heats, el("li", {}, sample("failing"), "some failed"), el("li", {}, "Wider: more calls")];
+    // As much room however many there are: what is below stays where it is while figures come.
+    const spare = Array.from({ length: HEATS - heats.length }, () => el("li", { class: "spare", "aria-hidden": "true" }, sample(""), "up to 100 ms"));
+    return [...heats, el("li", {}, sample("failing"), "some failed"), el("li", {}, "Wider: more calls"), ...spare];
   }
 
   function valueOf({ calls, errors, [by]: value }) {
@@ -313,7 +324,8 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
     const [from, to] = edge.ends;
     if (to.gap < ROOM_FOR_NUMBERS) return null;
     const value = by === "errors" ? share(valueOf(edge)) : brief(valueOf(edge));
-    const text = subject && to.gap > 2 * ROOM_FOR_NUMBERS ? `${count(edge.calls)} × ${value}` : value;
+    const all = by === "errors" ? `${value} of ${count(edge.calls)}` : `${count(edge.calls)} × ${value}`;
+    const text = subject && to.gap > 2 * ROOM_FOR_NUMBERS ? all : value;
     const atCaller = subject?.name === edge.to;
     return svg("text", atCaller
       ? { x: from.x + from.width + 5, y: from.y + from.height / 2, "dominant-baseline": "central" }
@@ -362,7 +374,8 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
     // Figures change while somebody is in it.
     const reached = () => [...panel.querySelectorAll("a, button")];
     const focused = reached().indexOf(document.activeElement);
-    panel.replaceChildren(...(!subject ? overview() : subject.name !== undefined ? ofService(subject.name) : ofCall(subject)));
+    const parts = !subject ? overview() : subject.name !== undefined ? ofService(subject.name) : ofCall(subject);
+    panel.replaceChildren(...parts.filter(Boolean));
     if (focused >= 0) reached()[focused]?.focus();
   }
 
@@ -387,7 +400,11 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
         ? el("p", { class: "quiet" }, caption === "Calls" ? "It calls nobody." : "Nobody calls it.")
         : figures(`${caption} ${counted(edges.length, "service")}`, edges, other);
     });
-    return [el("h3", {}, el("span", { class: "service" }, name)), leads({ name }), ...sides];
+    const known = graph.services.some((service) => service.name === name);
+    return [
+      el("h3", {}, el("span", { class: "service" }, name)), leads({ name }),
+      ...(known ? sides : [el("p", { class: "quiet" }, "Nothing of it is among what is read here. Is its name spelt so, and was it called in that time?")]),
+    ];
   }
 
   function ofCall(subject) {
