@@ -3,7 +3,8 @@
 use super::*;
 
 /// What the table says, a row a text.
-const ROWS: &str = "[...document.querySelectorAll('.calls tbody tr')].map((row) => [...row.cells].map((cell) => cell.textContent).join(' | '))";
+const ROWS: &str =
+    "[...document.querySelectorAll('.calls tbody tr')].map((row) => [...row.cells].map((cell) => cell.textContent).join(' | '))";
 
 #[tokio::test]
 async fn dependencies_are_a_graph_and_a_table() {
@@ -82,7 +83,9 @@ async fn pointing_at_a_service_or_a_call_shows_it_alone_until_the_pointer_goes()
     browser.until_text(".network-panel h3", "Slowest calls by p95").await;
     let place = "JSON.stringify([...document.querySelectorAll('.network-frame, .network-panel, .calls, .node')].map((one) => one.getBoundingClientRect()))";
     let before = browser.eval(place).await;
-    let over = |what: &str| format!("document.querySelector({what:?}).dispatchEvent(new PointerEvent('pointerover', {{ bubbles: true }}))");
+    let over = |what: &str| {
+        format!("document.querySelector({what:?}).dispatchEvent(new PointerEvent('pointerover', {{ bubbles: true }}))")
+    };
     browser.eval(&over(".node")).await;
     browser.until_text(".network-panel h3", "frontend").await;
     assert_eq!(browser.count(".near .edge").await, 1);
@@ -117,7 +120,9 @@ async fn of_a_thousand_services_the_busiest_are_drawn_and_any_other_is_found() {
     assert_eq!(browser.eval("document.querySelector('.node.found').getAttribute('aria-label').split(':')[0]").await, "dummy-0-999");
     assert_eq!(browser.count(".node").await, 150);
     browser.press(Key::Escape.into()).await;
-    browser.until("document.querySelector('.find input').value === '' && !document.querySelector('.node[aria-pressed=true]')").await;
+    browser
+        .until("document.querySelector('.find input').value === '' && !document.querySelector('.node[aria-pressed=true]')")
+        .await;
     browser.assert_clean().await;
 }
 
@@ -139,7 +144,10 @@ async fn services_in_a_circle_and_with_hostile_names_are_drawn_as_they_are() {
     browser.until("document.querySelectorAll('.node').length === 3").await;
     assert_eq!(browser.count(".edges:first-child .edge").await, 3);
     for name in [HOSTILE, mirrored] {
-        let named = format!("[...document.querySelectorAll('.node')].find((node) => node.querySelector('title').textContent === {})", json!(name));
+        let named = format!(
+            "[...document.querySelectorAll('.node')].find((node) => node.querySelector('title').textContent === {})",
+            json!(name)
+        );
         browser.eval(&format!("({named}.focus(), 1)")).await;
         browser.until(&format!("document.querySelector('.network-panel h3').textContent === {}", json!(name))).await;
     }

@@ -60,6 +60,7 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
   let room = 0;
   // A service is `{ name }`, a call `{ from, to }`.
   let held = picked === null ? null : { name: picked };
+  let sent = picked !== null;
   let pointed = null;
   let shown = null;
   let at = null;
@@ -104,6 +105,9 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
     graph = { services: latest.services.toSorted((one, other) => names.compare(one.name, other.name)), edges: latest.edges };
     draw();
     grown.clear();
+    // Who is sent an address sees at once what was picked, on a phone too.
+    if (sent) frame.scrollLeft = (nodeOf(held?.name)?.x ?? 0) - frame.clientWidth / 3;
+    sent = false;
   }
 
   function draw() {

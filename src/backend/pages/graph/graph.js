@@ -57,13 +57,13 @@ function show({ services, edges: found, truncated }) {
   const between = edges.filter(({ from, to }) => from !== to);
   const sum = (what) => between.reduce((sum, edge) => sum + edge[what], 0);
   status.textContent = `${counted(services.length, "service")}, ${counted(sum("calls"), "call")} between them, ${counted(sum("errors"), "error")}.`;
-  drawing.show({ services, edges });
-  // Placed once, so that what the reader does in it outlives the next loading.
+  // Placed once, so that what the reader does in it outlives the next loading; and before it is drawn, as wide as there is room.
   const [calls, warning] = [section(edges), truncated && el("p", { class: "notice warning" }, "There are more different calls than are told apart: those beyond the first 2,500 are left out.")];
   for (const child of [...place.children]) if (child !== drawing.element) child.remove();
   if (!drawing.element.isConnected) place.append(drawing.element);
   if (warning) place.prepend(warning);
   place.append(calls);
+  drawing.show({ services, edges });
 }
 
 function nothing() {
