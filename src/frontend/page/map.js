@@ -73,7 +73,7 @@ function watch(place, answered) {
   new IntersectionObserver(([{ isIntersecting }]) => {
     seen = isIntersecting;
     wake();
-  }, { rootMargin: '200px' }).observe(place);
+  }).observe(place);
   document.addEventListener('visibilitychange', wake);
 }
 
