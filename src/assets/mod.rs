@@ -40,6 +40,7 @@ pub static COMMON: &[File] = files! {
     "chart/layers.js",
     "chart/network.css",
     "chart/network.js",
+    "chart/network_figures.js",
     "chart/scale.js",
     "chart/scatter.js",
     "chart/sparkline.js",

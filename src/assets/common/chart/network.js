@@ -7,7 +7,8 @@
 
 import { el, options, svg, withStyle } from "/assets/common/dom.js";
 import { busiest, layered } from "/assets/common/chart/layers.js";
-import { count, counted, duration, share } from "/assets/common/format.js";
+import { brief, hottest, panel, sentence, valueOf } from "/assets/common/chart/network_figures.js";
+import { count, counted, share } from "/assets/common/format.js";
 import { hued } from "/assets/common/hues.js";
 import { register } from "/assets/common/keys.js";
 
@@ -25,7 +26,6 @@ const ROOM_FOR_NUMBERS = 76;
 const LETTER = 0.61;
 // So many of the hottest calls have their figure written beside them.
 const WRITTEN = 3;
-const LISTED = 8;
 const HEATS = 5;
 // So many calls that somebody just made are shown to be new: one or two presses of a button, not a run.
 const FEW = 12;
@@ -37,12 +37,6 @@ const names = new Intl.Collator(undefined, { numeric: true });
 
 /** What calls can be coloured by. */
 export const METRICS = Object.keys(KINDS);
-
-/** A few digits of so many milliseconds. */
-export const brief = (ms) => (ms == null ? "–" : duration(Number((ms * 1e6).toPrecision(3))));
-
-/** How many failed, and how large a part that is. */
-export const failures = ({ calls, errors }) => (errors > 0 ? `${count(errors)} (${share(errors / calls)})` : "0");
 
 /**
  * `title`: what it is called; `key`: moves to the search field; `by`: one of `METRICS`, and `picked`: a service, to begin with;
@@ -69,14 +63,21 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
 
   const metric = el("select", { onchange: () => recolour(metric.value) }, options(...Object.entries(KINDS)));
   metric.value = by;
-  const field = el("input", { type: "search", placeholder: "Find a service", "aria-label": "Find a service in the graph", autocomplete: "off", spellcheck: "false", maxlength: 200, oninput: () => { stepped = -1; render(); }, onkeydown: searched });
+  const field = el("input", {
+    type: "search", placeholder: "Find a service", "aria-label": "Find a service in the graph", autocomplete: "off", spellcheck: "false", maxlength: 200,
+    onkeydown: searched,
+    oninput: () => {
+      stepped = -1;
+      render();
+    },
+  });
   // How far Enter has gone through what was found.
   let stepped = -1;
   let grown = new Set();
   const matches = el("span", { class: "matches", role: "status" });
   const legend = el("ul", { class: "legend", "aria-label": "What the lines mean" });
   const scope = el("p", { class: "scope", role: "status" });
-  const again = el("button", { type: "button", hidden: true, onclick: () => { chosenAmongCalls = false; draw(); } }, "Draw the busiest of now");
+  const again = el("button", { type: "button", hidden: true, onclick: chooseAgain }, "Draw the busiest of now");
   const far = svg("g", { class: "edges" });
   const near = svg("g", { class: "edges near" });
   const numbers = svg("g", { class: "written", "aria-hidden": "true" });
@@ -88,13 +89,13 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
     onfocusin: (event) => hold(subjectOf(event)),
   }, far, near, numbers, boxes);
   const frame = el("div", { class: "network-frame" }, drawing);
-  const panel = el("div", { class: "network-panel", role: "region", "aria-label": `${title}: figures`, tabindex: "0" });
+  const figures = panel({ title, key, links, pick, open: (edge) => (lines.has(keyOf(edge)) ? hold({ from: edge.from, to: edge.to }) : pick(edge.to)) });
   const told = el("p", { class: "unseen", "aria-live": "polite" });
   const element = el("div", { class: "network" },
     el("div", { class: "network-tools" },
       el("label", {}, "Colour ", metric), el("div", { class: "find" }, field, matches), legend),
     el("div", { class: "network-scope" }, scope, again),
-    el("div", { class: "network-body" }, frame, panel), told);
+    el("div", { class: "network-body" }, frame, figures.element), told);
   new ResizeObserver(() => frame.clientWidth !== room && layers.length > 0 && place()).observe(frame);
   register({ keys: key, what: "find a service in the graph", run: () => field.focus() });
 
@@ -145,6 +146,11 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
     chosenAmongCalls = edges.length > 0;
   }
 
+  function chooseAgain() {
+    chosenAmongCalls = false;
+    draw();
+  }
+
   function tellScope() {
     const all = graph.services.length;
     const few = all > chosen.size;
@@ -189,14 +195,14 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
   }
 
   function colour() {
-    const values = drawn.map(valueOf).filter((value) => value !== null);
+    const values = drawn.map((edge) => valueOf(edge, by)).filter((value) => value !== null);
     steps = by === "errors" ? ERROR_STEPS : latencySteps(values);
     const most = Math.max(1, ...drawn.map(({ calls }) => calls));
     // A thousand wide lines would be one blot.
     const widest = Math.max(1.4, Math.min(7, 140 / drawn.length ** 0.75));
     const alike = new Map();
     for (const edge of drawn) {
-      edge.heat = heatOf(valueOf(edge));
+      edge.heat = heatOf(valueOf(edge, by));
       alike.set(edge.heat, (alike.get(edge.heat) ?? 0) + 1);
     }
     for (const edge of drawn) {
@@ -215,19 +221,15 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
 
   function explained(values) {
     const text = by === "errors" ? share : brief;
-    const sample = (kind) => svg("svg", { class: "sample", viewBox: "0 0 24 10", "aria-hidden": "true" }, svg("path", { class: kind, d: "M0 5H24", "stroke-width": 4 }));
+    const sample = (kind) =>
+      svg("svg", { class: "sample", viewBox: "0 0 24 10", "aria-hidden": "true" }, svg("path", { class: kind, d: "M0 5H24", "stroke-width": 4 }));
     const heats = values.length === 0 ? [] : [...steps, null].map((step, heat) => {
-      const last = steps.at(-1);
-      const says = step === 0 ? "none failed" : step !== null ? `up to ${text(step)}` : last === undefined ? `up to ${text(Math.max(...values))}` : `over ${text(last)}`;
-      return el("li", {}, sample(`heat-${heat + 1}`), says);
+      const all = steps.length === 0 ? Math.max(...values) : step;
+      return el("li", {}, sample(`heat-${heat + 1}`), all === 0 ? "none failed" : all === null ? `over ${text(steps.at(-1))}` : `up to ${text(all)}`);
     });
     // As much room however many there are: what is below stays where it is while figures come.
     const spare = Array.from({ length: HEATS - heats.length }, () => el("li", { class: "spare", "aria-hidden": "true" }, sample(""), "up to 100 ms"));
     return [...heats, el("li", {}, sample("failing"), "some failed"), el("li", {}, "Wider: more calls"), ...spare];
-  }
-
-  function valueOf({ calls, errors, [by]: value }) {
-    return by === "errors" ? errors / Math.max(1, calls) : (value ?? null);
   }
 
   function heatOf(value) {
@@ -236,7 +238,9 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
 
   function box(name) {
     const group = svg("g", { class: "node", role: "button", tabindex: "-1" });
-    group.shape = [svg("rect", { class: "back", rx: 4 }), svg("rect", { class: "stripe", width: 5, rx: 2 }), svg("svg", {}, svg("text", { x: 11, "dominant-baseline": "central" }))];
+    // An inner drawing cuts off what does not fit, wide letters for example.
+    const inside = svg("svg", {}, svg("text", { x: 11, "dominant-baseline": "central" }));
+    group.shape = [svg("rect", { class: "back", rx: 4 }), svg("rect", { class: "stripe", width: 5, rx: 2 }), inside];
     group.append(svg("title", {}, name), ...group.shape);
     group.subject = { name };
     return hued(group, name);
@@ -246,7 +250,8 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
     const [into, out] = ["to", "from"].map((end) => graph.edges.filter((edge) => edge[end] === node.name));
     const total = (edges, what) => edges.reduce((sum, edge) => sum + edge[what], 0);
     node.box.classList.toggle("silent", into.length + out.length === 0);
-    set(node.box, { "aria-label": `${node.name}: called ${counted(total(into, "calls"), "time")}, ${counted(total(into, "errors"), "error")}; calls others ${counted(total(out, "calls"), "time")}` });
+    const called = `called ${counted(total(into, "calls"), "time")}, ${counted(total(into, "errors"), "error")}`;
+    set(node.box, { "aria-label": `${node.name}: ${called}; calls others ${counted(total(out, "calls"), "time")}` });
   }
 
   function subjectOf(event) {
@@ -265,7 +270,7 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
       at = subject.name;
       tabbable(nodeOf(at));
     }
-    told.textContent = subject ? sentence(subject) : "";
+    told.textContent = subject?.name === undefined ? "" : sentence(graph, subject.name);
     render();
     changed({ by, picked: held?.name ?? null });
   }
@@ -306,11 +311,11 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
       set(box, { "aria-pressed": String(held?.name === name) });
     }
     near.replaceChildren(...edges.map(({ line }) => line.cloneNode()));
-    numbers.replaceChildren(...(subject ? edges : hottest(drawn, WRITTEN)).map((edge) => number(edge, subject)).filter(Boolean));
+    numbers.replaceChildren(...(subject ? edges : hottest(drawn, by, WRITTEN)).map((edge) => number(edge, subject)).filter(Boolean));
     const found = matching();
     const hidden = found.filter((name) => !chosen.has(name)).length;
     matches.textContent = sought === "" ? "" : found.length === 0 ? "none" : `${counted(found.length, "service")}${hidden > 0 ? `, ${count(hidden)} not drawn` : ""}`;
-    fillPanel(subject);
+    figures.show(graph, by, subject);
   }
 
   function matching() {
@@ -318,16 +323,11 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
     return sought === "" ? [] : graph.services.map(({ name }) => name).filter((name) => name.toLowerCase().includes(sought));
   }
 
-  function hottest(edges, most) {
-    const worth = edges.filter((edge) => (valueOf(edge) ?? 0) > 0 && (by !== "errors" || edge.errors > 0));
-    return worth.toSorted((one, other) => valueOf(other) - valueOf(one)).slice(0, most);
-  }
-
   /** Beside that end of a call which it has for itself: each service has a row of its own. */
   function number(edge, subject) {
     const [from, to] = edge.ends;
     if (to.gap < ROOM_FOR_NUMBERS) return null;
-    const value = by === "errors" ? share(valueOf(edge)) : brief(valueOf(edge));
+    const value = by === "errors" ? share(valueOf(edge, by)) : brief(valueOf(edge, by));
     const all = by === "errors" ? `${value} of ${count(edge.calls)}` : `${count(edge.calls)} × ${value}`;
     const text = subject && to.gap > 2 * ROOM_FOR_NUMBERS ? all : value;
     const atCaller = subject?.name === edge.to;
@@ -365,81 +365,13 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
       ArrowLeft: () => go(across(layers[node.column - 1])),
       Home: () => go(layer[0]),
       End: () => go(layer.at(-1)),
-      Enter: () => panel.querySelector("a, button")?.focus(),
+      Enter: () => figures.element.querySelector("a, button")?.focus(),
       " ": () => hold(same(held, node.box.subject) ? null : node.box.subject),
       Escape: () => hold(null),
     }[event.key];
     if (!act) return;
     event.preventDefault();
     act();
-  }
-
-  function fillPanel(subject) {
-    // Figures change while somebody is in it.
-    const reached = () => [...panel.querySelectorAll("a, button")];
-    const focused = reached().indexOf(document.activeElement);
-    const parts = !subject ? overview() : subject.name !== undefined ? ofService(subject.name) : ofCall(subject);
-    panel.replaceChildren(...parts.filter(Boolean));
-    if (focused >= 0) reached()[focused]?.focus();
-  }
-
-  function overview() {
-    const worst = hottest(graph.edges, LISTED);
-    const what = by === "errors" ? "Calls that fail most" : `Slowest calls by ${by}`;
-    return [
-      el("h3", {}, what),
-      worst.length > 0
-        ? el("ol", { class: "hottest" }, worst.map((edge) => el("li", {},
-          el("button", { type: "button", class: "plain", onclick: () => (lines.has(keyOf(edge)) ? hold({ from: edge.from, to: edge.to }) : pick(edge.to)) }, way(edge)),
-          el("span", { class: "number" }, by === "errors" ? failures(edge) : brief(valueOf(edge))))))
-        : el("p", { class: "quiet" }, by === "errors" && graph.edges.length > 0 ? "No call failed." : "Nothing is measured yet."),
-      el("p", { class: "help" }, "Point at a service or a call to see it alone; a click keeps it. ", el("kbd", {}, key), " finds a service, the arrow keys go from one to the next, ", el("kbd", {}, "Esc"), " shows all again."),
-    ];
-  }
-
-  function ofService(name) {
-    const sides = [["Called by", "to", "from"], ["Calls", "from", "to"]].map(([caption, own, other]) => {
-      const edges = graph.edges.filter((edge) => edge[own] === name).toSorted((one, other) => valueOf(other) - valueOf(one) || other.calls - one.calls);
-      return edges.length === 0
-        ? el("p", { class: "quiet" }, caption === "Calls" ? "It calls nobody." : "Nobody calls it.")
-        : figures(`${caption} ${counted(edges.length, "service")}`, edges, other);
-    });
-    const known = graph.services.some((service) => service.name === name);
-    return [
-      el("h3", {}, el("span", { class: "service" }, name)), leads({ name }),
-      ...(known ? sides : [el("p", { class: "quiet" }, "Nothing of it is among what is read here. Is its name spelt so, and was it called in that time?")]),
-    ];
-  }
-
-  function ofCall(subject) {
-    const edge = graph.edges.find(({ from, to }) => from === subject.from && to === subject.to);
-    const of = edge ? [["Calls", count(edge.calls)], ["Errors", failures(edge)], ...["p50", "p95", "p99"].filter((name) => name in edge).map((name) => [name, brief(edge[name])])] : [];
-    return [
-      el("h3", {}, way(subject)), leads(subject),
-      el("dl", { class: "figures" }, of.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
-      el("p", { class: "ends" }, [subject.from, subject.to].map((name) => el("button", { type: "button", onclick: () => pick(name) }, el("span", { class: "service" }, name)))),
-    ];
-  }
-
-  function leads(subject) {
-    const found = links(subject);
-    return found.length > 0 && el("p", { class: "leads" }, found.map(({ href, text, target }) => el("a", { href, target, rel: target ? "noopener" : null }, text)));
-  }
-
-  function figures(caption, edges, end) {
-    const heads = ["p50", "p95", "p99"];
-    return el("table", {}, el("caption", {}, caption),
-      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Service"), ["Calls", "Errors", ...heads].map((head) => el("th", { scope: "col", class: "number" }, head)))),
-      el("tbody", {}, edges.map((edge) => el("tr", {},
-        el("th", { scope: "row" }, el("button", { type: "button", class: "plain service", title: edge[end], onclick: () => pick(edge[end]) }, edge[end])),
-        [count(edge.calls), failures(edge), ...heads.map((head) => brief(edge[head]))].map((text) => el("td", { class: "number" }, text))))));
-  }
-
-  function sentence(subject) {
-    if (subject.name === undefined) return "";
-    const said = (edges, end) => edges.length === 0 ? "nobody" : [...edges.slice(0, 3).map((edge) => `${edge[end]} (${counted(edge.calls, "call")}, ${counted(edge.errors, "error")}, p95 ${brief(edge.p95)})`), edges.length > 3 && `${count(edges.length - 3)} more`].filter(Boolean).join(", ");
-    const [into, out] = ["to", "from"].map((end) => graph.edges.filter((edge) => edge[end] === subject.name));
-    return `${subject.name} is called by ${said(into, "from")} and calls ${said(out, "to")}.`;
   }
 
   return { element, show };
@@ -450,8 +382,6 @@ const keyOf = ({ from, to }) => JSON.stringify([from, to]);
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
 const touches = ({ from, to }, subject) => (subject.name === undefined ? from === subject.from && to === subject.to : from === subject.name || to === subject.name);
-
-const way = ({ from, to }) => [el("bdi", {}, from), " → ", el("bdi", {}, to)];
 
 /** So many letters of a name: its end too, which is where services of one kind differ. */
 function shortened(name, most) {

@@ -1,7 +1,8 @@
 // /dependencies: who calls whom, as a graph and as a table. What is asked for, coloured by and picked is in the address.
 
 import * as api from "/assets/shared/api.js";
-import { METRICS, brief, failures, network } from "/assets/common/chart/network.js";
+import { METRICS, network } from "/assets/common/chart/network.js";
+import { brief, failures } from "/assets/common/chart/network_figures.js";
 import { byId, el, failure, notice } from "/assets/common/dom.js";
 import { count, counted } from "/assets/common/format.js";
 import { register } from "/assets/common/keys.js";
@@ -53,16 +54,16 @@ function show({ services, edges: found, truncated }) {
     place.replaceChildren(nothing());
     return;
   }
-  const edges = found.map((edge) => ({ from: edge.parent, to: edge.child, calls: edge.calls, errors: edge.errors, p50: edge.p50_ms, p95: edge.p95_ms, p99: edge.p99_ms }));
+  const edges = found.map(({ parent, child, calls, errors, p50_ms: p50, p95_ms: p95, p99_ms: p99 }) => ({ from: parent, to: child, calls, errors, p50, p95, p99 }));
   const between = edges.filter(({ from, to }) => from !== to);
   const sum = (what) => between.reduce((sum, edge) => sum + edge[what], 0);
   status.textContent = `${counted(services.length, "service")}, ${counted(sum("calls"), "call")} between them, ${counted(sum("errors"), "error")}.`;
+  const more = "There are more different calls than are told apart: those beyond the first 2,500 are left out.";
   // Placed once, so that what the reader does in it outlives the next loading; and before it is drawn, as wide as there is room.
-  const [calls, warning] = [section(edges), truncated && el("p", { class: "notice warning" }, "There are more different calls than are told apart: those beyond the first 2,500 are left out.")];
   for (const child of [...place.children]) if (child !== drawing.element) child.remove();
   if (!drawing.element.isConnected) place.append(drawing.element);
-  if (warning) place.prepend(warning);
-  place.append(calls);
+  if (truncated) place.prepend(el("p", { class: "notice warning" }, more));
+  place.append(section(edges));
   drawing.show({ services, edges });
 }
 
@@ -72,7 +73,8 @@ function nothing() {
     lookback.dispatchEvent(new Event("change"));
   } }, "Look at everything stored");
   return notice("empty", "Nothing calls anything yet",
-    el("p", {}, "A call shows once both its ends are stored. Press a button on the sandbox’s page or run ", el("code", {}, "tracelab load"), wider ? "; or look back further." : "."),
+    el("p", {}, "A call shows once both its ends are stored. Press a button on the sandbox’s page or run ", el("code", {}, "tracelab load"),
+      wider ? "; or look back further." : "."),
     el("p", { class: "leads" }, el("button", { type: "button", onclick: load }, "Look again"), wider));
 }
 
@@ -102,11 +104,10 @@ function section(edges) {
 function links(subject) {
   const { name, to } = subject;
   const service = name ?? to;
-  return [
-    { href: search({ service }), text: name === undefined ? "Newest" : "Its traces" },
-    { href: search({ service, sort: "longest" }), text: name === undefined ? "Slowest" : "The longest" },
-    (name !== undefined || subject.errors !== 0) && { href: search({ service, tags: JSON.stringify({ error: "true" }) }), text: name === undefined ? "Failed" : "With errors" },
-  ].filter(Boolean);
+  const texts = name === undefined ? ["Newest", "Slowest", "Failed"] : ["Its traces", "The longest", "With errors"];
+  const asked = [{}, { sort: "longest" }, { tags: JSON.stringify({ error: "true" }) }];
+  const some = asked.slice(0, subject.errors === 0 ? 2 : 3);
+  return some.map((parameters, index) => ({ href: search({ service, ...parameters }), text: texts[index] }));
 }
 
 function search(parameters) {
