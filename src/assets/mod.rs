@@ -44,6 +44,7 @@ pub static COMMON: &[File] = files! {
     "chart/scale.js",
     "chart/scatter.js",
     "chart/sparkline.js",
+    "copy.js",
     "dom.js",
     "format.js",
     "hues.js",

@@ -10,7 +10,10 @@ let typed = [];
 let lastAt = -Infinity;
 let dialog;
 
-/** `keys`: one as in `event.key`, or several with a space between them, pressed one after the other (`g s`). */
+/**
+ * `keys`: one as in `event.key`, or several with a space between them, pressed one after the other (`g s`). Without `run` it is only
+ * listed: a part of the page heeds it by itself, while it has the focus.
+ */
 export function register(...shortcuts) {
   registered.push(...shortcuts.map(({ keys, what, run }) => ({ keys: keys.split(" "), what, run })));
 }
@@ -25,7 +28,7 @@ function pressed(event) {
   typed = event.timeStamp - lastAt > SEQUENCE_MS ? [event.key] : [...typed, event.key];
   lastAt = event.timeStamp;
   // The longest that ends here; what was typed before it may have belonged to nothing.
-  const [found] = registered.filter(({ keys }) => keys.length <= typed.length && keys.every((key, place) => key === typed.at(place - keys.length)))
+  const [found] = registered.filter(({ keys, run }) => run && keys.length <= typed.length && keys.every((key, place) => key === typed.at(place - keys.length)))
     .sort((one, other) => other.keys.length - one.keys.length);
   if (!found) return;
   typed = [];

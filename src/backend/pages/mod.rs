@@ -29,10 +29,17 @@ static ASSETS: &[File] = files! {
     "shared/trace_model.js",
     "suspects/suspects.css",
     "suspects/suspects.js",
+    "trace/bars.js",
     "trace/details.js",
+    "trace/find.js",
+    "trace/folding.js",
+    "trace/frames.js",
+    "trace/overview.js",
+    "trace/spans.js",
     "trace/trace.css",
     "trace/trace.js",
     "trace/waterfall.js",
+    "trace/ways.js",
 };
 /// Between two trace IDs, in Jaeger's address of a comparison.
 const COMPARED: &str = "...";

@@ -6,12 +6,13 @@
 //!   Without it the traces that arrived last come first, as in Jaeger.
 //! - `GET /api/logs?traceID=…`: `{"data":[{timestamp, severity, service, body, attributes, trace_id, span_id}], …}` in time
 //!   order; timestamps are RFC 3339 with nanoseconds, body and attributes ordinary JSON.
-//! - `GET /api/tracelab/…`: the calls between services with their latencies, how long spans took, and what was under way at a
-//!   time; see `tracelab`.
+//! - `GET /api/tracelab/…`: the calls between services with their latencies, how long spans took, what was under way at a
+//!   time, and what one trace waited for; see `tracelab` and `critical_path`.
 //! - `GET /status`: ready, and what the store holds and has let go: `{"status":"StatusOK","store":{…},"large_requests":n}`.
 //! - Expressions (`query.filter`) are newer than any release of Jaeger; they get a 400 instead of being ignored.
 
 mod answer;
+mod critical_path;
 mod legacy;
 mod logs;
 mod params;

@@ -157,7 +157,7 @@ fn diagnosed(store: &Store, question: &Question, most: usize) -> String {
 }
 
 /// Reads traces just as `diagnose` reads them from API v3, so that both see the same.
-fn take(store: &Store, keys: &[TraceKey], builder: &mut Builder) {
+pub(super) fn take(store: &Store, keys: &[TraceKey], builder: &mut Builder) {
     let mut writer = TraceWriter::new(Style::Otlp { raw: true }, keys.to_vec());
     let traces = Chunks::new(|out| store.write_traces(&mut writer, out, CHUNK));
     let document = b"{\"resourceSpans\":[".chain(traces).chain(&b"]}"[..]);

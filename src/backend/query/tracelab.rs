@@ -4,6 +4,7 @@
 //!   `{"services":[{name,spans,errors}],"edges":[{parent,child,calls,errors,p50_ms,p95_ms,p99_ms}],"spans":n,"truncated":false}`.
 //! - `distribution?service=&operation=&kind=`: `{count,errors,buckets:[[upper_ms,count]],p50_ms,p95_ms,p99_ms,"self":{…}}`; 20
 //!   buckets a decade; `self` has the same of the time in which no child of a span ran. Percentiles of nothing are null.
+//! - `critical-path?trace=`: see `critical_path`.
 //! - `in-flight?at=&limit=` (nanoseconds since 1970, or RFC 3339): the summaries of API v3.
 //!
 //! Errors have the shape of API v3 and name the parameter.
@@ -13,6 +14,7 @@ use serde::Serialize;
 use warp::reply::Response;
 
 use super::answer::{self, blocking, v3_error};
+use super::critical_path;
 use super::params::{self, Params};
 use super::v3::{depth, value};
 use crate::backend::store::{Store, Style, TraceWriter, Wanted, Window, kind_named};
@@ -24,6 +26,7 @@ pub(super) async fn answer(store: Store, path: &[&str], params: Params) -> Respo
     match path {
         ["graph"] => with(window(&params), move |window| json(&store.graph(window))).await,
         ["distribution"] => with(wanted(&params), move |wanted| json(&store.distribution(&wanted))).await,
+        ["critical-path"] => with(critical_path::wanted(&params), move |id| critical_path::answer(&store, id)).await,
         ["in-flight"] => with(at(&params), move |(at, limit)| in_flight(store, at, limit)).await,
         _ => answer::not_found(),
     }

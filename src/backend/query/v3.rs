@@ -11,7 +11,7 @@ use crate::backend::json;
 use crate::backend::store::{Query, Sort, Store, Style, TraceWriter};
 
 /// What Jaeger says where nothing matches.
-const NOTHING: &str = "No traces found";
+pub(super) const NOTHING: &str = "No traces found";
 
 pub(super) async fn answer(store: Store, path: &[&str], params: Params) -> Response {
     match path {

@@ -14,8 +14,11 @@ const MOST = 2000;
 // So wide, in units of the drawing, is a letter.
 const LETTER = 6.6;
 
-/** `root`: `{ name, service, value, children }`, where a value is not less than its children's together; `text` writes one. */
-export function flame({ title, root, text }) {
+/**
+ * `root`: `{ name, service, value, children }`, where a value is not less than its children's together; `text` writes one.
+ * `also`: `{ label, run(node) }`, a button for the frame that was chosen last.
+ */
+export function flame({ title, root, text, also = null }) {
   let [zoomed, focused] = [root, root];
   const above = new Map();
   let depth = 0;
@@ -29,7 +32,7 @@ export function flame({ title, root, text }) {
   });
   const told = el("p", { class: "told" }, said(root));
   const whole = el("button", { type: "button", hidden: true, onclick: () => zoom(root) }, "Show the whole");
-  const element = el("figure", { class: "chart flame" }, el("figcaption", {}, title), el("div", { class: "drawing" }, drawing), told, whole);
+  const element = el("figure", { class: "chart flame" }, el("figcaption", {}, title), el("div", { class: "drawing" }, drawing), told, whole, also && [" ", el("button", { type: "button", onclick: () => also.run(focused) }, also.label)]);
   draw();
   return element;
 

@@ -48,6 +48,9 @@ export const summaries = async (query, signal) => (await getJson("/api/v3/trace-
 
 export const trace = (id) => getJson(`/api/v3/traces/${encodeURIComponent(id)}`);
 
+/** What the end of a trace waited for: offsets from its start, in nanoseconds. */
+export const criticalPath = (trace) => getJson("/api/tracelab/critical-path", { trace });
+
 export const logs = async (traceID) => (await getJson("/api/logs", { traceID })).data ?? [];
 
 /** Who calls whom in the traces that began after `start`, in microseconds since 1970; in all without. */
