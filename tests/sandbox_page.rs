@@ -535,3 +535,52 @@ async fn open(browser: &Browser, sandbox: &Sandbox) {
     browser.goto(&sandbox.frontend).await;
     browser.find("body[data-ready]").await;
 }
+
+#[tokio::test]
+async fn the_map_shows_what_was_measured_where_the_services_stood_before() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--delay-scale", "0", "--mystery", "none"]);
+    open(&browser, &sandbox).await;
+    browser.eval("(document.querySelector('#map').scrollIntoView(), 1)").await;
+    browser.until_text("#map-status", "Nothing is measured yet").await;
+    assert_eq!(browser.count("#map .node.silent").await, 91);
+    assert_eq!(browser.count("#map .edge").await, 0);
+    let places = "[...document.querySelectorAll('#map .node')].map((node) => node.getAttribute('transform')).join()";
+    let before = browser.eval(places).await;
+
+    // Without the page's help: nothing tells it but the traces.
+    sandbox.press(7).await;
+    browser.until_text("#map-status", "From the one trace").await;
+    browser.until("document.querySelectorAll('#map .edges:first-child .edge').length === 3").await;
+    browser.until_text("#map .hottest", "frontend → dummy-0-7").await;
+    assert_eq!(browser.count("#map .node:not(.silent)").await, 4);
+    assert_eq!(browser.eval(places).await, before, "nothing moves");
+
+    browser.press('m').await;
+    for letter in "1-7".chars() {
+        browser.press(letter).await;
+    }
+    browser.press('\u{e007}').await;
+    browser.until_text("#map .network-panel", "Called by 1 service").await;
+    browser.until("document.querySelectorAll('#map .near .edge').length === 2").await;
+    let leads = browser.find("#map .leads a").await.attr("href").await.unwrap().unwrap();
+    assert!(leads.starts_with(&format!("{}/search?service=dummy-1-7", sandbox.jaeger)), "{leads}");
+    // What was picked stays so while the map is read again.
+    sandbox.press(8).await;
+    browser.until_text("#map-status", "From the 2 newest traces").await;
+    assert_eq!(browser.text("#map .network-panel h3").await, "dummy-1-7");
+    browser.assert_accessible().await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_map_without_a_trace_backend_says_so_and_still_names_the_services() {
+    let Some(browser) = Browser::start().await else { return };
+    let nowhere = "http://127.0.0.1:9";
+    let sandbox = Sandbox::up(&["--delay-scale", "0", "--mystery", "none", "--jaeger", nowhere, "--otlp", nowhere]);
+    open(&browser, &sandbox).await;
+    browser.eval("(document.querySelector('#map').scrollIntoView(), 1)").await;
+    browser.until_text("#map-status[data-verdict=error]", "The trace backend does not answer").await;
+    assert_eq!(browser.count("#map .node").await, 91);
+    browser.assert_accessible().await;
+}

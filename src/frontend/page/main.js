@@ -6,6 +6,7 @@ import { register } from '/assets/common/keys.js';
 import { get } from './api.js';
 import * as buttons from './buttons.js';
 import * as gameDay from './game_day.js';
+import * as map from './map.js';
 import * as mystery from './mystery.js';
 import * as run from './run.js';
 
@@ -17,6 +18,7 @@ async function start() {
   buttons.start(topology);
   run.start(topology);
   mystery.start(topology);
+  map.start(topology);
   gameDay.start();
   document.body.dataset.ready = 'true';
 }

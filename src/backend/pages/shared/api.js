@@ -61,4 +61,5 @@ export const suspects = (asked, signal) => getJson("/api/tracelab/suspects", ask
 
 export const logs = async (traceID) => (await getJson("/api/logs", { traceID })).data ?? [];
 
-export const dependencies = async (endTs, lookback) => (await getJson("/api/dependencies", { endTs, lookback })).data ?? [];
+/** Who calls whom in the traces that began after `start`, in microseconds since 1970; in all without. */
+export const graph = (start) => getJson("/api/tracelab/graph", { start });
