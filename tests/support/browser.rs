@@ -37,6 +37,11 @@ pub struct Browser {
 impl Browser {
     /// A browser with an empty profile, or `None` where this machine has none.
     pub async fn start() -> Option<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with these flags beside the ones that all need.
+    pub async fn start_with(more: &[&str]) -> Option<Self> {
         let (Some(chromium), Some(chromedriver)) =
             (in_path(&["chromium", "chromium-browser", "google-chrome"]), in_path(&["chromedriver"]))
         else {
@@ -62,6 +67,7 @@ impl Browser {
             ]
             .map(str::to_owned),
         );
+        flags.extend(more.iter().map(|&flag| flag.to_owned()));
         let capabilities = json!({
             "goog:chromeOptions": {"binary": chromium, "args": flags},
             "goog:loggingPrefs": {"browser": "ALL"},
@@ -145,8 +151,13 @@ impl Browser {
 
     /// Makes the page see this color scheme (`light` or `dark`) and this width.
     pub async fn emulate(&self, scheme: &str, width: u32) {
+        self.emulate_screen(scheme, width, 900).await;
+    }
+
+    /// The same, and this height.
+    pub async fn emulate_screen(&self, scheme: &str, width: u32, height: u32) {
         self.emulate_scheme(scheme).await;
-        let metrics = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
     }
 

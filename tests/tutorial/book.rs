@@ -182,6 +182,26 @@ fn every_picture_is_used() {
     }
 }
 
+/// `examples/pictures.rs` makes them.
+#[test]
+fn pictures_of_the_pages_are_small_and_all_of_them_are_in_the_readme() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let named = |line: &str| Some(line.split_once("\"pictures/")?.1.split('"').next()?.to_owned());
+    let shown: BTreeSet<_> = readme.split('<').filter_map(named).collect();
+    let files = std::fs::read_dir(root().join("pictures")).unwrap().map(|entry| entry.unwrap());
+    let there: BTreeSet<_> = files.map(|file| file.file_name().into_string().unwrap()).collect();
+    assert_eq!(there, shown, "`cargo run --release --example pictures` makes pictures");
+    let folders = CHAPTERS.iter().map(|chapter| book().join(chapter.folder)).chain([root().join("pictures")]);
+    for path in folders.flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path()) {
+        let bytes = path.metadata().unwrap().len();
+        assert!(
+            path.extension().is_none_or(|extension| extension != "png") || bytes <= 300_000,
+            "{}: {bytes} bytes",
+            path.display()
+        );
+    }
+}
+
 /// Pages of chapters with what their folder has.
 fn with_exercise() -> impl Iterator<Item = (&'static Chapter, PathBuf)> {
     CHAPTERS.iter().map(|chapter| (chapter, book().join(chapter.folder))).filter(|(_, folder)| folder.join("exercise.rs").exists())
