@@ -188,7 +188,7 @@ fn pictures_of_the_pages_are_small_and_all_of_them_are_in_the_readme() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let named = |line: &str| Some(line.split_once("\"pictures/")?.1.split('"').next()?.to_owned());
     let shown: BTreeSet<_> = readme.split('<').filter_map(named).collect();
-    let files = std::fs::read_dir(root().join("pictures")).unwrap().map(|entry| entry.unwrap());
+    let files = std::fs::read_dir(root().join("pictures")).into_iter().flatten().map(|entry| entry.unwrap());
     let there: BTreeSet<_> = files.map(|file| file.file_name().into_string().unwrap()).collect();
     assert_eq!(there, shown, "`cargo run --release --example pictures` makes pictures");
     let folders = CHAPTERS.iter().map(|chapter| book().join(chapter.folder)).chain([root().join("pictures")]);
