@@ -92,6 +92,67 @@ async fn a_table_sorts_by_its_headings_and_says_so() {
 }
 
 #[tokio::test]
+async fn a_table_whose_numbers_run_keeps_its_rows_and_the_order_that_its_reader_chose() {
+    let Some(browser) = open().await else { return };
+    load(&browser, "table.js").await;
+    let columns =
+        "[{title: 'Service', header: true, value: (row) => row.name}, {title: 'Calls', number: true, value: (row) => row.calls}]";
+    let running = format!("page.sortable({{columns: {columns}, rows: [], sort: 1, key: (row) => row.name}})");
+    browser.eval(&format!("(window.running = {running}, place.append(running.element), 1)")).await;
+    let show = async |rows: Value| {
+        browser.eval(&format!("(running.show({rows}), 1)")).await;
+        browser.eval("[...document.querySelectorAll('tbody tr')].map((row) => row.innerText.split('\\t').join(' '))").await
+    };
+    let first = show(json!([{"name": "a", "calls": 1}, {"name": "b", "calls": 2}])).await;
+    assert_eq!(first, json!(["b 2", "a 1"]));
+    browser.eval("(window.row = document.querySelector('tbody tr'), 1)").await;
+    let next = show(json!([{"name": "a", "calls": 30}, {"name": "b", "calls": 4}, {"name": "c", "calls": 5}])).await;
+    assert_eq!(next, json!(["a 30", "c 5", "b 4"]));
+    assert_eq!(
+        browser.eval("window.row === document.querySelectorAll('tbody tr')[2]").await,
+        true,
+        "the row of b is the one it was"
+    );
+    assert_eq!(show(json!([{"name": "b", "calls": 6}])).await, json!(["b 6"]), "who is gone is gone");
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_combobox_finds_names_by_their_numbers_and_shows_them_as_text() {
+    let Some(browser) = open().await else { return };
+    load(&browser, "combobox.js").await;
+    let names = json!(["dummy-0-1", "dummy-0-13", "dummy-1-13", "dummy-13-2", "dummy-0-130", HOSTILE]);
+    for (typed, fitting, meant) in [
+        ("13", json!(["dummy-0-13", "dummy-1-13", "dummy-13-2", "dummy-0-130"]), Value::Null),
+        (" 1-13 ", json!(["dummy-1-13"]), json!("dummy-1-13")),
+        ("DUMMY-0-1", json!(["dummy-0-1", "dummy-0-13", "dummy-0-130"]), json!("dummy-0-1")),
+        ("130", json!(["dummy-0-130"]), json!("dummy-0-130")),
+        ("nobody", json!([]), Value::Null),
+        ("", names.clone(), Value::Null),
+    ] {
+        let found = browser.eval(&format!("[page.fitting({names}, {0}), page.meant({names}, {0})]", json!(typed))).await;
+        assert_eq!(found, json!([fitting, meant]), "{typed:?}");
+    }
+    let field = "Object.assign(document.createElement('input'), {id: 'field', ariaLabel: 'Service'})";
+    browser
+        .eval(&format!(
+            "(place.append({field}), page.combobox(document.querySelector('#field'), {{names: () => {names}, what: 'service'}}), 1)"
+        ))
+        .await;
+    browser.click("#field").await;
+    browser.until("document.querySelectorAll('[role=option]').length === 6").await;
+    browser.press(Key::Up.into()).await;
+    assert_eq!(browser.eval("document.querySelector('[aria-selected=true]').textContent").await, HOSTILE);
+    browser.assert_accessible().await;
+    browser.press(Key::Enter.into()).await;
+    assert_eq!(
+        browser.eval("[document.querySelector('#field').value, document.images.length + (window.hacked ?? 0)]").await,
+        json!([HOSTILE, 0])
+    );
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
 async fn scales_say_where_a_value_is_and_choose_round_ones() {
     let Some(browser) = open().await else { return };
     load(&browser, "chart/scale.js").await;
@@ -104,6 +165,10 @@ async fn scales_say_where_a_value_is_and_choose_round_ones() {
         ("page.log([1, 1000], [0, 90])(100)", json!(60)),
         ("page.log([1, 1000], [0, 90])(0)", json!(0)),
         ("page.log([1, 10], [0, 1]).ticks()", json!([1, 2, 5, 10])),
+        ("page.log([120, 180], [0, 1]).ticks()", json!([120, 140, 160, 180])),
+        ("page.time([500, 10_500], [0, 1]).ticks(5)", json!([2000, 4000, 6000, 8000, 10_000])),
+        ("page.time([0, 40], [0, 1]).ticks(4)", json!([0, 10, 20, 30, 40])),
+        ("page.time([7, 7], [0, 1]).ticks()", json!([7])),
         ("page.log([1, 1e6], [0, 1]).ticks(4)", json!([1, 10, 100, 1000, 10000, 100_000, 1_000_000])),
     ] {
         assert_eq!(browser.eval(&format!("JSON.stringify({expression})")).await, expected.to_string(), "{expression}");
@@ -127,6 +192,16 @@ async fn a_histogram_shows_its_buckets_and_marks_and_tells_each_by_key() {
     assert_eq!(browser.count(".column.picked").await, 1);
     assert_eq!(browser.eval("document.images.length + (window.hacked ?? 0)").await, 0);
     browser.assert_accessible().await;
+    // One that goes on stays at the bar that its reader is at, wherever that is by then.
+    let live = "page.liveHistogram({title: 'Latency', text: (ms) => `${ms} ms`, whole: true})";
+    browser
+        .eval(&format!("(window.live = {live}, live.draw({{buckets: [[2, 1], [4, 5]]}}), place.replaceChildren(live.element), 1)"))
+        .await;
+    browser.eval("(document.querySelector('.chart svg').focus(), 1)").await;
+    browser.press(Key::End.into()).await;
+    browser.until_text(".told", "2 ms to 4 ms: 5 spans").await;
+    browser.eval("(live.draw({buckets: [[1, 1], [2, 1], [4, 9], [8, 1]]}), 1)").await;
+    browser.until_text(".told", "2 ms to 4 ms: 9 spans").await;
     // Nothing to show is no error.
     browser.eval("(place.replaceChildren(page.histogram({title: 'Latency', buckets: [], text: String})), 1)").await;
     browser.assert_clean().await;

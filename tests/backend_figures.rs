@@ -1,4 +1,4 @@
-//! What our own endpoints say over everything that is stored: the graph, distributions, what was in flight.
+//! What our own endpoints say over everything that is stored: the graph, distributions, what was in flight, what a trace waited for.
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 #[path = "support/backend.rs"]
@@ -273,15 +273,92 @@ async fn traces_in_flight_are_those_that_had_begun_and_not_ended_longest_first()
         store(&backend, "shop", vec![span(trace, 1, 0, SERVER, (from, to))]);
     }
     let at = |ms: u64| format!("/api/tracelab/in-flight?at={}", START + ms * MS);
-    let found = backend.json(&at(100)).await;
-    assert_eq!(ids(&found), [2, 4, 3], "1 ends just then, 5 begins later");
+    assert_eq!(ids(&backend.json(&at(100)).await), [2, 4, 3], "1 ends just then, 5 begins later");
     assert_eq!(ids(&backend.json(&format!("{}&limit=2", at(100))).await), [2, 4]);
     assert_eq!(ids(&backend.json(&at(300)).await), [0u64; 0]);
     assert_eq!(ids(&backend.json("/api/tracelab/in-flight?at=2026-11-01T12:00:00.105Z").await), [2, 4, 5]);
+    // The other conditions narrow it, and it comes in another order on request.
+    store(&backend, "stock", vec![span(2, 2, 1, CLIENT, (60, 70))]);
+    assert_eq!(ids(&backend.json(&format!("{}&query.serviceName=stock", at(100))).await), [2]);
+    assert_eq!(ids(&backend.json(&format!("{}&query.durationMax=60ms", at(100))).await), [2, 4, 3]);
+    assert_eq!(ids(&backend.json(&format!("{}&query.durationMax=60ms&query.durationOf=trace", at(100))).await), [4, 3]);
+    assert_eq!(ids(&backend.json(&format!("{}&query.sortBy=oldest", at(100))).await), [2, 3, 4]);
     // The same words as API v3's.
     let window = "query.startTimeMin=2026-11-01T00:00:00Z&query.startTimeMax=2026-11-30T00:00:00Z&query.sortBy=longest";
     let all = backend.json(&format!("/api/v3/trace-summaries?{window}")).await;
-    assert_eq!(found["summaries"][0], all["summaries"][0]);
+    assert_eq!(backend.json(&at(100)).await["summaries"][0], all["summaries"][0]);
+}
+
+#[tokio::test]
+async fn times_and_durations_are_those_of_a_span_or_on_request_of_the_whole_trace() {
+    let backend = Backend::start().await;
+    for (trace, from, to) in [(1, 0, 500), (2, 100, 120), (3, 900, 1_000)] {
+        store(&backend, "shop", vec![span(trace, 1, 0, SERVER, (from, to)), span(trace, 2, 1, CLIENT, (from + 5, from + 15))]);
+    }
+    let found = async |conditions: &str| {
+        let window = "query.startTimeMin=2026-11-01T12:00:00.003Z&query.startTimeMax=2026-11-01T12:00:00.500Z";
+        ids(&backend.json(&format!("/api/v3/trace-summaries?{window}&query.sortBy=oldest&{conditions}")).await)
+    };
+    assert_eq!(found("query.durationMax=15ms").await, [1, 2], "a span of each is that short, and in time");
+    assert_eq!(found("query.durationMax=15ms&query.durationOf=span").await, [1, 2]);
+    assert_eq!(found("query.durationMax=30ms&query.durationOf=trace").await, [2]);
+    assert_eq!(found("query.durationMin=15ms&query.durationOf=trace&query.serviceName=shop").await, [2], "1 began before");
+    assert_eq!(found("query.durationMin=30ms&query.durationOf=trace").await, [0u64; 0]);
+}
+
+// What a trace waited for.
+
+/// Span, from and to in milliseconds, of each part.
+fn parts(path: &Value) -> Vec<(u64, u64, u64)> {
+    let ms = |part: &Value, name: &str| part[name].as_u64().unwrap() / MS;
+    let parts = path["parts"].as_array().unwrap().iter();
+    parts
+        .map(|part| {
+            let id = u64::from_str_radix(part["span_id"].as_str().unwrap(), 16).unwrap();
+            (id, ms(part, "start_ns"), ms(part, "end_ns"))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_critical_path_is_what_the_end_of_the_trace_waited_for() {
+    let backend = Backend::start().await;
+    // The second call ends last; the first is over before it begins; a third runs beside the second and is not waited for.
+    let calls = [(2, (10, 30)), (3, (40, 90)), (4, (35, 80))];
+    let mut spans = vec![span(7, 1, 0, SERVER, (0, 100))];
+    spans.extend(calls.map(|(id, during)| span(7, id, 1, CLIENT, during)));
+    spans.push(span(7, 5, 3, INTERNAL, (40, 90)));
+    store(&backend, "shop", spans);
+    let path = backend.json(&format!("/api/tracelab/critical-path?trace={:032x}", 7)).await;
+    assert_eq!(path["trace_id"], format!("{:032x}", 7));
+    assert_eq!(path["duration_ns"], 100 * MS);
+    assert_eq!(path["notes"], json!([]));
+    let whole: Vec<_> = parts(&path).into_iter().filter(|(_, from, to)| from < to).collect();
+    assert_eq!(whole, [(1, 0, 10), (2, 10, 30), (1, 30, 40), (5, 40, 90), (1, 90, 100)]);
+    assert!(
+        parts(&path).iter().any(|(id, from, to)| *id == 3 && from == to),
+        "3 is on the path and has no time of its own: {path}"
+    );
+    // An ID as people shorten it.
+    assert_eq!(backend.json("/api/tracelab/critical-path?trace=7").await, path);
+}
+
+#[tokio::test]
+async fn a_critical_path_says_which_clocks_it_had_to_mend() {
+    let backend = Backend::start().await;
+    store(&backend, "shop", vec![span(7, 1, 0, SERVER, (1_000, 1_100)), span(7, 2, 1, CLIENT, (1_010, 1_090))]);
+    // A second behind its caller: it seems to have answered before it was asked.
+    store(&backend, "stock", vec![span(7, 3, 2, SERVER, (0, 60))]);
+    let path = backend.json("/api/tracelab/critical-path?trace=7").await;
+    assert_eq!(path["notes"], json!(["1 span was moved: the clocks of its process and its caller's differ"]));
+    assert!(parts(&path).contains(&(3, 1_020, 1_080)), "in the middle of its call, by the clock of the earliest span: {path}");
+}
+
+#[tokio::test]
+async fn a_critical_path_of_what_is_not_stored_is_not_found() {
+    let backend = Backend::start().await;
+    let (status, _, text) = backend.get("/api/tracelab/critical-path?trace=7").await;
+    assert_eq!((status, serde_json::from_str::<Value>(&text).unwrap()["error"]["httpCode"].clone()), (404, json!(404)), "{text}");
 }
 
 // All of them.
@@ -307,6 +384,8 @@ async fn a_bad_parameter_is_named() {
         ("graph?end=99999999999999999999", "end"),
         ("graph?start=2&end=1", "start"),
         ("distribution?kind=waiter", "kind"),
+        ("critical-path", "trace"),
+        ("critical-path?trace=xyz", "trace"),
         ("in-flight", "at"),
         ("in-flight?at=", "at"),
         ("in-flight?at=noon", "at"),
@@ -314,6 +393,8 @@ async fn a_bad_parameter_is_named() {
         ("in-flight?at=1&limit=0", "limit"),
         ("in-flight?at=1&limit=-1", "limit"),
         ("in-flight?at=1&limit=many", "limit"),
+        ("in-flight?at=1&query.durationOf=day", "query.durationOf"),
+        ("in-flight?at=1&query.sortBy=chance", "query.sortBy"),
     ] {
         let (status, _, text) = backend.get(&format!("/api/tracelab/{query}")).await;
         assert_eq!(status, 400, "{query}: {text}");

@@ -445,6 +445,7 @@ async fn a_run_of_1000_calls_counts_exactly_1000() {
     let buttons: Vec<_> =
         report["buttons"].as_array().unwrap().iter().map(|button| [&button["calls"], &button["errors"]]).collect();
     assert_eq!(json!(buttons), json!([[334, 0], [333, 333], [333, 0]]));
+    assert_eq!(report["histogram"].as_array().unwrap().iter().map(|bucket| bucket[1].as_u64().unwrap()).sum::<u64>(), 1000);
     assert_eq!(report["slowest"].as_array().unwrap().len(), 10);
     assert_eq!(report["failed"][0]["error"], "502: dummy-0-1 answered 500 Internal Server Error");
     let seen = sandbox.services.seen.lock().unwrap();

@@ -85,10 +85,11 @@ async fn calls_and_their_times_are_those_of_the_spans() {
         let mut times = expected.remove(&key).unwrap_or_else(|| panic!("nobody made this call: {edge}"));
         times.sort_by(f64::total_cmp);
         assert_eq!((edge["calls"].as_u64(), edge["errors"].as_u64()), (Some(times.len() as u64), Some(0)));
-        let [p50, p95] = ["p50_ms", "p95_ms"].map(|key| edge[key].as_f64().unwrap());
+        let [p50, p95, p99] = ["p50_ms", "p95_ms", "p99_ms"].map(|key| edge[key].as_f64().unwrap());
         // The spans' times here are exact to a quarter of a microsecond.
         assert!((p50 - times[(times.len() - 1) / 2]).abs() < 0.001, "{edge} {times:?}");
         assert!((p95 - times[times.len() - 1]).abs() < 0.001, "{edge} {times:?}");
+        assert!((p99 - times[times.len() - 1]).abs() < 0.001, "{edge} {times:?}");
     }
     let met = |service: &&Value| service.get("spans").is_some();
     let met: BTreeSet<_> =

@@ -7,10 +7,14 @@ mod browser;
 #[path = "support/backend.rs"]
 mod support;
 
+#[path = "pages/compare.rs"]
+mod compare;
 #[path = "pages/graph.rs"]
 mod graph;
 #[path = "pages/search.rs"]
 mod search;
+#[path = "pages/suspects.rs"]
+mod suspects;
 #[path = "pages/trace.rs"]
 mod trace;
 
@@ -34,7 +38,13 @@ async fn pages_follow_the_color_scheme_and_fit_a_phone() {
     let long = "W".repeat(10_000);
     spans.push(span(&long, 1, 9, Some(1), &long, 1000, 1..2).tag(&long, &long));
     backend.send(spans).await;
-    for (page, shown) in [("/search", ".result"), (&*format!("/trace/{:032x}", 1), ".span"), ("/dependencies", ".node")] {
+    for (page, shown) in [
+        ("/search", ".result"),
+        (&*format!("/trace/{:032x}", 1), ".span"),
+        ("/dependencies", ".node"),
+        ("/compare", ".candidates td"),
+        ("/suspects", ".verdict"),
+    ] {
         let mut backgrounds = Vec::new();
         for scheme in ["light", "dark"] {
             browser.emulate(scheme, 360).await;
@@ -53,7 +63,13 @@ async fn pages_follow_the_color_scheme_and_fit_a_phone() {
 async fn every_page_can_be_used_by_everybody() {
     let Some(browser) = Browser::start().await else { return };
     let backend = Backend::start().await;
-    for (page, shown) in [("/search", ".notice"), ("/dependencies", ".notice"), ("/trace/no-id", ".notice")] {
+    for (page, shown) in [
+        ("/search", ".notice"),
+        ("/dependencies", ".notice"),
+        ("/trace/no-id", ".notice"),
+        ("/compare", ".notice"),
+        ("/suspects", ".notice"),
+    ] {
         browser.goto(&backend.page(page)).await;
         browser.find(shown).await;
         browser.assert_accessible().await;

@@ -42,14 +42,20 @@ async fn a_run_shows_its_progress_and_ends_with_a_table_and_the_slowest_traces()
     let Some(browser) = Browser::start().await else { return };
     let sandbox = Sandbox::up(&["--delay-scale", "1", "--mystery", "none"]);
     open(&browser, &sandbox).await;
-    browser.fill("#run-calls", "1500").await;
+    browser.fill("#run-calls", "600").await;
     browser.fill("#run-concurrency", "20").await;
     browser.click("#run-start").await;
     // Between nothing and all: seen on the way, not only at the end.
     browser.until("((bar) => bar.value > 0 && bar.value < bar.max)(document.querySelector('#run-bar'))").await;
-    browser.until("document.querySelectorAll('#run-table tbody tr').length === 30").await;
+    browser.until(DONE).await;
+    assert_eq!(browser.count("#run-table tbody tr").await, 30);
     let calls = "[...document.querySelectorAll('#run-table tbody tr')].map((row) => Number(row.cells[1].textContent))";
-    assert_eq!(browser.eval(&format!("{calls}.reduce((sum, calls) => sum + calls)")).await, json!(1500));
+    assert_eq!(browser.eval(&format!("{calls}.reduce((sum, calls) => sum + calls)")).await, json!(600));
+    browser.until_text("#run-table tfoot th", "all").await;
+    browser.until_text("#run-table tfoot td", "600").await;
+    browser
+        .until("document.querySelector('#run-histogram [role=application]').ariaLabel.startsWith('Latency. 600 calls; p50 is ')")
+        .await;
     let link = browser.find("#run-slowest .trace[data-state=ready] a").await.attr("href").await.unwrap().unwrap();
     browser.assert_clean().await;
     browser.goto(&link).await;
@@ -101,8 +107,227 @@ async fn a_run_can_be_cancelled_and_reports_what_was_done() {
     browser.until("document.querySelector('#run-bar').value > 0").await;
     browser.click("#run-cancel").await;
     browser.until("document.querySelector('#run').dataset.running !== 'true'").await;
+    browser.until_text("#run-status", "Cut short: ").await;
     browser.until("document.querySelectorAll('#run-table tbody tr').length === 30").await;
     browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_run_is_drawn_while_it_goes_on_and_nothing_moves_or_grows() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--mystery", "none"]);
+    open(&browser, &sandbox).await;
+    browser.fill("#run-calls", "1000000").await;
+    browser.click("#run-start").await;
+    // All of it on the way: throughput, histogram, table, traces, and the buttons themselves.
+    browser.until("document.querySelector('#run-trend path').getAttribute('d').length > 20").await;
+    browser.until("document.querySelectorAll('#run-histogram .column').length > 3").await;
+    browser.until("document.querySelectorAll('#run-table tbody tr').length === 30").await;
+    browser.until("document.querySelectorAll('#buttons .sparkline').length === 30").await;
+    browser.find("#run-slowest .trace[data-state=ready] a").await;
+    // From here on, elements are counted, and what the browser says has moved without anybody touching the page.
+    browser
+        .eval(
+            "(window.moved = [], new PerformanceObserver((list) => window.moved.push(...list.getEntries()
+                .filter((entry) => !entry.hadRecentInput).flatMap(({ sources }) => sources.map(({ node }) => node?.id || node?.className))))
+                .observe({ type: 'layout-shift' }), window.elements = document.querySelectorAll('#run-table *, #buttons *, #run-numbers *').length)",
+        )
+        .await;
+    // The reader sorts, and the order stays while numbers run: the numbers of now, not those of the click.
+    browser.click("#run-table th:nth-child(8) button").await;
+    let told = browser.eval("Number(document.querySelector('#run-bar').value)").await;
+    browser.until(&format!("Number(document.querySelector('#run-bar').value) > {told} + 200")).await;
+    let sorted = "((values) => values.every((value, index) => index === 0 || value <= values[index - 1]))
+        ([...document.querySelectorAll('#run-table tbody tr')].map((row) => Number(row.cells[7].textContent.replaceAll(',', ''))))";
+    browser.until(sorted).await;
+    assert_eq!(
+        browser.eval("document.querySelectorAll('#run-table *, #buttons *, #run-numbers *').length - window.elements").await,
+        0
+    );
+    assert_eq!(browser.eval("window.moved").await, json!([]));
+    browser.press('x').await;
+    browser.until_text("#run-status", "Cut short: ").await;
+    browser.until(sorted).await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_run_of_somebody_else_is_said_and_can_be_cancelled() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--mystery", "none"]);
+    open(&browser, &sandbox).await;
+    let other =
+        sandbox.client.post(format!("{}/api/runs", sandbox.frontend)).json(&json!({"calls": 1_000_000})).send().await.unwrap();
+    assert_eq!(other.status(), 200);
+    browser.click("#run-start").await;
+    browser.until_text("#run-status[data-verdict=error]", "Another run is under way here").await;
+    browser.click("#run-cancel").await;
+    browser.until_text("#run-status", "The other run is cancelled.").await;
+    assert!(other.text().await.unwrap().contains("\"cancelled\":true"));
+    browser.fill("#run-calls", "30").await;
+    browser.click("#run-start").await;
+    browser.until(DONE).await;
+}
+
+#[tokio::test]
+async fn a_number_that_is_typed_presses_its_button_unless_it_is_typed_into_a_field() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--delay-scale", "0", "--mystery", "none"]);
+    open(&browser, &sandbox).await;
+    // No other number begins with 7, and none goes on from 17; from 2 one might, so that it is pressed after a moment.
+    let typed =
+        "[...'7172'].forEach((key) => document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true })))";
+    browser.eval(&format!("({typed}, 1)")).await;
+    browser.until("document.querySelectorAll('#last-calls li:not([data-state=pending])').length === 3").await;
+    let pressed = "[...document.querySelectorAll('#last-calls li')].map((line) => Number(line.dataset.button))";
+    assert_eq!(browser.eval(pressed).await, json!([2, 17, 7]));
+    browser.fill("#run-calls", "25").await;
+    browser.eval("(document.activeElement.blur(), 1)").await;
+    browser.press('?').await;
+    browser.until_text("dialog.keys", "0 … 29\npress the button of this number").await;
+    browser.click("dialog.keys button").await;
+    browser.press('r').await;
+    browser.until(DONE).await;
+    browser.until_text("#run-numbers", "25 of 25").await;
+    assert_eq!(browser.eval(pressed).await, json!([2, 17, 7]), "digits in a field are digits");
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_call_is_shown_from_the_press_on_and_one_that_fails_leads_to_its_trace_as_well() {
+    let Some(browser) = Browser::start().await else { return };
+    // Nobody listens there.
+    let sandbox = Sandbox::up(&["--delay-scale", "0", "--mystery", "none", "--replace", "dummy-0-7=http://127.0.0.1:1"]);
+    open(&browser, &sandbox).await;
+    // A line comes with the press, in the same turn, before any answer can.
+    let pressed =
+        "(document.querySelector(\"#buttons [data-button='3']\").click(), document.querySelector('#last-calls li').innerText)";
+    let line = browser.eval(pressed).await.as_str().unwrap().replace('\u{a0}', " ");
+    assert!(line.contains("dummy-0-3 → layer 1 → layer 2") && line.contains("under way"), "{line}");
+    browser.until_text("#last-calls [data-button='3'][data-state=done] .path", "dummy-0-3 → dummy-1-3 → dummy-2-3").await;
+    browser.until_text("#buttons [data-button='3'][data-state=done] small", "ms").await;
+
+    browser.click("#buttons [data-button='7']").await;
+    browser
+        .until("document.querySelector(\"#last-calls [data-button='7'][data-state=failed] .failed\")?.innerText.length > 5")
+        .await;
+    browser.until_text("#buttons [data-button='7'][data-state=failed]", "failed").await;
+    browser.until_text("#last-said", "Button 7: failed: ").await;
+    browser.fill("#run-calls", "60").await;
+    browser.click("#run-start").await;
+    browser.until(DONE).await;
+    browser.until_text("#run-numbers [data-number=Errors]", "2 (3.3%)").await;
+    let link = browser.find("#run-failed .trace[data-state=ready] a").await.attr("href").await.unwrap().unwrap();
+    assert!(link.starts_with(&sandbox.jaeger), "{link}");
+    let link = browser.find("#last-calls [data-button='7'] .trace[data-state=ready] a").await.attr("href").await.unwrap().unwrap();
+    browser.goto(&link).await;
+    browser.until("document.querySelectorAll('.span').length >= 2").await;
+}
+
+#[tokio::test]
+async fn a_service_is_named_by_typing_its_number_with_a_thousand_of_them_too() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--delay-scale", "0", "--layers", "2", "--width", "500"]);
+    open(&browser, &sandbox).await;
+    let offered = "[...document.querySelectorAll('#guess-service-names [role=option]')].map((option) => option.innerText)";
+    let state = "((field) => [field.getAttribute('aria-expanded'), document.getElementById(field.getAttribute('aria-activedescendant'))?.innerText])
+        (document.querySelector('#guess-service'))";
+    let (down, up, enter, escape, tab) = ('\u{e015}', '\u{e013}', '\u{e007}', '\u{e00c}', '\u{e004}');
+    browser.fill("#guess-service", "13").await;
+    browser.until(&format!("{offered}.slice(0, 2).join() === 'dummy-0-13,dummy-1-13'")).await;
+    browser.until_text(".offered p:not([hidden])", "more: type on").await;
+    assert_eq!(browser.eval(state).await, json!(["true", null]));
+    for key in [down, down, down, up] {
+        browser.press(key).await;
+    }
+    assert_eq!(browser.eval(state).await, json!(["true", "dummy-1-13"]));
+    browser.press(enter).await;
+    assert_eq!(browser.eval("document.querySelector('#guess-service').value").await, "dummy-1-13");
+    assert_eq!(browser.eval(state).await, json!(["false", null]));
+    assert_eq!(browser.text("#verdict").await, "", "Enter took a name and sent nothing");
+
+    // What may be several is asked back, and counts as no guess.
+    browser.fill("#guess-service", "499").await;
+    browser.press(escape).await;
+    browser.press(enter).await;
+    browser.until_text("#verdict[data-verdict=error]", "499 may be dummy-0-499, dummy-1-499: choose one.").await;
+    // What can be one only, is that one.
+    browser.fill("#guess-service", "1-499").await;
+    browser.press(tab).await;
+    assert_eq!(browser.eval("document.querySelector('#guess-service').value").await, "dummy-1-499");
+    browser.fill("#guess-service", "<b>4</b>").await;
+    browser.until("document.querySelector('#guess-service ~ .offered').hidden").await;
+    browser.press(enter).await;
+    browser.until_text("#verdict[data-verdict=error]", "<b>4</b>").await;
+    assert_eq!(browser.text("#mine-guesses").await, "0");
+    // By pointer: what is chosen stays chosen.
+    browser.fill("#guess-service", "77").await;
+    browser.click("#guess-service-names li:nth-child(2)").await;
+    assert_eq!(browser.eval("document.querySelector('#guess-service').value").await, "dummy-1-77");
+}
+
+#[tokio::test]
+async fn the_mystery_says_whether_its_cause_is_known_and_what_the_team_needed() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--delay-scale", "0", "--seed", "3", "--mystery", "random"]);
+    open(&browser, &sandbox).await;
+    browser.until_text("#mystery-known", "cause hidden").await;
+    assert_eq!(browser.eval("document.querySelector('#guess-cause').value").await, "");
+    browser.eval("document.querySelectorAll('details').forEach((details) => (details.open = true))").await;
+    browser.select("#new-cause", "sleep").await;
+    browser.click("#new-submit").await;
+    browser.until_text("#mystery-known", "cause known: sleep").await;
+    assert_eq!(browser.eval("document.querySelector('#guess-cause').value").await, "sleep");
+    let culprit = spoilt(&sandbox, "service");
+    browser.fill("#team", "owls").await;
+    browser.click("#hint").await;
+    browser.until_text("#mine-hints", "1").await;
+    browser.fill("#guess-service", &culprit).await;
+    browser.click("#guess-submit").await;
+    browser.until_text("#outcome[data-verdict=right]", "Right").await;
+    browser.until_text("#mine-guesses", "1").await;
+    // The clock has stopped for this team.
+    browser.until("document.querySelector('#mine-time').dataset.verdict === 'right'").await;
+    browser.click("#again").await;
+    assert_eq!(browser.eval("document.activeElement.id").await, "new-cause");
+    browser.click("#new-submit").await;
+    browser.until_text("#mystery-number", "3").await;
+    browser.until_text("#mine-solved", "1").await;
+    assert_eq!(browser.eval("document.querySelector('#outcome').dataset.verdict ?? ''").await, "");
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_frontend_that_goes_away_is_said_wherever_it_was_asked() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--delay-scale", "0"]);
+    open(&browser, &sandbox).await;
+    drop(sandbox);
+    browser.until_text("#notice", "The frontend does not answer. Is it still running?").await;
+    browser.click("#buttons [data-button='7']").await;
+    browser.until_text("#last-calls [data-state=failed]", "The frontend does not answer").await;
+    browser.click("#run-start").await;
+    browser.until_text("#run-status[data-verdict=error]", "The frontend does not answer").await;
+}
+
+#[tokio::test]
+async fn the_page_fits_a_phone_and_a_wall() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--delay-scale", "0", "--route", "all", "--layers", "2", "--width", "12"]);
+    open(&browser, &sandbox).await;
+    browser.click("#buttons [data-button='7']").await;
+    browser.until("document.querySelector('#last-calls [data-state=done]')").await;
+    browser.fill("#run-calls", "24").await;
+    browser.click("#run-start").await;
+    browser.until(DONE).await;
+    for width in [360, 768, 1280, 1920, 2560] {
+        browser.emulate("light", width).await;
+        browser.until(&format!("innerWidth === {width} && document.documentElement.scrollWidth <= {width}")).await;
+        // The drawing is as wide as its place, so that its texts can be read.
+        browser.until("((drawing) => Math.abs(drawing.viewBox.baseVal.width - drawing.getBoundingClientRect().width) < 2)(document.querySelector('#run-histogram svg'))").await;
+    }
+    let larger = browser.eval("parseFloat(getComputedStyle(document.documentElement).fontSize)").await.as_f64().unwrap();
+    assert!(larger > 19.0, "who sits far away could not read {larger} px");
 }
 
 #[tokio::test]
@@ -138,7 +363,8 @@ async fn a_guess_at_a_pair_names_caller_and_callee_and_is_explained() {
     // Numbers are enough, and the other way round is only half of it.
     browser.fill("#guess-service", callee.strip_prefix("dummy-").unwrap()).await;
     browser.fill("#guess-callee", caller.strip_prefix("dummy-").unwrap()).await;
-    browser.click("#guess-submit").await;
+    // Enter sends, with the names that were meant.
+    browser.press('\u{e007}').await;
     browser.until_text("#verdict[data-verdict=half]", "the call goes the other way").await;
     browser.until("document.querySelector('#explanation').hidden").await;
     for _ in 0..3 {
@@ -164,10 +390,9 @@ async fn a_guess_at_a_customer_chooses_among_them_and_calls_say_whose_they_are()
     let (service, customer) = (spoilt(&sandbox, "service"), spoilt(&sandbox, "customer"));
     open(&browser, &sandbox).await;
     browser.until_text("#guess [data-field=service]", "Service").await;
-    assert_eq!(
-        browser.eval("[...document.querySelectorAll('#customers option')].map(({ value }) => value).includes('customer-8')").await,
-        true
-    );
+    browser.fill("#guess-customer", "8").await;
+    browser.until_text("#guess-customer-names", "customer-8").await;
+    browser.fill("#guess-customer", "").await;
     browser.click("#buttons [data-button='7']").await;
     browser.until_text("#last-calls .customer", "customer-").await;
     browser.fill("#guess-service", &service).await;
@@ -206,7 +431,8 @@ async fn a_new_mystery_takes_a_seed_as_it_is_and_clears_what_was_said_of_the_one
     let Some(browser) = Browser::start().await else { return };
     let sandbox = Sandbox::up(&["--delay-scale", "0", "--mystery", "none"]);
     open(&browser, &sandbox).await;
-    browser.until_text("#mystery-cause", "Nothing is wrong here. This mystery has been running for").await;
+    browser.until_text("#mystery-cause", "Nothing is wrong here.").await;
+    browser.until("/^\\d+:\\d\\d$/.test(document.querySelector('#mine-time').innerText.replace('0:00', ''))").await;
     browser.eval("document.querySelectorAll('details').forEach((details) => (details.open = true))").await;
     browser.fill("#redeploy-service", "dummy-1-17").await;
     browser.click("#redeploy-submit").await;
@@ -277,6 +503,9 @@ async fn the_page_and_the_instructors_can_be_used_by_everybody() {
     browser.fill("#run-calls", "60").await;
     browser.click("#run-start").await;
     browser.find("#run-slowest .trace[data-state=ready] a").await;
+    browser.fill("#guess-service", "13").await;
+    browser.until("document.querySelector('#guess-service-names').checkVisibility()").await;
+    browser.press('\u{e015}').await;
     browser.assert_accessible().await;
 
     browser.goto(&format!("{}/instructor", sandbox.frontend)).await;
@@ -292,6 +521,9 @@ async fn the_page_and_the_instructors_can_be_used_by_everybody() {
     browser.assert_accessible().await;
 }
 
+/// That a run has reported.
+const DONE: &str = "document.querySelector('#run-status[data-verdict=right]')";
+
 /// A part of the answer, told to a team that then is out of it; another one plays.
 fn spoilt(sandbox: &Sandbox, part: &str) -> String {
     let answer = sandbox::stdout(&sandbox.run(&["reveal", "--team", "spoilt", "--json"]));
@@ -302,4 +534,53 @@ fn spoilt(sandbox: &Sandbox, part: &str) -> String {
 async fn open(browser: &Browser, sandbox: &Sandbox) {
     browser.goto(&sandbox.frontend).await;
     browser.find("body[data-ready]").await;
+}
+
+#[tokio::test]
+async fn the_map_shows_what_was_measured_where_the_services_stood_before() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--delay-scale", "0", "--mystery", "none"]);
+    open(&browser, &sandbox).await;
+    browser.eval("(document.querySelector('#map').scrollIntoView(), 1)").await;
+    browser.until_text("#map-status", "Nothing is measured yet").await;
+    assert_eq!(browser.count("#map .node.silent").await, 91);
+    assert_eq!(browser.count("#map .edge").await, 0);
+    let places = "[...document.querySelectorAll('#map .node')].map((node) => node.getAttribute('transform')).join()";
+    let before = browser.eval(places).await;
+
+    // Without the page's help: nothing tells it but the traces.
+    sandbox.press(7).await;
+    browser.until_text("#map-status", "From the one trace").await;
+    browser.until("document.querySelectorAll('#map .edges:first-child .edge').length === 3").await;
+    browser.until_text("#map .hottest", "frontend → dummy-0-7").await;
+    assert_eq!(browser.count("#map .node:not(.silent)").await, 4);
+    assert_eq!(browser.eval(places).await, before, "nothing moves");
+
+    browser.press('m').await;
+    for letter in "1-7".chars() {
+        browser.press(letter).await;
+    }
+    browser.press('\u{e007}').await;
+    browser.until_text("#map .network-panel", "Called by 1 service").await;
+    browser.until("document.querySelectorAll('#map .near .edge').length === 2").await;
+    let leads = browser.find("#map .leads a").await.attr("href").await.unwrap().unwrap();
+    assert!(leads.starts_with(&format!("{}/search?service=dummy-1-7", sandbox.jaeger)), "{leads}");
+    // What was picked stays so while the map is read again.
+    sandbox.press(8).await;
+    browser.until_text("#map-status", "From the 2 newest traces").await;
+    assert_eq!(browser.text("#map .network-panel h3").await, "dummy-1-7");
+    browser.assert_accessible().await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_map_without_a_trace_backend_says_so_and_still_names_the_services() {
+    let Some(browser) = Browser::start().await else { return };
+    let nowhere = "http://127.0.0.1:9";
+    let sandbox = Sandbox::up(&["--delay-scale", "0", "--mystery", "none", "--jaeger", nowhere, "--otlp", nowhere]);
+    open(&browser, &sandbox).await;
+    browser.eval("(document.querySelector('#map').scrollIntoView(), 1)").await;
+    browser.until_text("#map-status[data-verdict=error]", "The trace backend does not answer").await;
+    assert_eq!(browser.count("#map .node").await, 91);
+    browser.assert_accessible().await;
 }

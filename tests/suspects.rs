@@ -51,9 +51,11 @@ impl Backend {
     }
 }
 
-/// The document without the flame graph, and that.
+/// The document without the flame graph and what else only a page needs, and the flame graph.
 fn apart(mut document: Value) -> (Value, Value) {
-    let flame = document.as_object_mut().unwrap().remove("flame").unwrap();
+    let fields = document.as_object_mut().unwrap();
+    fields.remove("page").unwrap();
+    let flame = fields.remove("flame").unwrap();
     (document, flame)
 }
 
@@ -116,6 +118,23 @@ async fn no_time_of_the_flame_graph_is_lost_between_an_operation_and_what_it_cal
 }
 
 #[tokio::test]
+async fn the_page_has_the_words_and_figures_of_the_report() {
+    let backend = Backend::start().await;
+    backend.take(1, 101).await;
+    let Value::Object(document) = backend.json(PATH).await else { panic!("it is an object") };
+    let (page, suspect) = (&document["page"], &document["suspects"][0]);
+    assert_eq!(
+        (&page["title"], &suspect["service"]),
+        (&json!("cart: fails by itself, not because of what it calls"), &json!("cart"))
+    );
+    assert_eq!(page["suspects"][0]["changes"], json!([["failing", "20 %", "0 %"]]), "{page}");
+    assert_eq!((&page["services"], &page["ranking"][0]["service"]), (&json!(2), &json!("cart")));
+    let sum = |part: &str| page["latency"].as_array().unwrap().iter().map(|column| column[part].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((sum("others"), sum("concerned")), (80, 20));
+    assert_eq!((&page["concerned"]["traces"], &document["flame"]["traces"]), (&json!(20), &json!(100)));
+}
+
+#[tokio::test]
 async fn an_answer_holds_until_the_store_changes_and_not_longer() {
     let backend = Backend::start().await;
     backend.take(1, 101).await;
@@ -154,8 +173,14 @@ async fn a_time_and_a_service_choose_the_traces() {
 #[tokio::test]
 async fn an_empty_store_has_empty_lists_and_a_wrong_parameter_is_named() {
     let backend = Backend::start().await;
+    let change = json!({ "now": 0.0, "fixed": 0.0 });
+    let of_nothing = json!({ "traces": 0, "p50_ms": change, "p99_ms": change, "mean_ms": change, "error_share": change });
     let empty = json!({
         "read": { "traces": 0, "spans": 0, "left_out": {} }, "suspects": [],
+        "page": {
+            "title": "Nothing stands out", "remarks": ["there is no trace to diagnose"], "suspects": [], "services": 0,
+            "now": of_nothing, "latency": [], "ranking": [],
+        },
         "flame": { "traces": 0, "total_ms": 0.0, "roots": [] },
     });
     assert_eq!(backend.json(PATH).await, empty);

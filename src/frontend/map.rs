@@ -84,6 +84,7 @@ struct Edge {
     errors: u64,
     p50_ms: f64,
     p95_ms: f64,
+    p99_ms: f64,
 }
 
 /// All but the name is absent where no trace says it.
@@ -206,8 +207,8 @@ fn mapped(traces: &Traces, topology: Topology) -> Answer {
         .into_iter()
         .map(|((from, to), Calls { errors, mut durations })| {
             durations.sort_unstable();
-            let [p50_ms, p95_ms] = [50, 95].map(|percent| quantile(&durations, percent) as f64 / 1e6);
-            Edge { from: name(from), to: name(to), calls: durations.len() as u64, errors, p50_ms, p95_ms }
+            let [p50_ms, p95_ms, p99_ms] = [50, 95, 99].map(|percent| quantile(&durations, percent) as f64 / 1e6);
+            Edge { from: name(from), to: name(to), calls: durations.len() as u64, errors, p50_ms, p95_ms, p99_ms }
         })
         .collect();
     edges.sort_unstable_by(|one, other| {

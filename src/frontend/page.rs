@@ -19,6 +19,8 @@ static FILES: &[File] = files! {
     "game_day.js",
     "instructor.js",
     "main.js",
+    "map.css",
+    "map.js",
     "mystery.js",
     "names.js",
     "run.js",

@@ -21,7 +21,7 @@ use warp::{Reply, sse};
 use super::Frontend;
 use super::error::ApiError;
 use super::fields::Fields;
-use crate::load::{self, MAX_CALLS, MAX_CONCURRENCY, Plan, Report};
+use crate::load::{self, Bucket, MAX_CALLS, MAX_CONCURRENCY, Plan, Report};
 use crate::server::Stop;
 
 /// Progress that the client has not read yet; what does not fit is left out, since the next says more.
@@ -41,8 +41,8 @@ impl Default for Runs {
 }
 
 impl Frontend {
-    /// Starts a run and answers with its events: `progress` a few times a second, in the end `done` with the report, or `error`
-    /// with `{error}`. A client that goes away cancels its run.
+    /// Starts a run and answers with its events: `progress` a few times a second with a [`load::Snapshot`], in the end `done` with the
+    /// report and its `histogram`, or `error` with `{error}`. A client that goes away cancels its run.
     pub(super) async fn start_run(
         &self,
         own: &Url,
@@ -95,9 +95,9 @@ impl Frontend {
         drop(run);
         let last = match result {
             Ok(report) => {
-                let Report { calls, errors, cancelled, .. } = report;
+                let Report { calls, errors, cancelled, .. } = &report;
                 info!(calls, errors, cancelled, "run ended");
-                event("done", &report)
+                event("done", &Done { histogram: report.histogram(), report })
             }
             Err(error) => event("error", &json!({ "error": error.to_string() })),
         };
@@ -147,6 +147,15 @@ fn plan(mut fields: Fields) -> Result<Plan, ApiError> {
         Some(_) => Ok(plan),
         None => Err(ApiError::bad_request(format!("calls is missing; it must be a whole number between 1 and {MAX_CALLS}"))),
     }
+}
+
+/// What is said of a run in the end.
+#[derive(Serialize)]
+struct Done {
+    #[serde(flatten)]
+    report: Report,
+    /// `[upper end in ms, calls]`, as in the progress before.
+    histogram: Vec<Bucket>,
 }
 
 fn event(name: &str, data: &impl Serialize) -> Event {

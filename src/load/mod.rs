@@ -9,7 +9,7 @@ mod tally;
 
 pub use counts::{Counts, Damaged, Together};
 pub use plan::{MAX_BAGGAGE_BYTES, MAX_CALLS, MAX_CONCURRENCY, MAX_RATE, Plan, PlanError};
-pub use report::{ButtonReport, Call, Latency, Report, Snapshot};
+pub use report::{Bucket, ButtonReport, Call, Detail, Latency, Report, Snapshot};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +33,8 @@ const CALL_LIMIT: Duration = Duration::from_secs(120);
 /// The first question, whether a frontend is there at all.
 const ASK_LIMIT: Duration = Duration::from_secs(10);
 const SNAPSHOT_EVERY: Duration = Duration::from_millis(200);
+/// Of as many snapshots, one has details.
+const DETAIL_EVERY: u64 = 5;
 /// A timer fires up to this late; a call that starts so late is not held against the system that it measures.
 const TIMER_SLACK: Duration = Duration::from_millis(2);
 /// After as many calls in a row that found nobody listening, the frontend is taken for gone.
@@ -75,6 +77,7 @@ pub async fn run(
     for _ in 0..plan.concurrency.min(usize::try_from(plan.calls).unwrap_or(usize::MAX)) {
         callers.spawn(Arc::clone(&run).call_until_done());
     }
+    let mut ticks = 0_u64;
     let mut tick = tokio::time::interval(SNAPSHOT_EVERY);
     let stopped = stop.stopped();
     tokio::pin!(stopped);
@@ -86,7 +89,11 @@ pub async fn run(
                 Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
                 None => break,
             },
-            _ = tick.tick() => progress(&run.snapshot()),
+            _ = tick.tick() => {
+                let detail = ticks.is_multiple_of(DETAIL_EVERY).then(|| run.detail());
+                progress(&Snapshot { detail, ..run.snapshot() });
+                ticks += 1;
+            }
             () = &mut stopped => break,
             Ok(_) = lost.wait_for(Option::is_some) => break,
         }
@@ -227,6 +234,14 @@ impl Run {
         self.tally().snapshot(self.calls, self.started.elapsed())
     }
 
+    fn detail(&self) -> Detail {
+        let (slowest, failed) = self.tally().named();
+        let buttons = self.tally().told_buttons();
+        // One at a time: nobody who counts a call shall wait until all percentiles are looked up.
+        let buttons = (0..buttons).filter_map(|index| self.tally().button(index)).collect();
+        Detail { buttons, slowest, failed }
+    }
+
     fn report(&self, links: Option<String>) -> Report {
         let elapsed = self.started.elapsed();
         let tally = std::mem::replace(&mut *self.tally(), Tally::new(&[]));
@@ -340,8 +355,15 @@ mod tests {
         let fake = Fake::default();
         let (url, _stop) = fake.start().await;
         let plan = Plan { baggage: vec![("tier".into(), "gold".into())], ..plan(1_000) };
-        let mut last = None;
-        let report = run(client(), &url, &plan, &Stop::new(), |snapshot| last = Some(snapshot.clone())).await.unwrap();
+        let (mut last, mut details) = (None, Vec::new());
+        let progress = |snapshot: &Snapshot| {
+            last = Some(snapshot.clone());
+            details.extend(snapshot.detail.clone());
+        };
+        let report = run(client(), &url, &plan, &Stop::new(), progress).await.unwrap();
+        assert_eq!(last.as_ref().unwrap().histogram.iter().map(|(_, calls)| calls).sum::<u64>(), 1_000);
+        assert_eq!(last.as_ref().unwrap().histogram, report.histogram());
+        assert_eq!(details[0].buttons.iter().map(|button| button.button).collect::<Vec<_>>(), [0, 1, 2]);
 
         let buttons: Vec<_> = report.buttons.iter().map(|button| (button.button, button.calls, button.errors)).collect();
         // Calls 3, 6, 9, … go to button 2, and the even ones of them fail.

@@ -63,7 +63,25 @@ pub struct Snapshot {
     /// Calls per second since the start.
     pub rate: f64,
     pub latency_ms: Latency,
+    /// As [`Report::histogram`].
+    pub histogram: Vec<Bucket>,
+    /// Not in every snapshot.
+    #[serde(flatten)]
+    pub detail: Option<Detail>,
 }
+
+/// What takes longer to say of a run that is under way, named as in its [`Report`].
+#[derive(Clone, Debug, Serialize)]
+pub struct Detail {
+    /// Absent from the JSON where there are more than a hundred.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub buttons: Vec<ButtonReport>,
+    pub slowest: Vec<Call>,
+    pub failed: Vec<Call>,
+}
+
+/// The upper end of a range of latencies in milliseconds, and how many calls are in it.
+pub type Bucket = (f64, u64);
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Latency {
@@ -100,6 +118,12 @@ impl Report {
     /// unless it is several that were over before.
     pub fn with_counts(self, now: SystemTime) -> Self {
         Self { counts: Some(Counts::of(&self, self.ended.unwrap_or(now))), ..self }
+    }
+
+    /// How many calls took how long: ranges from the fastest call's to the slowest's without a gap, twenty for each power of ten, which are
+    /// the same in every run; each begins where the one before ends.
+    pub fn histogram(&self) -> Vec<Bucket> {
+        self.tracks.all.buckets()
     }
 
     /// For people: a table per button and in all, a histogram, the slowest and the failed calls. `links` is where the reader's

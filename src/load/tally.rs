@@ -5,12 +5,14 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::counts::{Counted, Damaged};
-use super::report::{ButtonReport, Call, Latency, Report, Snapshot};
+use super::report::{Bucket, ButtonReport, Call, Latency, Report, Snapshot};
 
 /// As many calls are named one by one as slowest, and as many as failed.
 const NAMED: usize = 10;
 /// Up to this many buttons each has a histogram as precise as the one in all.
 const PRECISE_BUTTONS: usize = 100;
+/// Buckets of a latency ten times another's.
+const PER_DECADE: f64 = 20.0;
 /// Digits of a histogram.
 pub(super) const PRECISE: u8 = 3;
 pub(super) const COARSE: u8 = 2;
@@ -119,7 +121,24 @@ impl Tally {
             seconds: rounded(elapsed.as_secs_f64()),
             rate: rate(self.all.calls, elapsed),
             latency_ms: self.all.latency(),
+            histogram: self.all.buckets(),
+            detail: None,
         }
+    }
+
+    /// How many buttons there are to be told of while the run goes on.
+    pub fn told_buttons(&self) -> usize {
+        if self.buttons.len() <= PRECISE_BUTTONS { self.buttons.len() } else { 0 }
+    }
+
+    /// What was counted so far of the button at `index`.
+    pub fn button(&self, index: usize) -> Option<ButtonReport> {
+        self.buttons.get(index).map(|(button, track)| track.of_button(*button))
+    }
+
+    /// The slowest and the failed so far.
+    pub fn named(&self) -> (Vec<Call>, Vec<Call>) {
+        (self.slowest.clone(), self.failed.clone())
     }
 
     pub fn report(self, elapsed: Duration) -> Report {
@@ -129,16 +148,7 @@ impl Tally {
             seconds: rounded(elapsed.as_secs_f64()),
             rate: rate(self.all.calls, elapsed),
             latency_ms: self.all.latency(),
-            buttons: self
-                .buttons
-                .iter()
-                .map(|(button, track)| ButtonReport {
-                    button: *button,
-                    calls: track.calls,
-                    errors: track.errors,
-                    latency_ms: track.latency(),
-                })
-                .collect(),
+            buttons: self.buttons.iter().map(|(button, track)| track.of_button(*button)).collect(),
             slowest: self.slowest,
             failed: self.failed,
             runs: None,
@@ -206,6 +216,31 @@ impl Track {
         latencies.iter().try_for_each(|(value, count)| self.histogram.record_n(*value, *count)).map_err(|_| Damaged::Latency)
     }
 
+    fn of_button(&self, button: u16) -> ButtonReport {
+        ButtonReport { button, calls: self.calls, errors: self.errors, latency_ms: self.latency() }
+    }
+
+    pub fn buckets(&self) -> Vec<Bucket> {
+        // What is faster than a microsecond took one.
+        let place = |micros: u64| (micros.max(1) as f64).log10() * PER_DECADE;
+        let mut counts: Vec<(i32, u64)> = Vec::new();
+        for recorded in self.histogram.iter_recorded() {
+            // Its lowest value: the highest may be beyond the end of the bucket that most of it is in.
+            let bucket = place(self.histogram.lowest_equivalent(recorded.value_iterated_to())).ceil() as i32;
+            let calls = u64::from(recorded.count_at_value());
+            match counts.last_mut() {
+                Some((last, sum)) if *last == bucket => *sum += calls,
+                _ => {
+                    let next = counts.last().map_or(bucket, |(last, _)| last + 1);
+                    counts.extend((next..bucket).map(|empty| (empty, 0)));
+                    counts.push((bucket, calls));
+                }
+            }
+        }
+        let upper_ms = |bucket: i32| (10_f64.powf(f64::from(bucket) / PER_DECADE) * 1e3).round() / 1e6;
+        counts.into_iter().map(|(bucket, calls)| (upper_ms(bucket), calls)).collect()
+    }
+
     /// Mean and maximum are exact, which a histogram's are not; no percentile exceeds the maximum.
     fn latency(&self) -> Latency {
         let percentile = |q| ms(Duration::from_micros(self.histogram.value_at_quantile(q)).min(self.max));
@@ -257,6 +292,27 @@ mod tests {
         assert_eq!((report.calls, report.errors, report.rate), (1_000, 100, 500.0));
         let buttons: Vec<_> = report.buttons.iter().map(|button| (button.button, button.calls, button.errors)).collect();
         assert_eq!(buttons, [(4, 500, 0), (7, 500, 100)]);
+    }
+
+    #[test]
+    fn buckets_hold_every_call_once_end_alike_in_every_run_and_leave_no_gap() {
+        let buckets = tally([3, 4, 4, 700, 90_000]).report(Duration::from_secs(1)).histogram();
+        assert_eq!(buckets.iter().map(|(_, calls)| calls).sum::<u64>(), 5);
+        assert_eq!((buckets[0], buckets.last().unwrap()), ((3.162_278, 1), &(100_000.0, 1)));
+        for pair in buckets.windows(2) {
+            assert!((pair[1].0 / pair[0].0 - 10_f64.powf(0.05)).abs() < 1e-3, "{pair:?}");
+        }
+        let within = |low: f64, high: f64| {
+            buckets.iter().filter(|(upper, _)| *upper > low && *upper < high).map(|(_, calls)| calls).sum::<u64>()
+        };
+        assert_eq!((within(3.2, 4.5), within(4.5, 700.0), within(700.0, 750.0)), (2, 0, 1));
+
+        let others = tally([5]).report(Duration::from_secs(1)).histogram();
+        assert!(buckets.iter().any(|(upper, _)| *upper == others[0].0), "{others:?}");
+        let fast = Ended { button: 0, latency: Duration::from_nanos(1), trace_id: None, error: None };
+        let mut tally = tally([]);
+        tally.add(fast);
+        assert_eq!((tally.all.buckets(), Track::new(PRECISE).buckets()), (vec![(0.001, 1)], vec![]));
     }
 
     #[test]

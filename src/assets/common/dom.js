@@ -23,6 +23,11 @@ function fill(element, attributes, children) {
   return element;
 }
 
+/** A service and its operation, each of which may be cut where it is shown: whole in their titles. */
+export function named(service, operation) {
+  return [el("span", { class: "service", title: service }, service), " ", el("span", { class: "operation", title: operation }, operation)];
+}
+
 /** Custom properties go through the style object: a `style` attribute would be stopped by our Content-Security-Policy. */
 export function withStyle(element, properties) {
   for (const [name, value] of Object.entries(properties)) element.style.setProperty(name, value);

@@ -19,6 +19,9 @@ export function duration(ns) {
   return `${number.format(ns / size)}${NO_BREAK_SPACE}${unit}`;
 }
 
+/** By how much something takes longer or less long; the minus is the typographer's, as wide as the plus. */
+export const change = (ns) => (ns === 0 ? "±0" : `${ns > 0 ? "+" : "−"}${duration(Math.abs(ns))}`);
+
 export const share = (part) => percentage.format(part);
 
 /** "1 span", "1,234 spans". */
@@ -31,10 +34,17 @@ export const count = (n) => whole.format(n);
 /** A number of milliseconds without its unit, with fewer digits the more there are. */
 export const ms = (number) => (number < 10 ? two : number < 1000 ? one : whole).format(number);
 
+/** A number of milliseconds in as few characters as tell it from others: 9.9 ms, 35 ms, 1.14 s. */
+export function brief(milliseconds) {
+  const [written, unit] = milliseconds < 9.95 ? [one.format(milliseconds), "ms"]
+    : milliseconds < 999.5 ? [whole.format(milliseconds), "ms"] : [two.format(milliseconds / 1000), "s"];
+  return `${written}${NO_BREAK_SPACE}${unit}`;
+}
+
 export const perSecond = (number) => (number < 100 ? one : whole).format(number);
 
 /** How long people waited, in seconds: 12.3 s, 4:05 or 1:04:05. */
-export const elapsed = (seconds) => (seconds < 60 ? `${one.format(seconds)} s` : colons(Math.floor(seconds)));
+export const elapsed = (seconds) => (seconds < 60 ? `${one.format(seconds)}${NO_BREAK_SPACE}s` : colons(Math.floor(seconds)));
 
 /** Seconds as a clock on a wall shows what is left: 0:07, 4:05, 1:04:05. */
 export const clock = (seconds) => colons(Math.ceil(seconds));
@@ -68,6 +78,21 @@ export function ago(ns, now = Date.now()) {
   const [unit, size] = [["day", 86400], ["hour", 3600], ["minute", 60]].find(([, size]) => Math.abs(seconds) >= size) ?? ["second", 1];
   return relative.format(Math.trunc(seconds / size), unit);
 }
+
+/** Writes milliseconds since the epoch that are `step` apart: the time of day as far as it differs, or the day. */
+export function clockTime(step) {
+  const day = { month: "short", day: "numeric" };
+  const clock = { hour: "2-digit", minute: "2-digit" };
+  if (step < 60_000) clock.second = "2-digit";
+  if (step < 1000) clock.fractionalSecondDigits = 3;
+  const format = new Intl.DateTimeFormat(undefined, step < 86_400_000 ? clock : day);
+  return (millis) => format.format(millis);
+}
+
+const days = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
+
+/** The day, or the first and the last, of milliseconds since the epoch. */
+export const dayRange = (from, to) => days.formatRange(from, to);
 
 /** Whether the text is a duration as the API reads them: 100ms, 1.2s, 1m30s. */
 export const isDuration = (text) => /^(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+$/.test(text);

@@ -10,9 +10,13 @@ let typed = [];
 let lastAt = -Infinity;
 let dialog;
 
-/** `keys`: one as in `event.key`, or several with a space between them, pressed one after the other (`g s`). */
+/**
+ * `keys`: one as in `event.key`, or several with a space between them, pressed one after the other (`g s`). `what`: what they do, in the
+ * list, where `shown` stands in place of the keys; without it they are not listed, since another line speaks for them too. Without `run`
+ * they are only listed: a part of the page heeds them by itself, while it has the focus.
+ */
 export function register(...shortcuts) {
-  registered.push(...shortcuts.map(({ keys, what, run }) => ({ keys: keys.split(" "), what, run })));
+  registered.push(...shortcuts.map(({ keys, what, run, shown }) => ({ keys: keys.split(" "), what, run, shown })));
 }
 
 register({ keys: "?", what: "show these keys", run: show });
@@ -25,7 +29,7 @@ function pressed(event) {
   typed = event.timeStamp - lastAt > SEQUENCE_MS ? [event.key] : [...typed, event.key];
   lastAt = event.timeStamp;
   // The longest that ends here; what was typed before it may have belonged to nothing.
-  const [found] = registered.filter(({ keys }) => keys.length <= typed.length && keys.every((key, place) => key === typed.at(place - keys.length)))
+  const [found] = registered.filter(({ keys, run }) => run && keys.length <= typed.length && keys.every((key, place) => key === typed.at(place - keys.length)))
     .sort((one, other) => other.keys.length - one.keys.length);
   if (!found) return;
   typed = [];
@@ -33,14 +37,15 @@ function pressed(event) {
   found.run();
 }
 
+/** Letters mean nothing to a box that is ticked. */
 function isTyping(target) {
-  return target.isContentEditable || Boolean(target.closest?.("input, select, textarea"));
+  return target.isContentEditable || Boolean(target.closest?.("input:not([type=checkbox], [type=radio]), select, textarea"));
 }
 
 function show() {
   dialog?.remove();
-  const lines = registered.map(({ keys, what }) =>
-    el("div", {}, el("dt", {}, keys.map((key, place) => [place > 0 && " then ", el("kbd", {}, named(key))])), el("dd", {}, what)));
+  const lines = registered.filter(({ what }) => what).map(({ keys, what, shown }) =>
+    el("div", {}, el("dt", {}, shown ?? keys.map((key, place) => [place > 0 && " then ", el("kbd", {}, named(key))])), el("dd", {}, what)));
   dialog = el("dialog", { class: "keys", "aria-labelledby": "keys-title", onclose: () => dialog.remove() },
     el("h2", { id: "keys-title" }, "Keys"),
     el("dl", {}, lines),

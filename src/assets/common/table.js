@@ -9,8 +9,17 @@ const texts = new Intl.Collator(undefined, { numeric: true });
  * a `number` stands to the right and sorts the largest first; the one that is `header` names its row. `sort`: the place of the column
  * that sorts to begin with, else the rows stay as they come. What is equal in one column keeps the order that it had.
  */
-export function table({ caption, columns, rows, sort = null, attributes = {}, row = () => ({}) }) {
+export function table(options) {
+  return sortable(options).element;
+}
+
+/**
+ * The same as `{ element, show }`: `show(rows)` has it hold other rows, in the order that its reader chose. With `key(row)`, a text or
+ * number that tells rows apart, a row that was there stays, and only what has changed in it is written: for numbers that run.
+ */
+export function sortable({ caption, columns, rows, sort = null, attributes = {}, row = () => ({}), key = null }) {
   const body = el("tbody");
+  const kept = new Map();
   let order = [...rows];
   let by = null;
   let down = false;
@@ -21,21 +30,54 @@ export function table({ caption, columns, rows, sort = null, attributes = {}, ro
   function sortBy(column) {
     down = by === column ? !down : Boolean(column.number);
     by = column;
-    order = order.toSorted((one, other) => (down ? -1 : 1) * compare(column.value(one), column.value(other)));
+    arrange();
     headings.forEach((heading, place) =>
       heading.setAttribute("aria-sort", columns[place] !== by ? "none" : down ? "descending" : "ascending"));
     fill();
   }
 
+  function arrange() {
+    if (by) order = order.toSorted((one, other) => (down ? -1 : 1) * compare(by.value(one), by.value(other)));
+  }
+
+  function show(others) {
+    order = [...others];
+    arrange();
+    fill();
+  }
+
   function fill() {
-    body.replaceChildren(...order.map((one) => el("tr", row(one), columns.map((column) =>
-      el(column.header ? "th" : "td", { scope: column.header ? "row" : null, class: column.number ? "number" : null },
-        (column.cell ?? column.value)(one) ?? "")))));
+    const lines = order.map((one) => {
+      const line = kept.get(key?.(one));
+      return line ? rewrite(line, one) : build(one);
+    });
+    if (key) {
+      kept.clear();
+      order.forEach((one, place) => kept.set(key(one), lines[place]));
+    }
+    if (lines.length !== body.children.length || lines.some((line, place) => line !== body.children[place])) body.replaceChildren(...lines);
+  }
+
+  const shown = (column, one) => (column.cell ?? column.value)(one) ?? "";
+
+  function build(one) {
+    return el("tr", row(one), columns.map((column) =>
+      el(column.header ? "th" : "td", { scope: column.header ? "row" : null, class: column.number ? "number" : null }, shown(column, one))));
+  }
+
+  function rewrite(line, one) {
+    columns.forEach((column, place) => {
+      const cell = line.cells[place];
+      const now = shown(column, one);
+      if (cell.textContent !== (now.textContent ?? String(now))) cell.replaceChildren(now);
+    });
+    return line;
   }
 
   if (sort === null) fill();
   else sortBy(columns[sort]);
-  return el("table", attributes, caption && el("caption", {}, caption), el("thead", {}, el("tr", {}, headings)), body);
+  const element = el("table", attributes, caption && el("caption", {}, caption), el("thead", {}, el("tr", {}, headings)), body);
+  return { element, show };
 }
 
 /** What is missing comes first, so last where the largest is first. */

@@ -207,6 +207,8 @@ fn find(params: &Params) -> Result<Find, String> {
         start_max: nanoseconds(end),
         duration_min: lower(duration_min),
         duration_max: upper(duration_max),
+        whole: false,
+        in_flight_at: None,
         attributes,
         limit,
         sort,

@@ -7,11 +7,12 @@
 //! - `GET /api/logs?traceID=…`: `{"data":[{timestamp, severity, service, body, attributes, trace_id, span_id}], …}` in time
 //!   order; timestamps are RFC 3339 with nanoseconds, body and attributes ordinary JSON.
 //! - `GET /api/tracelab/…`, for our own pages: the calls between services with their latencies, how long spans took, what was under
-//!   way at a time, and what a trace waited for (`tracelab`), and what `diagnose` says of all (`suspects`).
+//!   way at a time (`tracelab`), what one trace waited for (`critical_path`), and what `diagnose` says of all (`suspects`).
 //! - `GET /status`: ready, and what the store holds and has let go: `{"status":"StatusOK","store":{…},"large_requests":n}`.
 //! - Expressions (`query.filter`) are newer than any release of Jaeger; they get a 400 instead of being ignored.
 
 mod answer;
+mod critical_path;
 mod legacy;
 mod logs;
 mod params;

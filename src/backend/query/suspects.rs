@@ -1,5 +1,5 @@
-//! `GET /api/tracelab/suspects`: what `tracelab diagnose --json` says of the traces that are stored, and as `flame` the tree of their
-//! critical paths.
+//! `GET /api/tracelab/suspects`: what `tracelab diagnose --json` says of the traces that are stored, as `flame` the tree of their
+//! critical paths, and as `page` what the report's other forms say beside that.
 //!
 //! | parameter | |
 //! |---|---|
@@ -134,6 +134,8 @@ fn diagnosed(store: &Store, question: &Question, most: usize) -> String {
         start_max: *end,
         duration_min: 0,
         duration_max: u64::MAX,
+        whole: false,
+        in_flight_at: None,
         attributes: Vec::new(),
         limit: usize::MAX,
         sort: Sort::Arrival,
@@ -157,7 +159,7 @@ fn diagnosed(store: &Store, question: &Question, most: usize) -> String {
 }
 
 /// Reads traces just as `diagnose` reads them from API v3, so that both see the same.
-fn take(store: &Store, keys: &[TraceKey], builder: &mut Builder) {
+pub(super) fn take(store: &Store, keys: &[TraceKey], builder: &mut Builder) {
     let mut writer = TraceWriter::new(Style::Otlp { raw: true }, keys.to_vec());
     let traces = Chunks::new(|out| store.write_traces(&mut writer, out, CHUNK));
     let document = b"{\"resourceSpans\":[".chain(traces).chain(&b"]}"[..]);

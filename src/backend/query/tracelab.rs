@@ -4,7 +4,9 @@
 //!   `{"services":[{name,spans,errors}],"edges":[{parent,child,calls,errors,p50_ms,p95_ms,p99_ms}],"spans":n,"truncated":false}`.
 //! - `distribution?service=&operation=&kind=`: `{count,errors,buckets:[[upper_ms,count]],p50_ms,p95_ms,p99_ms,"self":{…}}`; 20
 //!   buckets a decade; `self` has the same of the time in which no child of a span ran. Percentiles of nothing are null.
-//! - `in-flight?at=&limit=` (nanoseconds since 1970, or RFC 3339): the summaries of API v3.
+//! - `critical-path?trace=`: see `critical_path`.
+//! - `in-flight?at=&limit=` (nanoseconds since 1970, or RFC 3339), and any of the conditions of API v3 but its times: the summaries
+//!   of API v3.
 //!
 //! Errors have the shape of API v3 and name the parameter.
 
@@ -13,9 +15,10 @@ use serde::Serialize;
 use warp::reply::Response;
 
 use super::answer::{self, blocking, v3_error};
+use super::critical_path;
 use super::params::{self, Params};
-use super::v3::{depth, value};
-use crate::backend::store::{Store, Style, TraceWriter, Wanted, Window, kind_named};
+use super::v3::{conditions, depth, value};
+use crate::backend::store::{Query, Sort, Store, Style, TraceWriter, Wanted, Window, kind_named};
 
 /// So many traces in flight, where nobody says how many.
 const IN_FLIGHT: usize = 100;
@@ -24,7 +27,8 @@ pub(super) async fn answer(store: Store, path: &[&str], params: Params) -> Respo
     match path {
         ["graph"] => with(window(&params), move |window| json(&store.graph(window))).await,
         ["distribution"] => with(wanted(&params), move |wanted| json(&store.distribution(&wanted))).await,
-        ["in-flight"] => with(at(&params), move |(at, limit)| in_flight(store, at, limit)).await,
+        ["critical-path"] => with(critical_path::wanted(&params), move |id| critical_path::answer(&store, id)).await,
+        ["in-flight"] => with(in_flight(&params), move |query| summaries(store, &query)).await,
         _ => answer::not_found(),
     }
 }
@@ -44,8 +48,8 @@ fn json(answer: &impl Serialize) -> Response {
     }
 }
 
-fn in_flight(store: Store, at: u64, limit: usize) -> Response {
-    let writer = TraceWriter::new(Style::Summary, store.in_flight(at, limit));
+fn summaries(store: Store, query: &Query) -> Response {
+    let writer = TraceWriter::new(Style::Summary, store.search(query));
     answer::traces(store, writer, "{\"summaries\":[", "]}")
 }
 
@@ -70,13 +74,15 @@ fn wanted(params: &Params) -> Result<Wanted, String> {
     Ok(Wanted { service: text("service"), operation: text("operation"), kind: value(params, &["kind"], kind)? })
 }
 
-/// When, and how many.
-fn at(params: &Params) -> Result<(u64, usize), String> {
+/// What was in flight, longest first unless another order is asked for.
+fn in_flight(params: &Params) -> Result<Query, String> {
     let nanoseconds = |text: &str| {
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         if digits { text.parse().map_err(|_| format!("{text} is beyond the times that there are")) } else { params::time(text) }
     };
     let at = value(params, &["at"], nanoseconds)?.ok_or("parameter at is required: nanoseconds since 1970, or an RFC 3339 time")?;
     let limit = value(params, &["limit"], |text| depth(params::int(text, "Atoi")?))?;
-    Ok((at, limit.unwrap_or(IN_FLIGHT)))
+    let conditions = conditions(params)?;
+    let sort = if conditions.sort == Sort::Arrival { Sort::Longest } else { conditions.sort };
+    Ok(Query { in_flight_at: Some(at), limit: limit.unwrap_or(IN_FLIGHT), sort, ..conditions })
 }

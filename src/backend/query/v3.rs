@@ -11,7 +11,7 @@ use crate::backend::json;
 use crate::backend::store::{Query, Sort, Store, Style, TraceWriter};
 
 /// What Jaeger says where nothing matches.
-const NOTHING: &str = "No traces found";
+pub(super) const NOTHING: &str = "No traces found";
 
 pub(super) async fn answer(store: Store, path: &[&str], params: Params) -> Response {
     match path {
@@ -91,10 +91,6 @@ pub(super) fn value<T>(params: &Params, names: &[&str], parse: impl Fn(&str) -> 
 
 /// A search, and whether its traces are wanted raw.
 fn find(params: &Params) -> Result<(Query, bool), String> {
-    let text = |names: &[&str]| value(params, names, |text| Ok(text.to_owned()));
-    // Newer than any release of Jaeger: to leave it out silently would answer another question.
-    value(params, &["query.filter"], |_| Err::<(), _>("the embedded backend has no filter expressions".to_owned()))?;
-    let attributes = value(params, &["query.attributes"], params::string_map)?.unwrap_or_default();
     let minimum = ["query.startTimeMin", "query.start_time_min"];
     let maximum = ["query.startTimeMax", "query.start_time_max"];
     if params.first_of(&minimum).is_none() || params.first_of(&maximum).is_none() {
@@ -105,22 +101,39 @@ fn find(params: &Params) -> Result<(Query, bool), String> {
     if start_min >= start_max {
         return Err("query.startTimeMin must be before query.startTimeMax".to_owned());
     }
+    let query = Query { start_min, start_max, ..conditions(params)? };
+    Ok((query, value(params, &["query.rawTraces", "query.raw_traces"], params::flag)?.unwrap_or(false)))
+}
+
+/// What a search asks for at any time.
+pub(super) fn conditions(params: &Params) -> Result<Query, String> {
+    let text = |names: &[&str]| value(params, names, |text| Ok(text.to_owned()));
+    // Newer than any release of Jaeger: to leave it out silently would answer another question.
+    value(params, &["query.filter"], |_| Err::<(), _>("the embedded backend has no filter expressions".to_owned()))?;
+    let attributes = value(params, &["query.attributes"], params::string_map)?.unwrap_or_default();
     let limit =
         value(params, &["query.searchDepth", "query.search_depth", "query.num_traces"], |text| depth(params::int(text, "Atoi")?))?;
     let duration_min = value(params, &["query.durationMin", "query.duration_min"], params::duration)?;
     let duration_max = value(params, &["query.durationMax", "query.duration_max"], params::duration)?;
-    let query = Query {
+    // Our own, as the order is: the others have nothing that asks for a slow trace of fast spans.
+    let whole = value(params, &["query.durationOf"], |text| match text {
+        "span" => Ok(false),
+        "trace" => Ok(true),
+        _ => Err(format!("unknown {text:?}, expected span or trace")),
+    })?;
+    Ok(Query {
         service: text(&["query.serviceName", "query.service_name"])?,
         operation: text(&["query.operationName", "query.operation_name"])?,
-        start_min,
-        start_max,
+        start_min: 0,
+        start_max: u64::MAX,
         duration_min: lower(duration_min),
         duration_max: upper(duration_max),
+        whole: whole.unwrap_or(false),
+        in_flight_at: None,
         attributes,
         limit: limit.unwrap_or(100),
         sort: value(params, &["query.sortBy", "query.sort_by"], params::sort)?.unwrap_or(Sort::Arrival),
-    };
-    Ok((query, value(params, &["query.rawTraces", "query.raw_traces"], params::flag)?.unwrap_or(false)))
+    })
 }
 
 /// A search depth, or what is wrong with it.

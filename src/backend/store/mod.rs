@@ -16,7 +16,6 @@ mod dependencies;
 mod dictionary;
 mod distribution;
 mod graph;
-mod in_flight;
 mod index;
 mod ingest;
 mod legacy_json;

@@ -22,6 +22,10 @@ pub(crate) struct Query {
     pub start_max: u64,
     pub duration_min: u64,
     pub duration_max: u64,
+    /// Start and duration are those of the whole trace, not of the span that matches.
+    pub whole: bool,
+    /// The trace had begun at this time and not ended.
+    pub in_flight_at: Option<u64>,
     pub attributes: Vec<(String, String)>,
     pub limit: usize,
     pub sort: Sort,
@@ -78,25 +82,25 @@ impl Store {
 }
 
 /// The best matches so far, the worst of them on top. Among equals the later arrival is better.
-pub(super) struct Best {
+struct Best {
     limit: usize,
     heap: BinaryHeap<Reverse<(u64, u32, u32)>>,
 }
 
 impl Best {
-    pub fn new(limit: usize) -> Self {
+    fn new(limit: usize) -> Self {
         Self { limit, heap: BinaryHeap::new() }
     }
 
-    pub fn into_keys(self) -> Vec<TraceKey> {
+    fn into_keys(self) -> Vec<TraceKey> {
         self.heap.into_sorted_vec().into_iter().map(|Reverse((_, segment, entry))| TraceKey { segment, entry }).collect()
     }
 
-    pub fn would_take(&self, candidate: (u64, u32, u32)) -> bool {
+    fn would_take(&self, candidate: (u64, u32, u32)) -> bool {
         self.heap.len() < self.limit || self.heap.peek().is_some_and(|worst| worst.0 < candidate)
     }
 
-    pub fn add(&mut self, candidate: (u64, u32, u32)) {
+    fn add(&mut self, candidate: (u64, u32, u32)) {
         if self.heap.len() >= self.limit {
             self.heap.pop();
         }
@@ -148,7 +152,7 @@ impl<'a> Matcher<'a> {
         // Where a service is in every trace, its postings rule nothing out that the traces themselves do not.
         match postings.filter(|postings| self.query.sort == Sort::Arrival || postings.len() < self.segment.entries.len()) {
             Some(postings) => {
-                let floor = u32::try_from(self.query.duration_min / 1_000).unwrap_or(u32::MAX);
+                let floor = if self.query.whole { 0 } else { u32::try_from(self.query.duration_min / 1_000).unwrap_or(u32::MAX) };
                 for posting in postings.iter().rev() {
                     if posting.duration_us < floor || matches!(self.name, Some(Some(name)) if posting.name != name) {
                         continue;
@@ -183,7 +187,13 @@ impl<'a> Matcher<'a> {
     /// Rules a trace out by what is known of it as a whole.
     fn possible(&self, entry: &Entry) -> bool {
         let query = self.query;
-        entry.spans > 0 && entry.start <= query.start_max && entry.end >= query.start_min && entry.duration() >= query.duration_min
+        let whole = || entry.start >= query.start_min && entry.duration() <= query.duration_max;
+        entry.spans > 0
+            && entry.start <= query.start_max
+            && entry.end >= query.start_min
+            && entry.duration() >= query.duration_min
+            && (!query.whole || whole())
+            && query.in_flight_at.is_none_or(|at| entry.start <= at && at < entry.end)
     }
 
     fn matches_record(&self, record: u32) -> bool {
@@ -192,10 +202,10 @@ impl<'a> Matcher<'a> {
         if self.service.is_some_and(|service| self.segment.groups[span.head.group as usize].service != service) {
             return false;
         }
-        if span.start < query.start_min || span.start > query.start_max {
-            return false;
-        }
-        if span.duration < query.duration_min || span.duration > query.duration_max {
+        let in_time = || (query.start_min..=query.start_max).contains(&span.start);
+        let so_long = || (query.duration_min..=query.duration_max).contains(&span.duration);
+        // Of a whole trace both are known already.
+        if !(query.whole || in_time() && so_long()) {
             return false;
         }
         match (self.name, span.name) {

@@ -1,5 +1,7 @@
 //! How long traces take, with those apart that a suspect concerns, and how it would be were it fixed.
 
+use serde::Serialize;
+
 use crate::diagnose::Charge;
 use crate::diagnose::effect::Outcome;
 
@@ -18,10 +20,12 @@ pub struct Histogram {
     to: f64,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Column {
     /// Milliseconds.
+    #[serde(rename = "from_ms")]
     pub from: f64,
+    #[serde(rename = "to_ms")]
     pub to: f64,
     /// Traces that the suspect does not concern, those that it does, and all of them were it fixed.
     pub others: u64,

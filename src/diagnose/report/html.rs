@@ -31,10 +31,7 @@ impl Report<'_> {
         let outcomes = self.outcomes();
         let now = words::now(&outcomes);
         let first = self.diagnosis.suspects.first();
-        let title = first.map_or_else(
-            || words::NOTHING.trim_end_matches('.').to_owned(),
-            |first| format!("{}: {}", words::place(first), words::meaning(first.cause)),
-        );
+        let title = words::title(self);
         html! {
             (DOCTYPE)
             html lang="en" {

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::Report;
 use super::flame::{self, Box, What};
+use super::histogram::{Column, Histogram};
+use super::{Report, words};
 use crate::diagnose::profile::Profile;
-use crate::diagnose::{Attribute, Effect, Suspect, SuspectCause, Traces};
+use crate::diagnose::{Attribute, Charge, Effect, Suspect, SuspectCause, Traces};
 
 /// Characters of a name in the flame graph; whoever made spans may have named them by a book.
 const LONGEST_NAME: usize = 200;
+/// So many services are named with what speaks against them.
+const RANKED: usize = 10;
 
 /// The whole answer; its names stay as they are.
 #[derive(Serialize)]
@@ -51,7 +54,46 @@ struct Drawn<'a> {
     /// Why it is not about all that there is.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'a str>,
+    page: Page<'a>,
     flame: Flame,
+}
+
+/// What the report's other forms say beside figures, in the same words.
+#[derive(Serialize)]
+struct Page<'a> {
+    title: String,
+    /// What was looked at, where nothing stands out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    looked_at: Option<&'static str>,
+    /// What was left out, what is odd, what was mended.
+    remarks: Vec<String>,
+    /// As many as there are suspects, in their order.
+    suspects: Vec<Said>,
+    services: usize,
+    /// How all traces went.
+    now: Effect,
+    /// How long they took, and who of them the first suspect concerns.
+    latency: Vec<Column>,
+    /// The critical paths of those alone, where there are others too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    concerned: Option<Flame>,
+    ranking: Vec<Ranked<'a>>,
+}
+
+#[derive(Serialize)]
+struct Said {
+    place: String,
+    meaning: &'static str,
+    /// Percent.
+    sure: u32,
+    /// A label, the figure now, the figure fixed.
+    changes: Vec<(&'static str, String, String)>,
+}
+
+#[derive(Serialize)]
+struct Ranked<'a> {
+    service: &'a str,
+    score: f64,
 }
 
 /// Where the time of all critical paths goes.
@@ -123,10 +165,48 @@ impl Report<'_> {
     ///
     /// Siblings come the widest first; those that are too narrow to be seen are one, which says by `others` how many they are and has
     /// no name. `note` is there where the diagnosis is not about all that was asked for.
+    ///
+    /// `page` has what the other forms of the report say beside this: `title`, `remarks`, `looked_at` where nothing stands out, for each
+    /// suspect its `place`, `meaning`, how `sure` it is in percent and its `changes` (a label, now, fixed), how many `services` there
+    /// are, how all traces went (`now`), a histogram of how long they took (`latency`: `{from_ms, to_ms, others, concerned, fixed}`),
+    /// the flame graph of those that the first suspect concerns (`concerned`), and the services that most speaks against (`ranking`).
     pub fn json_with_flame(&self, note: Option<&str>) -> String {
         let [profile, _] = self.profiles(|_| true);
-        let drawn = Drawn { document: self.document(), note, flame: Flame::of(&profile, self.traces) };
+        let drawn = Drawn { document: self.document(), note, page: self.page(), flame: Flame::of(&profile, self.traces) };
         serde_json::to_string(&drawn).expect("texts and numbers can be written as JSON")
+    }
+
+    fn page(&self) -> Page<'_> {
+        let outcomes = self.outcomes();
+        let suspects = &self.diagnosis.suspects;
+        let charged: &[Charge] = suspects.first().map_or(&[], |first| &first.charged);
+        let latency = if outcomes.is_empty() { Vec::new() } else { Histogram::of(&outcomes, charged).columns };
+        Page {
+            title: words::title(self),
+            looked_at: (suspects.is_empty() && !self.traces.is_empty()).then_some(words::LOOKED_AT),
+            remarks: self.remarks(),
+            suspects: suspects.iter().map(Said::of).collect(),
+            services: self.services(),
+            now: words::now(&outcomes),
+            latency,
+            concerned: self.concerned(charged),
+            ranking: self.diagnosis.ranking.iter().take(RANKED).map(|(service, score)| Ranked { service, score: *score }).collect(),
+        }
+    }
+
+    fn concerned(&self, charged: &[Charge]) -> Option<Flame> {
+        let mut concerned = vec![false; self.traces.len()];
+        for charge in charged {
+            if let Some(concerned) = concerned.get_mut(charge.trace as usize) {
+                *concerned = true;
+            }
+        }
+        // All or none of them is no other picture than that of all.
+        let differ = concerned.contains(&true) && concerned.contains(&false);
+        differ.then(|| {
+            let [profile, _] = self.profiles(|trace| concerned[trace]);
+            Flame::of(&profile, self.traces)
+        })
     }
 
     fn document(&self) -> Document<'_> {
@@ -147,6 +227,17 @@ impl<'a> Line<'a> {
             effect: *effect,
             evidence,
             examples: examples.iter().map(|trace| traces.name(*trace)).collect(),
+        }
+    }
+}
+
+impl Said {
+    fn of(suspect: &Suspect) -> Self {
+        Self {
+            place: words::place(suspect),
+            meaning: words::meaning(suspect.cause),
+            sure: words::sure(suspect),
+            changes: words::changes(&suspect.effect),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The sentences that the terminal and the page share.
 
+use super::Report;
 use crate::diagnose::effect::Outcome;
 use crate::diagnose::figures::{duration, share};
 use crate::diagnose::{Change, Effect, Suspect, SuspectCause};
@@ -73,6 +74,15 @@ pub fn sure(suspect: &Suspect) -> u32 {
 /// How all traces went, by what would be said of them anyway: the figures now of an effect that fixes nothing.
 pub fn now(outcomes: &[Outcome]) -> Effect {
     crate::diagnose::effect::effect(outcomes, &[])
+}
+
+/// The best suspect, or that there is none.
+pub fn title(report: &Report<'_>) -> String {
+    report
+        .diagnosis
+        .suspects
+        .first()
+        .map_or_else(|| NOTHING.trim_end_matches('.').to_owned(), |first| format!("{}: {}", place(first), meaning(first.cause)))
 }
 
 /// What was looked at where nothing stands out.

@@ -22,6 +22,7 @@ async function read(answer) {
   if (!answer.ok) {
     const error = new Error(body.error ?? `The frontend answered ${answer.status}.`);
     error.body = body;
+    error.status = answer.status;
     throw error;
   }
   return body;

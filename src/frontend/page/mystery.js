@@ -1,7 +1,9 @@
 // The mystery: guesses, hints, giving up, the next one, another version of a service, and the score.
 
 import { byId, el, options, say, whileBusy } from '/assets/common/dom.js';
-import { count, elapsed } from '/assets/common/format.js';
+import { combobox, fitting } from '/assets/common/combobox.js';
+import { clock, count, elapsed } from '/assets/common/format.js';
+import { register } from '/assets/common/keys.js';
 import { get, instructor, post } from './api.js';
 import { whole } from './names.js';
 
@@ -17,22 +19,31 @@ const SCORE_EVERY_MS = 3000;
 /** Where the team's name stays while the browser's tab is open. */
 const TEAM = 'tracelab.team';
 
+/** Of a name that may be several, as many are named. */
+const MOST_NAMED = 4;
+const TICK_MS = 250;
+
 let mystery;
+let known;
+/** When the mystery began, by this page's clock, and how long the team took where it is over for it. */
+let time = {};
 
 export function start(topology) {
-  byId('services').append(...topology.services.map((service) => el('option', { value: service })));
-  byId('customers').append(...topology.customers.map((customer) => el('option', { value: customer })));
+  known = topology;
   offer(topology.mysteries);
   byId('team').placeholder = topology.team;
   byId('team').value = sessionStorage.getItem(TEAM) ?? '';
-  byId('team').addEventListener('change', () => sessionStorage.setItem(TEAM, team()));
+  byId('team').addEventListener('change', () => {
+    sessionStorage.setItem(TEAM, team());
+    refresh();
+  });
   byId('instructor').hidden = !topology.instructor;
   byId('instructor').addEventListener('submit', (event) => event.preventDefault());
   byId('token').addEventListener('input', (event) => (instructor.token = event.target.value));
   byId('guess-cause').addEventListener('change', showFields);
-  for (const id of ['guess-service', 'guess-callee', 'redeploy-service']) {
-    byId(id).addEventListener('change', (event) => (event.target.value = fullName(event.target.value, topology.services)));
-  }
+  for (const id of ['guess-service', 'guess-callee', 'redeploy-service']) combobox(byId(id), { names: () => topology.services, what: 'service' });
+  combobox(byId('guess-customer'), { names: () => topology.customers, what: 'customer' });
+  register({ keys: '/', what: 'name a service to guess', run: () => byId('guess-service').checkVisibility() && byId('guess-service').focus() });
 
   onSubmit('guess', 'guess-submit', 'verdict', guess);
   onSubmit('new-mystery', 'new-submit', 'begun', async () => {
@@ -42,7 +53,7 @@ export function start(topology) {
     say(byId('begun'), note ? `Note: ${note}.` : '');
   });
   onSubmit('redeploy', 'redeploy-submit', 'redeployed', async () => {
-    const done = await post('redeploy', { service: byId('redeploy-service').value, version: byId('redeploy-version').value });
+    const done = await post('redeploy', { service: chosen('redeploy-service'), version: byId('redeploy-version').value });
     say(byId('redeployed'), `${done.service} is ${done.version} now.`, 'right');
   });
   onClick('hint', 'verdict', hint);
@@ -55,8 +66,13 @@ export function start(topology) {
     explain('revealed-explanation', explanation);
     await refresh();
   });
+  byId('again').addEventListener('click', () => {
+    byId('new-details').open = true;
+    byId('new-cause').focus();
+  });
   refresh();
   setInterval(() => document.hidden || refresh(), SCORE_EVERY_MS);
+  setInterval(tick, TICK_MS);
 }
 
 /** Fills both choices of a cause: all can be guessed, but not all can be had everywhere. */
@@ -95,14 +111,20 @@ async function act(button, place, work) {
   try {
     await whileBusy(button, work);
   } catch (error) {
+    // An error is no verdict, and what stood there belonged to one.
+    if (place === byId('verdict')) unsay();
     say(place, error.message, 'error');
   }
 }
 
-/** Who types 1-17 means dummy-1-17. */
-function fullName(text, services) {
-  const typed = text.trim();
-  return services.includes(`dummy-${typed}`) ? `dummy-${typed}` : typed;
+/** The service that a field names. What may be several is asked back here; of what is none, the frontend says so. */
+function chosen(id) {
+  const typed = byId(id).value;
+  if (typed === '' || known.services.includes(typed)) return typed;
+  const fit = fitting(known.services, typed);
+  if (fit.length === 0) return typed;
+  byId(id).focus();
+  throw new Error(`${typed} may be ${fit.slice(0, MOST_NAMED).join(', ')}${fit.length > MOST_NAMED ? ` or ${count(fit.length - MOST_NAMED)} others` : ''}: choose one.`);
 }
 
 function names() {
@@ -115,11 +137,13 @@ function showFields() {
 }
 
 async function guess() {
-  const named = Object.fromEntries(names().map((name) => [name, byId(`guess-${name}`).value]));
+  const named = Object.fromEntries(names().map((name) => [name, name === 'customer' ? byId('guess-customer').value : chosen(`guess-${name}`)]));
   const graded = await post('guess', { team: team(), cause: byId('guess-cause').value, ...named });
   const guesses = graded.guesses === 1 ? 'guess' : 'guesses';
   say(byId('verdict'), `${graded.message} ${count(graded.guesses)} ${guesses}, ${elapsed(graded.seconds)}.`, graded.verdict);
+  byId('outcome').dataset.verdict = graded.verdict;
   explain('explanation', graded.explanation);
+  byId('again').hidden = graded.verdict !== 'right' || !byId('new-details').checkVisibility();
   await refresh();
 }
 
@@ -150,8 +174,8 @@ export async function refresh() {
 function show({ mystery: number, cause, seconds, teams }) {
   byId('mystery-number').textContent = number;
   const hides = HIDES[cause ?? 'random'] ?? `Somewhere hides one fault, ${cause}: ${ABOUT[cause]}.`;
-  const minutes = Math.floor(seconds / 60);
-  byId('mystery-cause').textContent = `${hides} This mystery has been running for ${minutes < 1 ? 'less than a minute' : `${count(minutes)} min`}.`;
+  byId('mystery-cause').textContent = hides;
+  byId('mystery-known').textContent = cause === undefined ? 'cause hidden' : `cause known: ${cause}`;
   if (number !== mystery) {
     if (mystery !== undefined) forget(number);
     mystery = number;
@@ -161,12 +185,26 @@ function show({ mystery: number, cause, seconds, teams }) {
   byId('score').hidden = teams.length === 0;
   byId('no-score').hidden = teams.length > 0;
   byId('score').tBodies[0].replaceChildren(...teams.map(teamRow));
+  const mine = teams.find((one) => one.team === (team() || known.team));
+  time = { began: performance.now() - seconds * 1000, solved: mine?.seconds };
+  byId('mine-guesses').textContent = count(mine?.guesses ?? 0);
+  byId('mine-hints').textContent = count(mine?.hints ?? 0);
+  byId('mine-solved').textContent = count(mine?.solved ?? 0);
+  tick();
+}
+
+/** How long the mystery has been running, or how long the team took. */
+function tick() {
+  const { began, solved } = time;
+  if (began === undefined) return;
+  byId('mine-time').textContent = solved === undefined ? clock(Math.floor((performance.now() - began) / 1000)) : clock(Math.floor(solved));
+  byId('mine-time').dataset.verdict = solved === undefined ? '' : 'right';
 }
 
 /** What was said belongs to the mystery before. */
 function forget(number) {
   say(byId('verdict'), `Mystery ${number} has begun.`);
-  explain('explanation');
+  unsay();
   say(byId('revealed'), '');
   explain('revealed-explanation');
   say(byId('begun'), '');
@@ -174,6 +212,13 @@ function forget(number) {
   say(byId('redeployed'), '');
   byId('hints').replaceChildren();
   for (const name of ['service', 'callee', 'customer']) byId(`guess-${name}`).value = '';
+}
+
+/** Takes away what followed a verdict. */
+function unsay() {
+  explain('explanation');
+  delete byId('outcome').dataset.verdict;
+  byId('again').hidden = true;
 }
 
 function teamRow({ team: name, guesses, hints, verdict, seconds, revealed, solved }) {

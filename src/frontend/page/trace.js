@@ -30,7 +30,7 @@ async function watch(place, id) {
   for (let asked = 0; ; asked += 1) {
     await new Promise((resolve) => setTimeout(resolve, WAITS_MS[Math.min(asked, WAITS_MS.length - 1)]));
     // Newer calls have taken its place.
-    if (asked > 0 && !place.isConnected) return;
+    if (!place.isConnected) return;
     const answer = await get(`traces/${id}`).catch((error) => ({ state: 'unreachable', message: error.message }));
     if (answer.state !== 'pending') return show(place, id, answer);
   }

@@ -14,8 +14,11 @@ const MOST = 2000;
 // So wide, in units of the drawing, is a letter.
 const LETTER = 6.6;
 
-/** `root`: `{ name, service, value, children }`, where a value is not less than its children's together; `text` writes one. */
-export function flame({ title, root, text }) {
+/**
+ * `root`: `{ name, service, value, children }`, where a value is not less than its children's together; `text` writes one.
+ * `also`: `{ label, run(node) }`, a button for the frame that was chosen last.
+ */
+export function flame({ title, root, text, also = null }) {
   let [zoomed, focused] = [root, root];
   const above = new Map();
   let depth = 0;
@@ -29,7 +32,7 @@ export function flame({ title, root, text }) {
   });
   const told = el("p", { class: "told" }, said(root));
   const whole = el("button", { type: "button", hidden: true, onclick: () => zoom(root) }, "Show the whole");
-  const element = el("figure", { class: "chart flame" }, el("figcaption", {}, title), el("div", { class: "drawing" }, drawing), told, whole);
+  const element = el("figure", { class: "chart flame" }, el("figcaption", {}, title), el("div", { class: "drawing" }, drawing), told, whole, also && [" ", el("button", { type: "button", onclick: () => also.run(focused) }, also.label)]);
   draw();
   return element;
 
@@ -63,19 +66,24 @@ export function flame({ title, root, text }) {
     }
     const shown = found.length > MOST ? found.toSorted((one, other) => other.width - one.width).slice(0, MOST) : found;
     frames = new Map(shown.map((frame) => [frame.node, box(frame)]));
-    drawing.replaceChildren(...frames.values());
+    // Beside the frames, not in them: a frame says its whole name, which one that was cut would contradict.
+    const names = svg("g", { "aria-hidden": "true", "pointer-events": "none" }, shown.map(nameOf));
+    drawing.replaceChildren(...frames.values(), names);
     if (!frames.has(focused)) focused = zoomed;
     frames.get(focused).setAttribute("tabindex", "0");
     whole.hidden = zoomed === root;
   }
 
-  function box({ node, level, x, width }) {
+  function nameOf({ node, level, x, width }) {
     const label = node.service && node.service !== node.name ? `${node.service} ${node.name}` : node.name;
     const letters = Math.floor((width - 6) / LETTER);
     const written = letters < 3 ? "" : label.length <= letters ? label : `${label.slice(0, letters - 1)}…`;
+    return written ? svg("text", { x: x + 3, y: level * ROW + 14 }, written) : null;
+  }
+
+  function box({ node, level, x, width }) {
     const frame = svg("g", { class: "frame", role: "treeitem", tabindex: "-1", "aria-level": level + 1, "aria-label": said(node), onfocus: () => tell(node) },
-      svg("rect", { x, y: level * ROW, width: Math.max(0.5, width - 0.5), height: ROW - 1, rx: 2 }),
-      written && svg("text", { x: x + 3, y: level * ROW + 14, "aria-hidden": "true" }, written));
+      svg("rect", { x, y: level * ROW, width: Math.max(0.5, width - 0.5), height: ROW - 1, rx: 2 }));
     frame.node = node;
     return hued(frame, node.service ?? node.name);
   }

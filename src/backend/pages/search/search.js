@@ -1,17 +1,27 @@
-// /search: the form, the address and the list of traces that match.
+// /search: the form, the address and what is found, as a plot and as a list.
 
 import * as api from "/assets/shared/api.js";
-import { el, failure, notice, withStyle } from "/assets/common/dom.js";
+import { byId, el, failure, notice } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
-import { hued } from "/assets/common/hues.js";
-import { DEFAULTS, fromAddress, problems, toAddress, toApi } from "/assets/shared/query.js";
+import { register } from "/assets/common/keys.js";
+import { plot } from "./plot.js";
+import { readSummary, results } from "./results.js";
+import { DEFAULTS, MAX_LIMIT, fromAddress, problems, toAddress, toApi, toLocal } from "/assets/shared/query.js";
 
-const SERVICES_SHOWN = 8;
-const form = document.getElementById("search");
-const status = document.getElementById("status");
-const results = document.getElementById("results");
-const sidebar = document.getElementById("sidebar");
+// So many traces are drawn and counted, however few are listed: the plot is to show what else there is.
+const PLOTTED = 1000;
+// How many more one click lists.
+const MORE = 100;
+const form = byId("search");
+const status = byId("status");
+const list = byId("results");
+const sidebar = byId("sidebar");
+const drawn = plot(byId("plot"), { narrow: (conditions) => narrow(conditions), told: (trace) => found.mark(trace) });
+const found = results(list, byId("picked"), { reached: (trace) => drawn.mark(trace) });
 let running = new AbortController();
+let shown = null;
+// Which result is to have the focus when the next ones are there, where what had it will be gone.
+let next = null;
 
 async function start() {
   const wide = matchMedia("(min-width: 48rem)");
@@ -23,11 +33,21 @@ async function start() {
     event.preventDefault();
     go(readForm());
   });
-  form.elements.sort.addEventListener("change", () => go(readForm()));
+  for (const field of [form.elements.sort, form.elements.errors]) field.addEventListener("change", () => go(readForm()));
   form.elements.service.addEventListener("change", () => showOperations(form.elements.service.value, ""));
-  form.elements.lookback.addEventListener("change", () => showCustomTimes());
+  form.elements.lookback.addEventListener("change", () => {
+    beginMoment();
+    showTimes();
+  });
+  form.elements.moment.addEventListener("input", () => (form.elements.at.value = fromField(form.elements.moment.value)));
   addEventListener("popstate", () => showAndRun(fromAddress(location.search)));
   await Promise.all([showServices(), showAndRun(fromAddress(location.search))]);
+}
+
+/** Searches with some fields of the form changed. */
+function narrow(conditions) {
+  showForm({ ...readForm(), ...conditions });
+  go(readForm());
 }
 
 /** Puts a query into the address, so that it can be shared and gone back to, and runs it. */
@@ -45,7 +65,7 @@ async function showAndRun(asked) {
   if (showProblems(query)) {
     sidebar.open = true;
     status.textContent = "The search in the address cannot be run as it is: mend the marked fields.";
-    results.replaceChildren();
+    showNothing();
   } else await run(query);
   await operations;
 }
@@ -60,32 +80,50 @@ function showForm(query) {
     const field = form.elements[name];
     // An address may ask for what the list does not offer, a lookback of 3h for example: it counts all the same.
     if (field instanceof HTMLSelectElement) ensureOption(field, value);
-    field.value = value;
+    if (field.type === "checkbox") field.checked = value !== "";
+    else field.value = value;
   }
-  showCustomTimes();
+  showTimes();
 }
 
-function showCustomTimes() {
-  const custom = form.elements.lookback.value === "custom";
-  const fields = document.getElementById("custom-times");
-  if (custom && !form.elements.to.value) {
-    const local = (millis) => new Date(millis - new Date().getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
-    form.elements.from.value = local(Date.now() - 3_600_000);
-    form.elements.to.value = local(Date.now());
+/** Who has just chosen to ask for a moment gets one to begin with: half-way through what is at the top, when something was in flight. */
+function beginMoment() {
+  const { lookback, at, moment } = form.elements;
+  const top = shown?.[0];
+  const busy = top ? top.start + BigInt(Math.floor(top.duration / 2)) : BigInt(Date.now()) * 1_000_000n;
+  if (lookback.value === "moment" && !at.value) at.value = fromField(moment.value) || String(busy);
+}
+
+function showTimes() {
+  const { lookback, from, to, at, moment } = form.elements;
+  if (lookback.value === "custom" && !to.value) {
+    from.value = toLocal(Date.now() - 3_600_000).slice(0, 19);
+    to.value = toLocal(Date.now()).slice(0, 19);
   }
-  fields.hidden = !custom;
+  // The field is not as fine as a moment, so that the moment changes only when somebody changes the field.
+  if (at.value) moment.value = toLocal(format.toMillis(BigInt(at.value)));
+  byId("custom-times").hidden = lookback.value !== "custom";
+  byId("moment-time").hidden = lookback.value !== "moment";
+}
+
+function fromField(local) {
+  const millis = Date.parse(local);
+  return Number.isNaN(millis) ? "" : String(BigInt(millis) * 1_000_000n);
 }
 
 function showProblems(query) {
-  const found = problems(query);
-  for (const name of ["tags", "minDuration", "maxDuration", "limit", "from"]) {
-    document.getElementById(`${name}-error`).textContent = found[name] ?? "";
-    form.elements[name].setAttribute("aria-invalid", name in found);
+  const wrong = problems(query);
+  for (const name of ["tags", "minDuration", "maxDuration", "limit", "from", "at"]) {
+    byId(`${name}-error`).textContent = wrong[name] ?? "";
+    fieldOf(name).setAttribute("aria-invalid", name in wrong);
   }
-  const first = Object.keys(found)[0];
-  if (first) form.elements[first].focus();
+  const first = Object.keys(wrong)[0];
+  if (first) fieldOf(first).focus();
   return first !== undefined;
 }
+
+/** Where the reader mends it. */
+const fieldOf = (name) => form.elements[name === "at" ? "moment" : name];
 
 function ensureOption(select, value) {
   if (![...select.options].some((option) => option.value === value)) select.append(el("option", { value }, value));
@@ -125,33 +163,72 @@ async function run(query) {
   running.abort();
   running = new AbortController();
   const { signal } = running;
-  results.setAttribute("aria-busy", "true");
+  list.setAttribute("aria-busy", "true");
   status.textContent = "Searching …";
   try {
-    const found = await api.summaries(toApi(query), signal);
-    const empty = found.length === 0 && (await api.services()).length === 0;
+    const limit = Number(query.limit);
+    // One more than is shown: so it is known whether there are more.
+    const asked = toApi(query, Math.min(MAX_LIMIT, Math.max(limit, PLOTTED) + 1));
+    const summaries = await (query.lookback === "moment" ? api.inFlight : api.summaries)(asked, signal);
+    const empty = summaries.length === 0 && (await api.services()).length === 0;
     if (signal.aborted) return;
-    show(found, query, empty);
+    show(summaries, query, limit, empty);
   } catch (error) {
     if (signal.aborted) return;
     status.textContent = "The search failed.";
-    results.replaceChildren(failure(error, () => run(query)));
+    showNothing(failure(error, () => run(query)));
   }
-  results.removeAttribute("aria-busy");
+  list.removeAttribute("aria-busy");
 }
 
-function show(found, query, empty) {
-  if (found.length === 0) {
+function show(summaries, query, limit, empty) {
+  if (summaries.length === 0) {
     status.textContent = "No traces found.";
-    results.replaceChildren(empty ? nothingStored(query) : nothingMatches(query));
+    showNothing(empty ? nothingStored(query) : nothingMatches(query));
     return;
   }
-  const traces = found.map(summary);
-  const longest = Math.max(...traces.map((trace) => trace.duration));
-  const all = String(found.length) !== query.limit;
+  const most = Math.max(limit, PLOTTED);
+  const traces = summaries.slice(0, most).map(readSummary);
+  // The deepest search does not tell whether there are more.
+  const total = { known: traces.length, more: summaries.length > most || most === MAX_LIMIT && traces.length === most };
+  shown = traces.slice(0, limit);
+  status.textContent = saysHowMany(total, query);
+  drawn.show(traces, query);
+  found.show(shown, el("div", { class: "more" }, moreButtons(total, shown.length)));
+  byId("more").replaceChildren(...moreButtons(total, 0));
+  if (next !== null) found.go(next);
+  next = null;
+}
+
+function saysHowMany({ known, more }, query) {
+  const all = more ? `more than ${format.counted(known, "trace")}` : format.counted(known, "trace");
   const order = form.elements.sort.selectedOptions[0].textContent.toLowerCase();
-  status.textContent = `${format.counted(traces.length, "trace")}, ${order}${all ? "" : "; there may be more: raise the limit to see them"}.`;
-  results.replaceChildren(el("ol", { class: "results" }, traces.map((trace) => row(trace, longest))));
+  const when = query.lookback === "moment" ? ` in flight at ${format.dateTime(BigInt(query.at))}` : "";
+  return `${shown.length < known || more ? `${format.count(shown.length)} of ${all}` : all}${when}, ${order}.`;
+}
+
+/** What is not listed is one click away; the click leads to the result at `place`. */
+function moreButtons({ known, more }, place) {
+  const button = (limit, text) => el("button", { type: "button", onclick: () => listMore(limit, place) }, text);
+  const [some, deep] = [shown.length + MORE, Math.min(MAX_LIMIT, known * 10)];
+  if (shown.length < known) {
+    const all = button(known, `List ${more ? "" : "all "}${format.count(known)}`);
+    return some < known ? [button(some, `List ${format.count(some)}`), all] : [all];
+  }
+  return more && known < MAX_LIMIT ? [button(deep, `List up to ${format.count(deep)}`)] : [];
+}
+
+function listMore(limit, place) {
+  next = place;
+  narrow({ limit: String(limit) });
+}
+
+/** Says why there is no list. */
+function showNothing(why = "") {
+  shown = null;
+  drawn.show([], DEFAULTS);
+  byId("more").replaceChildren();
+  found.show([], why);
 }
 
 function nothingStored(query) {
@@ -163,58 +240,46 @@ function nothingStored(query) {
 
 function nothingMatches(query) {
   return notice("empty", "No stored trace matches",
-    el("p", {}, "All conditions must hold, the tags on one span. Loosen one, or widen the lookback."),
+    el("p", {}, query.lookback === "moment"
+      ? `Nothing that matches had begun and not ended at ${format.dateTime(BigInt(query.at))}. Choose another moment, or loosen a condition.`
+      : "All conditions must hold, the tags on one span. Loosen one, or widen the lookback."),
     query.lookback === "all"
       ? el("a", { href: "/search?lookback=all" }, "Search without conditions")
       : el("button", { type: "button", onclick: widenAndGo }, "Look through everything stored"));
 }
 
 function widenAndGo() {
-  form.elements.lookback.value = "all";
-  showCustomTimes();
-  go(readForm());
+  narrow({ lookback: "all" });
 }
 
-/** Fields that are zero or empty may be absent. */
-function summary(json) {
-  const [start, end] = [BigInt(json.minStartTimeUnixNano ?? 0), BigInt(json.maxEndTimeUnixNano ?? 0)];
-  return {
-    id: json.traceId,
-    service: json.rootServiceName,
-    operation: json.rootOperationName,
-    start,
-    duration: end > start ? Number(end - start) : 0,
-    spans: json.spanCount ?? 0,
-    errors: json.errorSpanCount ?? 0,
-    orphans: json.orphanSpanCount ?? 0,
-    services: json.services ?? [],
-  };
+register(
+  { keys: "j", what: "next result", run: () => found.step(1) },
+  { keys: "k", what: "previous result", run: () => found.step(-1) },
+  { keys: "o", what: "open the result in a new tab (Enter: here)", run: () => openBeside(found.current()) },
+  { keys: "x", what: "pick the result for a comparison", run: () => found.togglePick() },
+  { keys: "c", what: "compare the two that are picked", run: () => found.compare() },
+  { keys: "/", what: "go to the form", run: searchAgain },
+  { keys: "p", what: "go to the plot: arrows walk, Shift and arrows choose a range", run: () => drawn.focus() },
+  { keys: "i", what: "what was in flight when the result began", run: inFlightThen },
+  { keys: "e", what: "only with errors, or all", run: () => form.elements.errors.click() },
+  { keys: "l", what: "longest first", run: () => narrow({ sort: "longest" }) },
+  { keys: "n", what: "newest first", run: () => narrow({ sort: "newest" }) },
+  { keys: "r", what: "search again", run: () => go(readForm()) });
+
+function openBeside(trace) {
+  if (trace) window.open(trace.address, "_blank", "noopener");
 }
 
-function row(trace, longest) {
-  const title = trace.operation
-    ? [el("span", { class: "service" }, trace.service || "unnamed service"), " ", el("span", { class: "operation" }, trace.operation)]
-    : [el("span", { class: "operation missing" }, "root span not stored")];
-  return el("li", { class: trace.errors ? "result failed" : "result" },
-    el("a", { href: `/trace/${encodeURIComponent(trace.id)}`, title: trace.id },
-      el("span", { class: "title" }, title),
-      el("span", { class: "duration" }, format.duration(trace.duration))),
-    el("div", { class: "track", "aria-hidden": "true" },
-      withStyle(el("div", { class: "fill" }), { "--width": `${(100 * trace.duration) / (longest || 1)}%` })),
-    el("p", { class: "facts" },
-      el("time", { datetime: new Date(format.toMillis(trace.start)).toISOString() }, format.dateTime(trace.start)),
-      el("span", {}, format.ago(trace.start)),
-      el("span", {}, format.counted(trace.spans, "span")),
-      trace.errors > 0 && el("span", { class: "badge error" }, format.counted(trace.errors, "error")),
-      trace.orphans > 0 && el("span", { class: "badge warning", title: "Spans whose parent is not stored" }, format.counted(trace.orphans, "orphan"))),
-    el("ul", { class: "chips", "aria-label": "Services" }, chips(trace.services)));
+/** Of the result that the reader is at, else of the moment that is picked in the plot. */
+function inFlightThen() {
+  const trace = found.current();
+  if (trace) narrow({ lookback: "moment", at: String(trace.start) });
+  else if (shown) drawn.ask();
 }
 
-function chips(services) {
-  const shown = services.slice(0, SERVICES_SHOWN).map(({ name, spanCount, errorSpanCount }) =>
-    hued(el("li", { class: errorSpanCount ? "chip failed" : "chip" }, el("bdi", {}, name), " ", el("span", { class: "amount" }, format.count(spanCount ?? 0))), name));
-  const more = services.length - shown.length;
-  return more > 0 ? [...shown, el("li", { class: "chip more" }, `and ${format.count(more)} more`)] : shown;
+function searchAgain() {
+  sidebar.open = true;
+  form.elements.service.focus();
 }
 
 start();

@@ -46,8 +46,20 @@ export const operations = async (service) => (await getJson("/api/v3/operations"
 
 export const summaries = async (query, signal) => (await getJson("/api/v3/trace-summaries", query, signal)).summaries ?? [];
 
+export const inFlight = async (query, signal) => (await getJson("/api/tracelab/in-flight", query, signal)).summaries ?? [];
+
 export const trace = (id) => getJson(`/api/v3/traces/${encodeURIComponent(id)}`);
+
+/** What the end of a trace waited for: offsets from its start, in nanoseconds. */
+export const criticalPath = (trace) => getJson("/api/tracelab/critical-path", { trace });
+
+/** How long the spans of one kind took: all of them that are stored. */
+export const distribution = (of, signal) => getJson("/api/tracelab/distribution", of, signal);
+
+/** What `diagnose` says. */
+export const suspects = (asked, signal) => getJson("/api/tracelab/suspects", asked, signal);
 
 export const logs = async (traceID) => (await getJson("/api/logs", { traceID })).data ?? [];
 
-export const dependencies = async (endTs, lookback) => (await getJson("/api/dependencies", { endTs, lookback })).data ?? [];
+/** Who calls whom in the traces that began after `start`, in microseconds since 1970; in all without. */
+export const graph = (start) => getJson("/api/tracelab/graph", { start });

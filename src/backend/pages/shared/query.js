@@ -1,12 +1,18 @@
 // A search: between the form, the address (Jaeger's own parameters, so that its links work here) and the API's parameters.
 
-import { isDuration } from "/assets/common/format.js";
+import { fromRfc3339, isDuration } from "/assets/common/format.js";
 
+/**
+ * `lookback` may also be `all`, `custom` (`from` and `to`, as a datetime-local field has them) or `moment` (`at`, in nanoseconds since 1970:
+ * what was in flight then); `errors` is "true" where a span must have failed; `durationOf` says whose times and durations count.
+ */
 export const DEFAULTS = {
-  service: "", operation: "", tags: "", lookback: "1h", from: "", to: "", minDuration: "", maxDuration: "", limit: "20", sort: "newest",
+  service: "", operation: "", tags: "", errors: "", lookback: "1h", from: "", to: "", at: "", minDuration: "", maxDuration: "",
+  durationOf: "span", limit: "20", sort: "newest",
 };
 // The backend refuses to search deeper, and so does Jaeger.
-const MAX_LIMIT = 100_000;
+export const MAX_LIMIT = 100_000;
+const NOT_LOOKBACKS = ["all", "custom", "moment"];
 const MINUTE_MS = 60_000;
 const UNIT_MS = { s: 1000, m: MINUTE_MS, h: 60 * MINUTE_MS, d: 24 * 60 * MINUTE_MS, w: 7 * 24 * 60 * MINUTE_MS };
 
@@ -20,14 +26,16 @@ export function lookbackMs(text) {
 export function fromAddress(search) {
   const parameters = new URLSearchParams(search);
   const query = { ...DEFAULTS };
-  for (const name of ["service", "operation", "minDuration", "maxDuration", "limit", "sort", "lookback"]) {
+  for (const name of ["service", "operation", "minDuration", "maxDuration", "durationOf", "limit", "sort", "lookback"]) {
     const value = parameters.get(name)?.trim();
     if (value) query[name] = value;
   }
-  query.tags = tagsText(parameters.get("tags") ?? "");
-  const [from, to] = [fromMicros(parameters.get("start")), fromMicros(parameters.get("end"))];
+  [query.tags, query.errors] = withoutErrors(parameters.get("tags") ?? "");
+  const [from, to] = [fromMicros(parameters.get("start"), Math.floor), fromMicros(parameters.get("end"), Math.ceil)];
   if (from && to) Object.assign(query, { lookback: "custom", from, to });
-  if (!["all", "custom"].includes(query.lookback) && lookbackMs(query.lookback) === undefined) query.lookback = DEFAULTS.lookback;
+  if (parameters.has("at")) Object.assign(query, { lookback: "moment", at: nanos(parameters.get("at").trim()) });
+  if (!NOT_LOOKBACKS.includes(query.lookback) && lookbackMs(query.lookback) === undefined) query.lookback = DEFAULTS.lookback;
+  if (query.durationOf !== "trace") query.durationOf = DEFAULTS.durationOf;
   // Jaeger's "all operations" is a value of its own.
   if (query.operation === "all") query.operation = "";
   return query;
@@ -38,10 +46,13 @@ export function toAddress(query) {
   const put = (name, value) => value !== "" && parameters.set(name, value);
   put("service", query.service);
   put("operation", query.operation);
-  if (query.tags) put("tags", JSON.stringify(parseTags(query.tags)));
+  put("tags", attributes(query));
   put("minDuration", query.minDuration);
   put("maxDuration", query.maxDuration);
-  put("lookback", query.lookback);
+  if (query.durationOf !== DEFAULTS.durationOf) put("durationOf", query.durationOf);
+  // The moment is all that needs to be said of when.
+  if (query.lookback === "moment") put("at", query.at);
+  else put("lookback", query.lookback);
   if (query.lookback === "custom") {
     put("start", toMicros(query.from));
     put("end", toMicros(query.to));
@@ -51,24 +62,35 @@ export function toAddress(query) {
   return `/search?${parameters}`;
 }
 
-/** The parameters of /api/v3/trace-summaries. */
-export function toApi(query, now = Date.now()) {
+/** The parameters of /api/v3/trace-summaries or, of a moment, /api/tracelab/in-flight, for so many traces. */
+export function toApi(query, limit, now = Date.now()) {
+  const conditions = {
+    "query.serviceName": query.service,
+    "query.operationName": query.operation,
+    "query.attributes": attributes(query),
+    "query.durationMin": query.minDuration,
+    "query.durationMax": query.maxDuration,
+    "query.durationOf": query.durationOf,
+    "query.sortBy": query.sort,
+  };
+  if (query.lookback === "moment") return { at: query.at, limit, ...conditions };
   const custom = query.lookback === "custom";
   const lookback = lookbackMs(query.lookback);
   // Clocks differ: a trace that starts a little after our now is still one of "the last hour".
   const end = custom ? new Date(query.to) : new Date(now + MINUTE_MS);
   const start = custom ? new Date(query.from) : new Date(lookback === undefined ? 0 : now - lookback);
   return {
-    "query.serviceName": query.service,
-    "query.operationName": query.operation,
-    "query.attributes": query.tags && JSON.stringify(parseTags(query.tags)),
+    ...conditions,
     "query.startTimeMin": start.toISOString(),
     "query.startTimeMax": end.toISOString(),
-    "query.durationMin": query.minDuration,
-    "query.durationMax": query.maxDuration,
-    "query.searchDepth": query.limit,
-    "query.sortBy": query.sort,
+    "query.searchDepth": limit,
   };
+}
+
+/** The tags as JSON, with the one that errors have. */
+function attributes({ tags, errors }) {
+  const all = { ...parseTags(tags), ...(errors && { error: "true" }) };
+  return Object.keys(all).length > 0 ? JSON.stringify(all) : "";
 }
 
 /** What is wrong with a query, by field; empty when nothing is. */
@@ -88,6 +110,7 @@ export function problems(query) {
     if (Number.isNaN(from) || Number.isNaN(to)) found.from = "Both times are needed.";
     else if (from >= to) found.from = "The first must be before the second.";
   }
+  if (query.lookback === "moment" && !query.at) found.at = "A time is needed, to the second or finer.";
   return found;
 }
 
@@ -126,6 +149,17 @@ function unquote(text) {
   }
 }
 
+/** Tags of an address without the one that errors have, and whether it was among them: the form has a switch for it. */
+function withoutErrors(text) {
+  try {
+    const { error, ...others } = parseTags(text);
+    if (error === "true") return [tagsText(JSON.stringify(others)), "true"];
+  } catch {
+    // The form shows what is wrong with it.
+  }
+  return [tagsText(text), ""];
+}
+
 /** Tags of an address, which are JSON there, as a person would type them; as JSON where typing them would mean something else. */
 function tagsText(text) {
   try {
@@ -137,11 +171,21 @@ function tagsText(text) {
   }
 }
 
-/** Microseconds since the epoch as the value of a datetime-local field, which is in local time. */
-function fromMicros(text) {
-  if (!/^\d{1,16}$/.test(text ?? "")) return "";
-  const date = new Date(Number(text) / 1000);
-  return new Date(date.getTime() - date.getTimezoneOffset() * MINUTE_MS).toISOString().slice(0, -1);
+/** Milliseconds since the epoch as the value of a datetime-local field, which is in local time. */
+export function toLocal(millis) {
+  return new Date(millis - new Date(millis).getTimezoneOffset() * MINUTE_MS).toISOString().slice(0, -1);
+}
+
+/** As `toLocal`, of an address's microseconds; the field is not so fine, so that a window is rounded to where it loses nothing. */
+function fromMicros(text, round) {
+  return /^\d{1,16}$/.test(text ?? "") ? toLocal(round(Number(text) / 1000)) : "";
+}
+
+/** A moment of an address, in nanoseconds or as RFC 3339 has it, in nanoseconds; empty where it is none. */
+function nanos(text) {
+  if (/^\d{1,19}$/.test(text)) return text;
+  const read = fromRfc3339(text);
+  return read > 0n ? String(read) : "";
 }
 
 const toMicros = (local) => String(Date.parse(local) * 1000);

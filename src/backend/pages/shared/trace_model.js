@@ -12,7 +12,10 @@ export function readTrace(json) {
   const spans = readSpans(json.result?.resourceSpans ?? json.resourceSpans ?? []);
   if (spans.length === 0) return { spans, roots: [], start: 0n, duration: 0, depth: 0, errors: 0, services: [] };
   const start = spans.reduce((least, span) => (span.start < least ? span.start : least), spans[0].start);
-  for (const span of spans) span.offset = Number(span.start - start);
+  for (const span of spans) {
+    span.offset = Number(span.start - start);
+    span.eventOffsets = span.events.map(({ time }) => Number(time - start)).sort((one, other) => one - other);
+  }
   const roots = link(spans);
   const ordered = flatten(roots);
   for (const span of ordered) findSelfTime(span);
@@ -64,8 +67,11 @@ function readSpan(json, service, process, scope) {
     parent: null,
     children: [],
     depth: 0,
-    // The number of spans below, so that folding a span knows how many rows to hide.
+    // Its place in the order of display.
+    index: 0,
+    // The number of spans below, so that folding a span knows how many rows to hide, and how many of them failed.
     below: 0,
+    errorsBelow: 0,
     selfTime: 0,
     selfIntervals: [],
   };
@@ -169,30 +175,41 @@ function flatten(roots) {
   const stack = [...roots].reverse();
   for (let span = stack.pop(); span; span = stack.pop()) {
     span.depth = span.parent ? span.parent.depth + 1 : 0;
+    span.index = ordered.length;
     ordered.push(span);
     for (let index = span.children.length - 1; index >= 0; index--) stack.push(span.children[index]);
   }
   for (let index = ordered.length - 1; index >= 0; index--) {
-    const { parent, below } = ordered[index];
-    if (parent) parent.below += below + 1;
+    const { parent, below, error, errorsBelow } = ordered[index];
+    if (!parent) continue;
+    parent.below += below + 1;
+    parent.errorsBelow += errorsBelow + (error ? 1 : 0);
   }
   return ordered;
 }
 
-/** Self time: what is left of a span's interval when its children's intervals, clipped to it, are taken away. */
 function findSelfTime(span) {
+  span.selfIntervals = uncovered(span, span.children);
+  span.selfTime = lengthOf(span.selfIntervals);
+}
+
+/** Self time: what is left of a span's interval when the intervals of others, by start, are taken away: those of its children. */
+export function uncovered(span, others) {
+  const left = [];
   const end = span.offset + span.duration;
   let covered = span.offset;
-  for (const child of span.children) {
-    const [from, to] = [Math.max(child.offset, span.offset), Math.min(child.offset + child.duration, end)];
-    // Outside the span, or behind an earlier child.
+  for (const other of others) {
+    const [from, to] = [Math.max(other.offset, span.offset), Math.min(other.offset + other.duration, end)];
+    // Outside the span, or behind an earlier one.
     if (to <= from || to <= covered) continue;
-    if (from > covered) span.selfIntervals.push([covered, from]);
+    if (from > covered) left.push([covered, from]);
     covered = Math.max(covered, to);
   }
-  if (end > covered) span.selfIntervals.push([covered, end]);
-  span.selfTime = span.selfIntervals.reduce((sum, [from, to]) => sum + to - from, 0);
+  if (end > covered) left.push([covered, end]);
+  return left;
 }
+
+export const lengthOf = (intervals) => intervals.reduce((sum, [from, to]) => sum + to - from, 0);
 
 /** Services with their spans, errors and summed self time, the one that spent most of it first. */
 function byService(spans) {

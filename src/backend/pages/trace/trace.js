@@ -1,11 +1,14 @@
-// /trace/{id}: fetches one trace, waits for it a while where it is not there yet, and shows its head and its waterfall.
+// /trace/{id}: fetches one trace, waits for it a while where it is not there yet, and shows its head and its spans.
 
 import * as api from "/assets/shared/api.js";
+import { copyButton } from "/assets/common/copy.js";
 import { el, failure, notice, withStyle } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 import { hued } from "/assets/common/hues.js";
+import { register } from "/assets/common/keys.js";
 import { readTrace } from "/assets/shared/trace_model.js";
-import { waterfall } from "/assets/trace/waterfall.js";
+import { spansOf } from "/assets/trace/spans.js";
+import { skews, wayOf, wayText } from "/assets/trace/ways.js";
 
 // A trace arrives some seconds after its last span: programs export in batches.
 const RETRY_AFTER_MS = [500, 500, 1000, 1000, 2000, 2000, 3000];
@@ -15,8 +18,11 @@ const GROWTH_CHECK_MS = 1000;
 // A clock that runs ahead would have us wait for ever.
 const GROWTH_CHECKS = 30;
 const SERVICES_SHOWN = 8;
+const SKEWS_SHOWN = 5;
 const status = document.getElementById("status");
 const place = document.getElementById("trace");
+// The spans that are shown, once there are some.
+let spans = null;
 
 function idFromAddress() {
   const segment = location.pathname.split("/")[2] ?? "";
@@ -58,7 +64,7 @@ async function grow(id, trace) {
     if (!latest) return;
     if (latest.spans.length === trace.spans.length) continue;
     if (place.contains(document.activeElement) || place.querySelector(".details")) {
-      status.textContent = "More spans of this trace have arrived: reload to see them.";
+      status.replaceChildren("More spans of this trace have arrived. ", el("button", { type: "button", onclick: () => show(id, latest) }, "Show them"));
       return;
     }
     trace = latest;
@@ -97,21 +103,33 @@ function show(id, trace) {
   status.textContent = "";
   const root = trace.roots[0];
   document.title = `${root.service} ${root.name} · Tracelab`;
-  place.replaceChildren(head(id, trace, root), ...remarks(trace), shares(trace), waterfall(id, trace));
+  for (const span of trace.spans) {
+    const way = wayOf(span);
+    if (way?.skew) span.warnings.push(wayText(span, way));
+  }
+  spans?.end();
+  spans = spansOf(id, trace, () => tellFolded(trace));
+  place.replaceChildren(head(id, trace, root), ...remarks(trace), shares(trace), spans.element);
+  spans.fromAddress();
 }
 
 function head(id, trace, root) {
   const fact = (name, ...value) => el("div", {}, el("dt", {}, name), el("dd", {}, value));
   return el("section", { class: "trace-head", "aria-labelledby": "trace-title" },
     el("h1", { id: "trace-title" }, el("span", { class: "service" }, root.service), " ", el("span", { class: "operation" }, root.name)),
-    el("p", { class: "id" }, id, " ", el("a", { href: `/api/v3/traces/${encodeURIComponent(id)}` }, "as JSON")),
+    el("p", { class: "ways-on" },
+      el("a", { href: `/compare?one=${encodeURIComponent(id)}` }, "Is that usual?"),
+      el("a", { href: `/trace/${encodeURIComponent(id)}...` }, "Compare with another"),
+      el("a", { href: `/search?${new URLSearchParams({ service: root.service, operation: root.name })}` }, "Others of its kind"),
+      el("a", { href: `/api/v3/traces/${encodeURIComponent(id)}`, download: `trace-${id}.json` }, "Download as JSON")),
     el("dl", { class: "figures" },
       fact("Duration", format.duration(trace.duration)),
       fact("Start", el("time", { datetime: new Date(format.toMillis(trace.start)).toISOString() }, format.dateTime(trace.start))),
       fact("Services", format.count(trace.services.length)),
       fact("Spans", format.count(trace.spans.length)),
       fact("Depth", format.count(trace.depth)),
-      fact("Errors", el("span", { class: trace.errors ? "badge error" : "" }, format.count(trace.errors)))));
+      fact("Errors", el("span", { class: trace.errors ? "badge error" : "" }, format.count(trace.errors))),
+      fact("Trace ID", el("span", { class: "id" }, id), " ", copyButton(() => id, "the trace's ID"))));
 }
 
 /** What is odd about the whole, so that nobody has to find the marked spans first. */
@@ -124,16 +142,24 @@ function remarks(trace) {
   }
   const roots = trace.roots.filter((span) => !span.parentId).length;
   if (roots > 1) lines.push(el("li", {}, `${format.count(roots)} spans have no parent: more than one claims to be the first.`));
+  for (const [pair, most] of skews(trace).slice(0, SKEWS_SHOWN)) {
+    lines.push(el("li", {}, "The clocks of ", el("bdi", {}, pair), ` differ by ${format.duration(most)} or more: bars of the one are not where they should be beside those of the other.`));
+  }
   return lines.length > 0 ? [el("ul", { class: "notice warning" }, lines)] : [];
 }
 
 /** Where the time went, which is the legend of the colours too. */
 function shares(trace) {
   const whole = trace.services.reduce((sum, service) => sum + service.selfTime, 0) || 1;
+  const callers = new Set(trace.spans.filter((span) => span.children.length > 0).map((span) => span.service));
   const line = (service) => hued(withStyle(el("li", { class: "share" },
     el("span", { class: "swatch", "aria-hidden": "true" }),
     el("span", { class: "service" }, service.name),
     service.errors > 0 && el("span", { class: "badge error" }, format.counted(service.errors, "error")),
+    callers.has(service.name) && el("button", {
+      type: "button", class: "fold", "data-service": service.name, "aria-pressed": "false", "aria-label": `Fold ${service.name}`, title: "Fold what is below its spans",
+      onclick: (event) => spans.foldService(service.name, event.currentTarget.getAttribute("aria-pressed") !== "true"),
+    }, "fold"),
     el("span", { class: "amount" }, `${format.duration(service.selfTime)} · ${format.share(service.selfTime / whole)}`),
     el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: "fill" }))),
   { "--width": `${(100 * service.selfTime) / whole}%` }), service.name);
@@ -144,4 +170,25 @@ function shares(trace) {
     rest.length > 0 && el("details", {}, el("summary", {}, `and ${format.counted(rest.length, "more service")}`), el("ul", {}, rest.map(line))));
 }
 
+/** The buttons of the services say what is so, whoever folded it. */
+function tellFolded(trace) {
+  const open = new Set(trace.spans.filter((span) => span.children.length > 0 && !span.folded).map((span) => span.service));
+  for (const button of place.querySelectorAll(".fold")) button.setAttribute("aria-pressed", String(!open.has(button.dataset.service)));
+}
+
+const key = (keys, what, name) => ({ keys, what, run: () => spans?.keys[name]() });
+register(
+  key("j", "next row", "down"), key("k", "previous row", "up"),
+  { keys: "Enter", what: "details of the row" },
+  { keys: "ArrowRight", what: "unfold the row, or go into it" },
+  { keys: "ArrowLeft", what: "fold the row, or go to its parent" },
+  key("/", "find in this trace", "find"), key("n", "next match", "next"), key("N", "previous match", "previous"),
+  key("e", "next error", "error"),
+  key("f", "flame graph, and back", "flame"), key("c", "critical path", "path"),
+  key("v", "one row a visit to a service", "visits"),
+  key("]", "fold all", "foldAll"), key("[", "unfold all", "unfoldAll"), key("p", "fold one level", "foldOne"), key("o", "unfold one level", "unfoldOne"),
+  key("+", "nearer in time", "nearer"), key("-", "farther", "farther"), key("a", "earlier", "left"), key("d", "later", "right"),
+  key("z", "as near as the row is long", "zoomTo"), key("0", "the whole trace", "whole"));
+// A link to another span of the trace that is shown.
+addEventListener("hashchange", () => spans?.fromAddress());
 load(idFromAddress());

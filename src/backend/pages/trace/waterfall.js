@@ -1,83 +1,209 @@
 // The waterfall: one row a span, a tree by indentation, a bar by time, the self time solid within the bar.
 //
-// Rows are built in blocks, the first at once and the rest while the browser is idle, and a block outside the view is not laid
-// out (`content-visibility`), so ten thousand spans open as fast as ten.
+// Only the rows in view and a few around them exist, so ten thousand spans open and scroll as ten do; the others are space above and
+// below. What is not there the browser cannot find, so the page has a search of its own (`spans`).
 
+import { inLane, laneLabel, ticks } from "/assets/trace/bars.js";
+import { rowsOf } from "/assets/trace/folding.js";
 import { details } from "/assets/trace/details.js";
 import { el, withStyle } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 import { hued } from "/assets/common/hues.js";
 
-const BLOCK = 100;
-const TICKS = 5;
-// Self time is drawn as pieces of the bar; gaps below this share of the trace would not be seen.
-const FINEST = 1 / 2000;
+// Rows that exist above and below what is seen: scrolling shows them before the next are built.
+const AROUND = 12;
+// Until details were seen nobody knows how high they are.
+const DETAILS_HEIGHT = 320;
+// Deeper than this the indentation no longer tells how deep.
+const DEEP = 20;
 
-export function waterfall(traceId, trace) {
-  const rows = new Map();
-  const blocks = [];
+/** `onFold()` after the reader folded by hand, `onDetails(span, open)` when details open or close. */
+export function waterfall(traceId, trace, { onFold, onDetails }) {
+  let byVisit = false;
+  let rows = rowsOf(trace, byVisit);
+  let range = { from: 0, to: trace.duration || 1 };
+  let current = trace.spans[0];
+  let marked = new Set();
+  let path = new Map();
+  let rowHeight = 28;
+  let waiting = false;
+  let fallingBack = false;
+  // Spans with a row that exists, and details: those that are open, by span.
+  const built = new Map();
+  const opened = new Map();
+  // Where the open ones are among the rows, and how high all above them are.
+  let steps = [];
+  const scale = el("div", { role: "columnheader", class: "lane", "aria-label": "Timeline" });
+  const body = el("div", { class: "rows", role: "rowgroup" });
   const grid = el("div", {
-    class: "waterfall", role: "treegrid", "aria-label": "Spans", "aria-rowcount": trace.spans.length + 1, "aria-describedby": "keys",
-    onclick: (event) => clicked(event), onkeydown: (event) => pressed(event),
-  }, header(trace));
-  trace.spans.forEach((span, index) => (span.index = index));
+    class: "waterfall", role: "treegrid", "aria-label": "Spans", "aria-describedby": "keys", onclick: clicked, onkeydown: pressed, onfocus: entered,
+  }, header(scale), body);
+  const resized = new ResizeObserver((entries) => {
+    let changed = false;
+    for (const { target } of entries) {
+      const one = opened.get(target.span);
+      // What was taken out has no height, and keeps what it had.
+      if (one !== undefined && target.isConnected && target.offsetHeight !== one.height) {
+        one.height = target.offsetHeight;
+        changed = true;
+      }
+    }
+    if (changed) measured();
+  });
+  const widthSeen = new ResizeObserver(() => measureRow());
+  widthSeen.observe(grid);
+  addEventListener("scroll", later, { passive: true });
+  addEventListener("resize", later);
+  scale.replaceChildren(...ticks(range));
+  render();
 
-  for (let from = 0; from < trace.spans.length; from += BLOCK) {
-    const spans = trace.spans.slice(from, from + BLOCK);
-    const element = withStyle(el("div", { class: "block", role: "rowgroup" }), { "--rows": spans.length });
-    blocks.push({ element, spans, built: false });
-    grid.append(element);
+  // Where rows are.
+
+  function topOf(place) {
+    let height = 0;
+    for (const step of steps) {
+      if (step.place >= place) break;
+      height = step.sum;
+    }
+    return place * rowHeight + height;
   }
-  build(blocks[0]);
-  buildRest(1);
-  rowOf(trace.spans[0]).tabIndex = 0;
 
-  function build(block) {
-    if (block.built) return;
-    block.built = true;
-    block.element.append(...block.spans.map((span) => {
-      const element = row(span, trace);
-      element.hidden = isFolded(span);
-      element.span = span;
-      rows.set(span, element);
-      return element;
-    }));
+  /** The row at a height, its details included. */
+  function placeAt(height) {
+    let [low, high] = [0, rows.length - 1];
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (topOf(middle) <= height) low = middle;
+      else high = middle - 1;
+    }
+    return low;
   }
 
-  function buildRest(index) {
-    if (index >= blocks.length) return;
-    // Not every browser has idle callbacks; a timer then gives way to what else there is to do.
-    const whenIdle = globalThis.requestIdleCallback ?? ((work) => setTimeout(() => work({ timeRemaining: () => 0 }), 0));
-    whenIdle((deadline) => {
-      do build(blocks[index++]);
-      while (index < blocks.length && deadline.timeRemaining() > 5);
-      buildRest(index);
+  function measureRow() {
+    const height = body.querySelector(".span")?.offsetHeight;
+    if (height && height !== rowHeight) {
+      rowHeight = height;
+      measured();
+    }
+  }
+
+  function measured() {
+    let sum = 0;
+    steps = rows.flatMap((span, place) => (opened.has(span) ? [{ place, sum: (sum += opened.get(span).height) }] : []));
+    render();
+  }
+
+  // What exists of them.
+
+  function later() {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      render();
     });
   }
 
-  function rowOf(span) {
-    build(blocks[Math.floor(span.index / BLOCK)]);
-    return rows.get(span);
+  function render() {
+    if (grid.isConnected && grid.getClientRects().length === 0) return;
+    const box = body.getBoundingClientRect();
+    const first = Math.max(0, placeAt(-box.top) - AROUND);
+    const last = Math.min(rows.length - 1, placeAt(innerHeight - box.top) + AROUND);
+    const had = grid.contains(document.activeElement);
+    const wanted = [];
+    const kept = new Set();
+    let opens = steps.filter(({ place }) => place < first).length;
+    for (let place = first; place <= last; place++) {
+      const span = rows[place];
+      kept.add(span);
+      const element = built.get(span) ?? build(span);
+      element.setAttribute("aria-rowindex", place + opens + 2);
+      wanted.push(element);
+      if (opened.has(span)) {
+        opens += 1;
+        const { element: more } = opened.get(span);
+        more.setAttribute("aria-rowindex", place + opens + 2);
+        wanted.push(more);
+      }
+    }
+    put(wanted);
+    for (const span of built.keys()) if (!kept.has(span)) built.delete(span);
+    withStyle(body, { "--before": `${topOf(first)}px`, "--after": `${topOf(rows.length) - topOf(last + 1)}px` });
+    grid.setAttribute("aria-rowcount", rows.length + steps.length + 1);
+    // Who was at a row that is no longer there goes on from it: the arrows come to the whole, which knows where it was.
+    grid.tabIndex = built.has(current.row) ? -1 : 0;
+    if (had && !grid.contains(document.activeElement)) {
+      fallingBack = true;
+      grid.focus({ preventScroll: true });
+      fallingBack = false;
+    } else if (document.activeElement === grid) focusRow();
   }
+
+  /** Only what comes or goes is touched: an element that is moved would lose the focus. */
+  function put(wanted) {
+    const stay = new Set(wanted);
+    for (const child of [...body.children]) if (!stay.has(child)) child.remove();
+    let next = body.firstElementChild;
+    for (const element of wanted) {
+      if (element === next) next = next.nextElementSibling;
+      else body.insertBefore(element, next);
+    }
+  }
+
+  function build(span) {
+    const element = row(span);
+    element.span = span;
+    built.set(span, element);
+    dress(element, span);
+    return element;
+  }
+
+  /** What changes while a row is there. */
+  function dress(element, span) {
+    withStyle(element, { "--depth": span.level });
+    element.setAttribute("aria-level", span.level + 1);
+    element.classList.toggle("leaf", !span.branches);
+    if (span.branches) element.setAttribute("aria-expanded", String(!span.folded));
+    else element.removeAttribute("aria-expanded");
+    element.classList.toggle("match", marked.has(span));
+    element.classList.toggle("open", opened.has(span));
+    element.classList.toggle("current", span === current.row);
+    element.tabIndex = span === current.row ? 0 : -1;
+    const [name, , self, lane] = element.children;
+    const hidden = span.folded ? span.errorsBelow : 0;
+    name.querySelector(".inside").textContent = hidden > 0 ? `${format.counted(hidden, "error")} inside` : "";
+    name.querySelector(".level").textContent = span.level >= DEEP ? `(${format.count(span.level + 1)})` : "";
+    self.textContent = format.duration(span.ownTime);
+    lane.replaceChildren(...inLane(span, range, path.get(span) ?? []).flat().filter(Boolean));
+  }
+
+  function dressAll() {
+    for (const [span, element] of built) dress(element, span);
+  }
+
+  // What the reader does.
 
   function clicked(event) {
     const element = event.target.closest(".span");
     if (!element || getSelection()?.toString()) return;
-    focus(element.span);
+    go(element.span);
     if (event.target.closest(".twisty")) fold(element.span, !element.span.folded);
     else toggleDetails(element.span);
   }
 
   function pressed(event) {
-    const span = event.target.span;
-    if (!span || event.ctrlKey || event.metaKey || event.altKey) return;
+    const isRow = event.target.span || event.target === grid;
+    if (!isRow || event.ctrlKey || event.metaKey || event.altKey) return;
+    const span = current.row;
     const act = {
-      ArrowDown: () => focus(neighbour(span, 1)),
-      ArrowUp: () => focus(neighbour(span, -1)),
-      Home: () => focus(trace.spans[0]),
-      End: () => focus(neighbour({ index: trace.spans.length }, -1)),
-      ArrowRight: () => (span.folded ? fold(span, false) : focus(span.children[0])),
-      ArrowLeft: () => (span.children.length > 0 && !span.folded ? fold(span, true) : focus(span.parent)),
+      ArrowDown: () => step(1),
+      ArrowUp: () => step(-1),
+      PageDown: () => step(page()),
+      PageUp: () => step(-page()),
+      Home: () => go(rows[0]),
+      End: () => go(rows.at(-1)),
+      ArrowRight: () => (span.folded ? fold(span, false) : span.branches && step(1)),
+      ArrowLeft: () => (span.branches && !span.folded ? fold(span, true) : span.parent && go(span.parent.row)),
       Enter: () => toggleDetails(span),
       " ": () => toggleDetails(span),
     }[event.key];
@@ -86,106 +212,159 @@ export function waterfall(traceId, trace) {
     act();
   }
 
-  function neighbour(span, step) {
-    for (let index = span.index + step; trace.spans[index]; index += step) if (!isFolded(trace.spans[index])) return trace.spans[index];
-    return null;
+  const page = () => Math.max(1, Math.floor((innerHeight - seenFrom()) / rowHeight) - 2);
+
+  function step(by) {
+    go(rows[Math.max(0, Math.min(rows.length - 1, rows.indexOf(current.row) + by))]);
   }
 
-  /** One row at a time can be reached by Tab, as in a tree; the arrows move between them. */
-  function focus(span) {
+  /** Makes a row the one that Tab comes to and the arrows start from; scrolls to it where it is not in view. */
+  function go(span, { middle = false } = {}) {
     if (!span) return;
-    grid.querySelector('.span[tabindex="0"]')?.setAttribute("tabindex", "-1");
-    const element = rowOf(span);
-    element.tabIndex = 0;
-    element.focus();
+    current = span;
+    scrollTo(span.row, middle);
+    render();
+    dressAll();
+    grid.tabIndex = -1;
+    focusRow();
+  }
+
+  /** Who comes by Tab comes to the row where they were, wherever the page has been scrolled to since. */
+  function entered() {
+    if (built.has(current.row)) focusRow();
+    else if (!fallingBack && grid.matches(":focus-visible")) go(current);
+  }
+
+  function focusRow() {
+    built.get(current.row)?.focus({ preventScroll: true });
+  }
+
+  /** Where the rows begin that nothing covers. */
+  const seenFrom = () => Math.max(0, grid.querySelector(".columns").getBoundingClientRect().bottom);
+
+  function scrollTo(span, middle) {
+    measureRow();
+    const place = rows.indexOf(span);
+    const top = body.getBoundingClientRect().top + topOf(place);
+    const [from, to] = [Math.min(seenFrom(), innerHeight / 2), innerHeight];
+    if (top >= from && top + rowHeight <= to) return;
+    const far = middle || top < from - 10 * rowHeight || top > to + 10 * rowHeight;
+    const wanted = far ? (from + to) / 2 : top < from ? from + rowHeight / 2 : to - 1.5 * rowHeight;
+    globalThis.scrollBy({ top: top - wanted, behavior: "instant" });
   }
 
   function fold(span, folded) {
-    if (span.children.length === 0) return;
+    if (!span.branches) return;
     span.folded = folded;
-    rowOf(span).setAttribute("aria-expanded", String(!folded));
-    // What is below a span follows it directly; what is below a folded one stays hidden when an outer one unfolds.
-    for (let index = span.index + 1; index <= span.index + span.below; index++) {
-      const below = trace.spans[index];
-      setHidden(below, folded);
-      if (!folded && below.folded) index += below.below;
+    refold();
+    onFold();
+  }
+
+  /** After what is folded has changed. The row that the reader is at stays where it is seen. */
+  function refold(visits = byVisit) {
+    const seenAt = rows.indexOf(current.row) < 0 ? null : topOf(rows.indexOf(current.row)) + body.getBoundingClientRect().top;
+    byVisit = visits;
+    rows = rowsOf(trace, byVisit);
+    current = current.row;
+    for (const [, element] of built) element.classList.remove("current");
+    groupPath();
+    markRows();
+    measured();
+    dressAll();
+    if (seenAt !== null && seenAt >= 0 && seenAt < innerHeight) {
+      globalThis.scrollBy({ top: topOf(rows.indexOf(current)) + body.getBoundingClientRect().top - seenAt, behavior: "instant" });
+      render();
     }
+    if (grid.contains(document.activeElement)) focusRow();
   }
 
-  function setHidden(span, hidden) {
-    const element = rows.get(span);
-    if (!element) return;
-    element.hidden = hidden;
-    if (element.details) element.details.hidden = hidden;
-  }
-
-  function toggleDetails(span) {
-    const element = rowOf(span);
-    if (element.details) {
-      element.details.remove();
-      element.details = null;
+  function toggleDetails(span, open = !opened.has(span)) {
+    if (open === opened.has(span)) return;
+    if (open) {
+      const element = el("div", { class: "details", role: "row" }, el("div", { role: "gridcell" }, told(span)));
+      element.span = span;
+      opened.set(span, { element, height: DETAILS_HEIGHT });
+      resized.observe(element);
     } else {
-      element.details = el("div", { class: "details", role: "row" }, el("div", { role: "gridcell" }, details(traceId, trace, span)));
-      element.after(element.details);
+      resized.unobserve(opened.get(span).element);
+      opened.delete(span);
     }
-    element.classList.toggle("open", Boolean(element.details));
+    onDetails(span, open);
+    measured();
+    dressAll();
   }
 
-  return el("section", { "aria-labelledby": "waterfall-title" },
-    el("h2", { id: "waterfall-title" }, "Waterfall"),
-    el("p", { class: "help", id: "keys" },
-      "A bar is a span; its solid part is self time, the rest is spent in its children. Click a row, or press Enter on it, for its tags and logs; ",
-      el("kbd", {}, "↑"), el("kbd", {}, "↓"), " move, ", el("kbd", {}, "←"), el("kbd", {}, "→"), " fold and unfold."),
-    grid);
+  const told = (span) => details(traceId, trace, span).flat().filter(Boolean);
+
+  let pathParts = [];
+  let found = [];
+
+  /** A row is marked for what is folded into it too. */
+  function markRows() {
+    marked = new Set(found.map((span) => span.row));
+  }
+
+  /** A row stands for the parts of all that is folded into it. */
+  function groupPath() {
+    path = new Map();
+    for (const { span, from, to } of pathParts) {
+      if (to === from) continue;
+      if (!path.has(span.row)) path.set(span.row, []);
+      path.get(span.row).push([from, to]);
+    }
+  }
+
+  return {
+    element: grid,
+    step, go, refold, toggleDetails, render,
+    rows: () => rows,
+    current: () => current.row,
+    setRange: (wanted) => {
+      range = wanted;
+      scale.replaceChildren(...ticks(range));
+      dressAll();
+    },
+    setPath: (parts) => {
+      pathParts = parts;
+      groupPath();
+      dressAll();
+    },
+    /** More is known of the spans than when their details were opened. */
+    redrawDetails: () => {
+      for (const [span, { element }] of opened) element.firstElementChild.replaceChildren(...told(span));
+    },
+    mark: (spans) => {
+      found = spans;
+      markRows();
+      dressAll();
+    },
+    end: () => {
+      removeEventListener("scroll", later);
+      removeEventListener("resize", later);
+      widthSeen.disconnect();
+      resized.disconnect();
+    },
+  };
 }
 
-function isFolded(span) {
-  for (let above = span.parent; above; above = above.parent) if (above.folded) return true;
-  return false;
-}
-
-function header(trace) {
-  const ticks = Array.from({ length: TICKS }, (_, index) =>
-    withStyle(el("span", { class: "tick" }, format.duration((trace.duration * index) / (TICKS - 1))), { "--left": `${(100 * index) / (TICKS - 1)}%` }));
-  return el("div", { role: "rowgroup", class: "columns" }, el("div", { role: "row" },
+function header(scale) {
+  return el("div", { role: "rowgroup", class: "columns" }, el("div", { role: "row", "aria-rowindex": 1 },
     el("div", { role: "columnheader", class: "name" }, "Service and operation"),
     el("div", { role: "columnheader", class: "number" }, "Duration"),
     el("div", { role: "columnheader", class: "number" }, "Self time"),
-    el("div", { role: "columnheader", class: "lane", "aria-label": "Timeline" }, ticks)));
+    scale));
 }
 
-function row(span, trace) {
-  const parent = span.children.length > 0;
-  return hued(withStyle(el("div", {
-    class: span.error ? "span failed" : "span", role: "row", tabindex: "-1", "aria-level": span.depth + 1, "aria-rowindex": span.index + 2,
-    "aria-expanded": parent ? String(!span.folded) : null, "data-span": span.id,
-  },
-  el("div", { class: "name", role: "gridcell", title: `${span.service} ${span.name}` },
-    el("span", { class: parent ? "twisty" : "twisty leaf", "aria-hidden": "true" }),
-    el("span", { class: "service" }, span.service), " ", el("span", { class: "operation" }, span.name),
-    span.error && el("span", { class: "badge error" }, "error"),
-    span.warnings.length > 0 && el("span", { class: "badge warning", title: span.warnings.join("\n") }, "warning")),
-  el("div", { class: "number duration", role: "gridcell" }, format.duration(span.duration)),
-  el("div", { class: "number self", role: "gridcell" }, format.duration(span.selfTime)),
-  el("div", { class: "lane", role: "gridcell", "aria-label": `starts after ${format.duration(span.offset)}` }, bar(span, trace))),
-  { "--depth": span.depth }), span.service);
-}
-
-function bar(span, trace) {
-  const whole = trace.duration || 1;
-  const percent = (part, of) => `${((100 * part) / (of || 1)).toFixed(3)}%`;
-  return withStyle(el("div", { class: "bar" }, coarse(span.selfIntervals, whole * FINEST).map(([from, to]) =>
-    withStyle(el("span", { class: "self-part" }), { "--left": percent(from - span.offset, span.duration), "--width": percent(to - from, span.duration) }))),
-  { "--left": percent(span.offset, whole), "--width": percent(span.duration, whole) });
-}
-
-/** Joins intervals whose gaps nobody would see, so that a span of a thousand children is not drawn in a thousand pieces. */
-function coarse(intervals, gap) {
-  const joined = [];
-  for (const [from, to] of intervals) {
-    const last = joined.at(-1);
-    if (last && from - last[1] < gap) last[1] = to;
-    else joined.push([from, to]);
-  }
-  return joined;
+function row(span) {
+  return hued(el("div", { class: span.error ? "span failed" : "span", role: "row", "data-span": span.id },
+    el("div", { class: "name", role: "gridcell", title: `${span.service} ${span.name}` },
+      el("span", { class: "twisty", "aria-hidden": "true" }),
+      el("span", { class: "service" }, span.service), " ", el("span", { class: "operation" }, span.name),
+      span.error && el("span", { class: "badge error" }, "error"),
+      el("span", { class: "badge error inside" }),
+      span.warnings.length > 0 && el("span", { class: "badge warning", title: span.warnings.join("\n") }, "warning"),
+      el("span", { class: "level", title: "its level" })),
+    el("div", { class: "number duration", role: "gridcell" }, format.duration(span.duration)),
+    el("div", { class: "number self", role: "gridcell" }),
+    el("div", { class: "lane", role: "gridcell", "aria-label": laneLabel(span), title: laneLabel(span) })), span.service);
 }

@@ -1,0 +1,103 @@
+// Puts services into layers: a caller left of what it calls, by the longest path from those that nobody calls. Nothing here draws.
+
+/**
+ * `services`: `[{ name }]`; `edges`: `[{ from, to }]`, by name. `layerOf(name)` is the layer of a service where that is known without
+ * looking at calls, so that it stays there whatever is called. The answer: columns of nodes `{ name, layer, calls, calledBy }`.
+ */
+export function layered({ services, edges }, compare, layerOf = () => null) {
+  const nodes = new Map(services.map(({ name }) => [name, { name, fixed: layerOf(name), layer: 0, calls: [], calledBy: [] }]));
+  for (const { from, to } of edges) {
+    // A service that calls itself is in the table; a loop on every node would only clutter the graph.
+    if (from === to || !nodes.has(from) || !nodes.has(to)) continue;
+    const edge = { from: nodes.get(from), to: nodes.get(to), back: false };
+    edge.from.calls.push(edge);
+    edge.to.calledBy.push(edge);
+  }
+  const sorted = [...nodes.values()].sort((one, other) => compare(one.name, other.name));
+  for (const edge of backEdges(sorted)) edge.back = true;
+  assignLayers(sorted);
+  const least = Math.min(0, ...sorted.map(({ layer }) => layer));
+  const layers = [];
+  // By name within a layer: a reader looks for a name, and numbered services then stand in the same row in every layer.
+  for (const node of sorted) (layers[node.layer - least] ??= []).push(node);
+  return layers.filter(Boolean);
+}
+
+/**
+ * The names of no more than `most` services, with the most calls, each with the callers before and the called ones behind it that it has
+ * most to do with: whole ways through the system instead of its entrance alone. `first` is among them in any case, with its neighbours.
+ */
+export function busiest({ services, edges }, most, first = null) {
+  if (services.length <= most) return new Set(services.map(({ name }) => name));
+  const known = new Map(services.map(({ name }) => [name, 0]));
+  const heaviest = edges.toSorted((one, other) => other.calls - one.calls);
+  const [caller, called] = [new Map(), new Map()];
+  for (const { from, to, calls } of heaviest) {
+    known.set(from, (known.get(from) ?? 0) + calls);
+    known.set(to, (known.get(to) ?? 0) + calls);
+    if (!caller.has(to)) caller.set(to, from);
+    if (!called.has(from)) called.set(from, to);
+  }
+  const chosen = new Set();
+  const follow = (name, next) => {
+    for (let at = next.get(name); at !== undefined && !chosen.has(at) && chosen.size < most; at = next.get(at)) chosen.add(at);
+  };
+  if (known.has(first)) {
+    chosen.add(first);
+    for (const { from, to } of heaviest.filter(({ from, to }) => from === first || to === first).slice(0, most / 2)) chosen.add(from).add(to);
+    for (const name of [...chosen]) {
+      follow(name, caller);
+      follow(name, called);
+    }
+  }
+  for (const [name] of [...known].sort(([, one], [, other]) => other - one)) {
+    if (chosen.size >= most) break;
+    chosen.add(name);
+    follow(name, caller);
+    follow(name, called);
+  }
+  return chosen;
+}
+
+/** Calls that close a circle, found depth first; the layers ignore them. */
+function backEdges(nodes) {
+  const found = [];
+  const state = new Map();
+  const callersFirst = [...nodes].sort((one, other) => Number(one.calledBy.length > 0) - Number(other.calledBy.length > 0));
+  for (const start of callersFirst) {
+    if (state.has(start)) continue;
+    const stack = [[start, 0]];
+    state.set(start, "open");
+    while (stack.length > 0) {
+      const top = stack.at(-1);
+      const edge = top[0].calls[top[1]++];
+      if (!edge) {
+        state.set(stack.pop()[0], "done");
+      } else if (state.get(edge.to) === "open") {
+        found.push(edge);
+      } else if (!state.has(edge.to)) {
+        state.set(edge.to, "open");
+        stack.push([edge.to, 0]);
+      }
+    }
+  }
+  return found;
+}
+
+/** Longest path, in topological order, but for those whose layer is known. */
+function assignLayers(nodes) {
+  for (const node of nodes) node.layer = node.fixed ?? 0;
+  const waiting = new Map(nodes.map((node) => [node, node.calledBy.filter((edge) => !edge.back).length]));
+  const ready = nodes.filter((node) => waiting.get(node) === 0);
+  for (let node = ready.pop(); node; node = ready.pop()) {
+    // Who calls one that stays in its place stands before that.
+    const places = node.calls.map(({ to }) => to.fixed).filter((fixed) => fixed !== null);
+    if (node.fixed === null && node.calledBy.length === 0 && places.length > 0) node.layer = Math.min(...places) - 1;
+    for (const edge of node.calls) {
+      if (edge.back) continue;
+      if (edge.to.fixed === null) edge.to.layer = Math.max(edge.to.layer, node.layer + 1);
+      waiting.set(edge.to, waiting.get(edge.to) - 1);
+      if (waiting.get(edge.to) === 0) ready.push(edge.to);
+    }
+  }
+}

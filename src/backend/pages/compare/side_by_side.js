@@ -1,0 +1,195 @@
+// Both traces as one tree, a row for each span and its counterpart: a bar for either, over one time scale, and what differs in words.
+//
+// Rows come by the hundred as they are asked for, so that ten thousand spans open as fast as ten.
+
+import { el, named, withStyle } from "/assets/common/dom.js";
+import * as format from "/assets/common/format.js";
+import { hued } from "/assets/common/hues.js";
+
+const AT_ONCE = 200;
+const TICKS = 4;
+const MOST_TAGS = 40;
+const STATES = { "only-a": "only in A", "only-b": "only in B", slower: "▲ slower", faster: "▼ faster", same: "= alike" };
+
+/** `pairs` as `merge` makes them. The answer's `toggle()` shows all of them, or only what differs; `step(by)` goes from row to row. */
+export function sideBySide(pairs, a, b) {
+  const whole = Math.max(a.duration, b.duration) || 1;
+  const rows = new Map();
+  let [onlyDifferences, shown, focused] = [false, AT_ONCE, pairs[0]];
+  const body = el("div", { role: "rowgroup", onclick: clicked, onkeydown: pressed });
+  const grid = el("div", { class: "side-by-side", role: "treegrid", "aria-label": "Spans of both traces" }, header(whole), body);
+  const more = el("button", { type: "button", onclick: showMore });
+  const nothing = el("p", { class: "help", hidden: true }, "Nothing differs by more than a tenth: both traces went the same way, in the same time.");
+  const choices = [["All spans", false], ["Only what differs", true]].map(([name, only]) =>
+    el("button", { type: "button", onclick: () => only !== onlyDifferences && toggle() }, name));
+  const element = el("section", { "aria-labelledby": "side-by-side-title" },
+    el("div", { class: "bar-of-tools" },
+      el("h2", { id: "side-by-side-title" }, "Span by span"),
+      el("div", { class: "choices", role: "group", "aria-label": "Which spans" }, choices)),
+    el("p", { class: "help" }, "Spans match along their paths: the same service, operation and kind, in the order of their start. "
+      + "The upper bar is A’s, the lower one B’s."),
+    nothing, grid, more);
+  draw();
+
+  function visible() {
+    const found = [];
+    for (let index = 0; index < pairs.length; index++) {
+      const pair = pairs[index];
+      if (onlyDifferences && !differs(pair)) index += pair.below;
+      else {
+        found.push(pair);
+        if (pair.folded) index += pair.below;
+      }
+    }
+    return found;
+  }
+
+  function draw() {
+    const all = visible();
+    const had = body.contains(document.activeElement);
+    rows.clear();
+    for (const pair of all.slice(0, shown)) rows.set(pair, row(pair, whole));
+    body.replaceChildren(...[...rows].flatMap(([pair, element]) => [element, pair.open && details(pair, a, b)].filter(Boolean)));
+    if (!rows.has(focused)) focused = all[0];
+    if (focused) rows.get(focused).tabIndex = 0;
+    if (had) rows.get(focused)?.focus();
+    choices.forEach((button, place) => button.setAttribute("aria-pressed", String((place === 1) === onlyDifferences)));
+    grid.setAttribute("aria-rowcount", all.length + 1);
+    grid.hidden = all.length === 0;
+    nothing.hidden = all.length > 0;
+    const left = all.length - shown;
+    more.hidden = left <= 0;
+    more.textContent = `Show ${format.count(Math.min(left, AT_ONCE))} more of ${format.counted(left, "span")} below`;
+  }
+
+  function showMore() {
+    // Who pressed the button reads on where it was.
+    focused = visible()[shown];
+    shown += AT_ONCE;
+    draw();
+    rows.get(focused).focus();
+  }
+
+  function toggle() {
+    onlyDifferences = !onlyDifferences;
+    shown = AT_ONCE;
+    draw();
+  }
+
+  function focus(pair) {
+    const next = rows.get(pair);
+    if (!next) return;
+    if (rows.has(focused)) rows.get(focused).tabIndex = -1;
+    focused = pair;
+    next.tabIndex = 0;
+    next.focus();
+  }
+
+  function step(by) {
+    const list = [...rows.keys()];
+    const from = body.contains(document.activeElement) ? list.indexOf(focused) + by : Math.max(0, list.indexOf(focused));
+    focus(list[Math.max(0, Math.min(list.length - 1, from))]);
+  }
+
+  function fold(pair, folded) {
+    if (pair.below === 0) return;
+    pair.folded = folded;
+    focused = pair;
+    draw();
+    rows.get(pair).focus();
+  }
+
+  function open(pair) {
+    pair.open = !pair.open;
+    focused = pair;
+    draw();
+    rows.get(pair).focus();
+  }
+
+  function clicked(event) {
+    const { pair } = event.target.closest(".pair") ?? {};
+    if (!pair || event.target.closest("a") || getSelection()?.toString()) return;
+    if (event.target.closest(".twisty")) fold(pair, !pair.folded);
+    else open(pair);
+  }
+
+  function pressed(event) {
+    const { pair } = event.target;
+    if (!pair || event.ctrlKey || event.metaKey || event.altKey) return;
+    const act = {
+      ArrowDown: () => step(1), ArrowUp: () => step(-1),
+      Home: () => focus([...rows.keys()][0]), End: () => focus([...rows.keys()].at(-1)),
+      ArrowRight: () => (pair.folded ? fold(pair, false) : step(1)),
+      ArrowLeft: () => (pair.below > 0 && !pair.folded ? fold(pair, true) : focus(pair.parent)),
+      Enter: () => open(pair), " ": () => open(pair),
+    }[event.key];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  }
+
+  return { element, toggle, step };
+}
+
+const differs = ({ state, fails, differs }) => differs || state !== "same" || Boolean(fails);
+
+function header(whole) {
+  const cell = (title, name = "number") => el("div", { role: "columnheader", class: name }, title);
+  const ticks = Array.from({ length: TICKS + 1 }, (_, place) =>
+    withStyle(el("span", { class: "tick" }, format.duration((whole * place) / TICKS)), { "--left": `${(100 * place) / TICKS}%` }));
+  return el("div", { role: "rowgroup", class: "columns" }, el("div", { role: "row" },
+    cell("Span", "name"), cell("B against A", "state"), cell("A"), cell("B"), cell("Difference"), cell("Of it own"),
+    el("div", { role: "columnheader", class: "lane" }, el("span", { class: "unseen" }, "When"), ticks)));
+}
+
+function row(pair, whole) {
+  const { a, b, state, fails } = pair;
+  const span = a ?? b;
+  const element = hued(withStyle(el("div", {
+    role: "row", class: `pair ${state}`, tabindex: "-1", "aria-level": pair.depth + 1, "aria-expanded": pair.below > 0 ? String(!pair.folded) : null,
+  },
+  el("div", { role: "gridcell", class: "name" },
+    el("span", { class: pair.below > 0 ? "twisty" : "twisty leaf", "aria-hidden": "true" }),
+    named(span.service, span.name)),
+  el("div", { role: "gridcell", class: "state" },
+    el("span", { class: "word" }, STATES[state]), fails && [" ", el("span", { class: "badge error" }, `fails in ${fails.toUpperCase()}`)]),
+  number(a && format.duration(a.duration), "A"), number(b && format.duration(b.duration), "B"),
+  number(a && b ? format.change(pair.change) : "", "difference"), number(a && b ? format.change(pair.selfChange) : "", "own"),
+  el("div", { role: "gridcell", class: "lane" }, bar(a, whole, "of-a"), bar(b, whole, "of-b"))),
+  { "--depth": pair.depth }), span.service);
+  element.pair = pair;
+  return element;
+}
+
+const number = (text, what) => el("div", { role: "gridcell", class: `number ${what}` }, text || el("span", { class: "unseen" }, "none"));
+
+function bar(span, whole, of) {
+  return span && withStyle(el("div", { class: `bar ${of}${span.error ? " failed" : ""}` }),
+    { "--left": `${(100 * span.offset) / whole}%`, "--width": `${(100 * span.duration) / whole}%` });
+}
+
+/** What two spans say of themselves, where it is not the same. */
+function details({ a, b }, traceA, traceB) {
+  const both = (name, of) => [name, a ? of(a, traceA) : "", b ? of(b, traceB) : ""];
+  const spanLink = (span) => el("a", { href: `/trace/${encodeURIComponent(span.traceId)}#span=${encodeURIComponent(span.id)}` }, span.id);
+  const lines = [
+    both("span", spanLink),
+    both("starts after", (span) => format.duration(span.offset)),
+    both("duration", (span) => format.duration(span.duration)),
+    both("self time", (span) => format.duration(span.selfTime)),
+    both("status", (span) => [span.status, span.statusMessage].filter(Boolean).join(": ") || "unset"),
+  ];
+  const tags = differentTags(a?.tags ?? [], b?.tags ?? []);
+  const line = ([name, ...values]) =>
+    el("tr", {}, el("th", { scope: "row" }, el("div", {}, name)), values.map((value) => el("td", {}, el("div", {}, value))));
+  return el("div", { role: "row", class: "details" }, el("div", { role: "gridcell" }, el("table", {},
+    el("thead", {}, el("tr", {}, el("td"), el("th", { scope: "col" }, "A"), el("th", { scope: "col" }, "B"))),
+    el("tbody", {}, [...lines, ...tags.slice(0, MOST_TAGS)].map(line))),
+  el("p", { class: "help" }, tags.length > MOST_TAGS ? `${format.counted(tags.length - MOST_TAGS, "more tag")} differ.`
+    : tags.length === 0 ? "All their tags are the same." : "Tags that are the same are left out.")));
+}
+
+function differentTags(ofA, ofB) {
+  const [a, b] = [new Map(ofA), new Map(ofB)];
+  return [...new Set([...a.keys(), ...b.keys()])].filter((key) => a.get(key) !== b.get(key)).map((key) => [key, a.get(key) ?? "", b.get(key) ?? ""]);
+}
