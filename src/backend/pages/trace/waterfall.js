@@ -55,7 +55,7 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
   addEventListener("scroll", later, { passive: true });
   addEventListener("resize", later);
   scale.replaceChildren(...ticks(range));
-  render();
+  measured();
 
   // Where rows are.
 
@@ -90,6 +90,7 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
   function measured() {
     let sum = 0;
     steps = rows.flatMap((span, place) => (opened.has(span) ? [{ place, sum: (sum += opened.get(span).height) }] : []));
+    grid.setAttribute("aria-rowcount", rows.length + steps.length + 1);
     render();
   }
 
@@ -117,19 +118,19 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
       const span = rows[place];
       kept.add(span);
       const element = built.get(span) ?? build(span);
-      element.setAttribute("aria-rowindex", place + opens + 2);
+      number(element, place + opens + 2);
       wanted.push(element);
       if (opened.has(span)) {
         opens += 1;
         const { element: more } = opened.get(span);
-        more.setAttribute("aria-rowindex", place + opens + 2);
+        number(more, place + opens + 2);
         wanted.push(more);
       }
     }
     put(wanted);
     for (const span of built.keys()) if (!kept.has(span)) built.delete(span);
-    withStyle(body, { "--before": `${topOf(first)}px`, "--after": `${topOf(rows.length) - topOf(last + 1)}px` });
-    grid.setAttribute("aria-rowcount", rows.length + steps.length + 1);
+    // Not by custom properties: rows would inherit them, and all be styled anew whenever one comes.
+    withStyle(body, { "padding-top": `${topOf(first)}px`, "padding-bottom": `${topOf(rows.length) - topOf(last + 1)}px` });
     // Who was at a row that is no longer there goes on from it: the arrows come to the whole, which knows where it was.
     grid.tabIndex = built.has(current.row) ? -1 : 0;
     if (had && !grid.contains(document.activeElement)) {
@@ -137,6 +138,13 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
       grid.focus({ preventScroll: true });
       fallingBack = false;
     } else if (document.activeElement === grid) focusRow();
+  }
+
+  /** Scrolling changes no row's number, and an attribute that is set to what it is costs as much as a new one. */
+  function number(element, wanted) {
+    if (element.number === wanted) return;
+    element.number = wanted;
+    element.setAttribute("aria-rowindex", wanted);
   }
 
   /** Only what comes or goes is touched: an element that is moved would lose the focus. */
