@@ -364,6 +364,7 @@ function header(scale) {
 }
 
 function row(span) {
+  const lane = laneLabel(span);
   return hued(el("div", { class: span.error ? "span failed" : "span", role: "row", "data-span": span.id },
     el("div", { class: "name", role: "gridcell", title: `${span.service} ${span.name}` },
       el("span", { class: "twisty", "aria-hidden": "true" }),
@@ -374,5 +375,5 @@ function row(span) {
       el("span", { class: "level", title: "its level" })),
     el("div", { class: "number duration", role: "gridcell" }, format.duration(span.duration)),
     el("div", { class: "number self", role: "gridcell" }),
-    el("div", { class: "lane", role: "gridcell", "aria-label": laneLabel(span), title: laneLabel(span) })), span.service);
+    el("div", { class: "lane", role: "gridcell", "aria-label": lane, title: lane })), span.service);
 }
