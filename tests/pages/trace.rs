@@ -158,6 +158,18 @@ async fn of_ten_thousand_spans_those_in_view_exist_whatever_the_shape() {
         browser.until("document.querySelector('[aria-rowindex=\"2\"].span')").await;
         browser.press(Key::Up.into()).await;
         browser.until("document.activeElement.getAttribute('aria-rowindex') === '9999'").await;
+        // Scrolling touches the rows that come into view, and no other.
+        browser.eval("document.activeElement.blur()").await;
+        let watch = "(window.touched = [], new MutationObserver((seen) => touched.push(...seen)) \
+            .observe(document.querySelector('.rows'), {subtree: true, childList: true, attributes: true}), scrollBy(0, -280))";
+        browser.eval(watch).await;
+        browser.until("touched.length > 0").await;
+        let of_rows = "touched.filter(({type, target}) => type === 'attributes' && target.matches('.span, .span *')).length";
+        assert_eq!(browser.eval(of_rows).await, 0, "rows of trace {trace} that were there are touched");
+        let come = browser.eval("touched.reduce((sum, {addedNodes}) => sum + addedNodes.length, 0)").await;
+        assert!((1..=16).contains(&come.as_u64().unwrap()), "{come} rows of trace {trace} come where ten do");
+        browser.eval("scrollBy(0, 280)").await;
+        browser.eval("document.querySelector('[role=row][tabindex=\"0\"]').focus()").await;
         let shown = browser.eval("document.querySelectorAll('.span').length").await;
         assert!(shown.as_u64().unwrap() < 100, "{shown} rows of trace {trace} exist");
         let inside = "(({top, bottom}) => top >= 0 && bottom <= innerHeight)(document.activeElement.getBoundingClientRect())";

@@ -139,7 +139,8 @@ function cutCircles(spans, roots) {
     for (let span = stack.pop(); span; span = stack.pop()) {
       if (reached.has(span)) continue;
       reached.add(span);
-      stack.push(...span.children);
+      // Not all at once: a span may have more children than a call takes arguments.
+      for (const child of span.children) stack.push(child);
     }
   };
   roots.forEach(reach);

@@ -28,8 +28,10 @@ export function overview(trace, onRange) {
   const colours = el("div", { hidden: true });
   const element = el("div", { class: "overview", role: "group", "aria-label": "Overview of the whole trace" }, canvas, before, after, chosen, handles, colours);
   dragged();
-  new ResizeObserver(later).observe(element);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", later);
+  const resized = new ResizeObserver(later);
+  resized.observe(element);
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  dark.addEventListener("change", later);
   show(whole);
 
   function handle(end) {
@@ -173,6 +175,10 @@ export function overview(trace, onRange) {
     drawPath: (parts) => {
       path = parts;
       later();
+    },
+    end: () => {
+      resized.disconnect();
+      dark.removeEventListener("change", later);
     },
   };
 }

@@ -65,7 +65,7 @@ export function spansOf(id, trace, onFold) {
   const pinned = el("div", { class: "pinned" },
     el("div", { class: "tools", role: "toolbar", "aria-label": "Spans" },
       el("div", { class: "views", role: "group", "aria-label": "View" }, views),
-      el("div", { class: "finding", role: "search", "aria-label": "In this trace" }, field, count, previous, next),
+      el("div", { class: "finding", role: "search", "aria-label": "In this trace" }, field, previous, next, count),
       el("label", { class: "inline only-waterfall" }, el("span", { class: "unseen" }, "Fold"), folding),
       el("label", { class: "inline only-waterfall check" }, critical, "Critical path"),
       el("span", { class: "only-waterfall" }, whole)),
@@ -292,6 +292,7 @@ export function spansOf(id, trace, onFold) {
     end: () => {
       clearTimeout(finding);
       pinnedSeen.disconnect();
+      small.end();
       lines.end();
     },
     keys: {

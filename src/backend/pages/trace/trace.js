@@ -153,15 +153,16 @@ function shares(trace) {
   const whole = trace.services.reduce((sum, service) => sum + service.selfTime, 0) || 1;
   const callers = new Set(trace.spans.filter((span) => span.children.length > 0).map((span) => span.service));
   const line = (service) => hued(withStyle(el("li", { class: "share" },
-    el("span", { class: "swatch", "aria-hidden": "true" }),
-    el("span", { class: "service" }, service.name),
-    service.errors > 0 && el("span", { class: "badge error" }, format.counted(service.errors, "error")),
-    callers.has(service.name) && el("button", {
-      type: "button", class: "fold", "data-service": service.name, "aria-pressed": "false", "aria-label": `Fold ${service.name}`, title: "Fold what is below its spans",
-      onclick: (event) => spans.foldService(service.name, event.currentTarget.getAttribute("aria-pressed") !== "true"),
-    }, "fold"),
-    el("span", { class: "amount" }, `${format.duration(service.selfTime)} · ${format.share(service.selfTime / whole)}`),
-    el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: "fill" }))),
+    el("div", { class: "whose" },
+      el("span", { class: "swatch", "aria-hidden": "true" }),
+      el("span", { class: "service" }, service.name),
+      service.errors > 0 && el("span", { class: "badge error" }, format.counted(service.errors, "error")),
+      callers.has(service.name) && el("button", {
+        type: "button", class: "fold", "data-service": service.name, "aria-pressed": "false", "aria-label": `Fold ${service.name}`, title: "Fold what is below its spans",
+        onclick: (event) => spans.foldService(service.name, event.currentTarget.getAttribute("aria-pressed") !== "true"),
+      }, "fold")),
+    el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: "fill" })),
+    el("span", { class: "amount" }, `${format.duration(service.selfTime)} · ${format.share(service.selfTime / whole)}`)),
   { "--width": `${(100 * service.selfTime) / whole}%` }), service.name);
   const [first, rest] = [trace.services.slice(0, SERVICES_SHOWN), trace.services.slice(SERVICES_SHOWN)];
   return el("section", { class: "shares", "aria-labelledby": "shares-title" },

@@ -43,10 +43,10 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
     for (const { target } of entries) {
       const one = opened.get(target.span);
       // What was taken out has no height, and keeps what it had.
-      if (one !== undefined && target.isConnected && target.offsetHeight !== one.height) {
-        one.height = target.offsetHeight;
-        changed = true;
-      }
+      if (one === undefined || !target.isConnected) continue;
+      const { height } = target.getBoundingClientRect();
+      if (height !== one.height) changed = true;
+      one.height = height;
     }
     if (changed) measured();
   });
@@ -80,7 +80,8 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
   }
 
   function measureRow() {
-    const height = body.querySelector(".span")?.offsetHeight;
+    // To the fraction of a pixel: ten thousand of them add up, and rows that are not quite where they were move under the reader's eye.
+    const height = body.querySelector(".span")?.getBoundingClientRect().height;
     if (height && height !== rowHeight) {
       rowHeight = height;
       measured();
