@@ -158,14 +158,17 @@ async fn of_ten_thousand_spans_those_in_view_exist_whatever_the_shape() {
         browser.until("document.querySelector('[aria-rowindex=\"2\"].span')").await;
         browser.press(Key::Up.into()).await;
         browser.until("document.activeElement.getAttribute('aria-rowindex') === '9999'").await;
-        // Scrolling touches the rows that come into view, and no other.
-        browser.eval("document.activeElement.blur()").await;
+        // A key touches the row that it leaves and the one that it comes to, scrolling those that come into view.
         let watch = "(window.touched = [], new MutationObserver((seen) => touched.push(...seen)) \
-            .observe(document.querySelector('.rows'), {subtree: true, childList: true, attributes: true}), scrollBy(0, -280))";
+            .observe(document.querySelector('.rows'), {subtree: true, childList: true, attributes: true}))";
         browser.eval(watch).await;
+        browser.press('k').await;
+        browser.until("document.activeElement.getAttribute('aria-rowindex') === '9998' && touched.length > 0").await;
+        let rows_touched = "new Set(touched.map(({target}) => target.closest('.span')).filter(Boolean)).size";
+        assert_eq!(browser.eval(rows_touched).await, 2, "rows of trace {trace}");
+        browser.eval("(document.activeElement.blur(), touched = [], scrollBy(0, -280))").await;
         browser.until("touched.length > 0").await;
-        let of_rows = "touched.filter(({type, target}) => type === 'attributes' && target.matches('.span, .span *')).length";
-        assert_eq!(browser.eval(of_rows).await, 0, "rows of trace {trace} that were there are touched");
+        assert_eq!(browser.eval(rows_touched).await, 0, "rows of trace {trace} that were there");
         let come = browser.eval("touched.reduce((sum, {addedNodes}) => sum + addedNodes.length, 0)").await;
         assert!((1..=16).contains(&come.as_u64().unwrap()), "{come} rows of trace {trace} come where ten do");
         browser.eval("scrollBy(0, 280)").await;
@@ -230,6 +233,10 @@ async fn find_goes_from_match_to_match_in_spans_that_have_no_row() {
     browser.until("document.activeElement.dataset.span === '0000000000001389'").await;
     browser.fill("[name=find]", "no such thing").await;
     browser.until_text(".count", "nothing found").await;
+    // Another span of the same trace, and what was searched for by now.
+    browser.eval("(location.hash = '#span=0000000000002328')").await;
+    browser.until("document.activeElement.dataset.span === '0000000000002328'").await;
+    assert_eq!(browser.text(".count").await, "nothing found");
     browser.assert_clean().await;
 }
 

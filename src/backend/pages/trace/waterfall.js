@@ -186,8 +186,12 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
     lane.replaceChildren(...inLane(span, range, path.get(span) ?? []).flat().filter(Boolean));
   }
 
+  function dressAgain(span) {
+    if (built.has(span)) dress(built.get(span), span);
+  }
+
   function dressAll() {
-    for (const [span, element] of built) dress(element, span);
+    for (const span of built.keys()) dressAgain(span);
   }
 
   // What the reader does.
@@ -230,10 +234,12 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
   /** Makes a row the one that Tab comes to and the arrows start from; scrolls to it where it is not in view. */
   function go(span, { middle = false } = {}) {
     if (!span) return;
+    const before = current.row;
     current = span;
     scrollTo(span.row, middle);
     render();
-    dressAll();
+    dressAgain(before);
+    dressAgain(span.row);
     grid.tabIndex = -1;
     focusRow();
   }
@@ -300,7 +306,7 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
     }
     onDetails(span, open);
     measured();
-    dressAll();
+    dressAgain(span);
   }
 
   const told = (span) => details(traceId, trace, span).flat().filter(Boolean);
