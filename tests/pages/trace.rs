@@ -146,7 +146,8 @@ async fn of_ten_thousand_spans_those_in_view_exist_whatever_the_shape() {
     backend.send((1..=10_000).map(level).collect()).await;
     for trace in 1..=3 {
         browser.goto(&backend.trace(trace)).await;
-        browser.until("document.querySelectorAll('.span').length > 10").await;
+        // Until the critical path is there, which is drawn into every row.
+        browser.until("document.querySelectorAll('.span').length > 10 && document.querySelector('.path-told').textContent").await;
         assert_eq!(browser.eval("document.querySelector('.waterfall').getAttribute('aria-rowcount')").await, "10001", "{trace}");
         browser.eval("document.querySelector('.span').focus()").await;
         browser.press(Key::End.into()).await;
