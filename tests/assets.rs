@@ -169,6 +169,7 @@ async fn scales_say_where_a_value_is_and_choose_round_ones() {
         ("page.time([500, 10_500], [0, 1]).ticks(5)", json!([2000, 4000, 6000, 8000, 10_000])),
         ("page.time([0, 40], [0, 1]).ticks(4)", json!([0, 10, 20, 30, 40])),
         ("page.time([7, 7], [0, 1]).ticks()", json!([7])),
+        ("page.time([4000, 9500], [0, 1]).ticks(2)", json!([4000, 9500])),
         ("page.log([1, 1e6], [0, 1]).ticks(4)", json!([1, 10, 100, 1000, 10000, 100_000, 1_000_000])),
     ] {
         assert_eq!(browser.eval(&format!("JSON.stringify({expression})")).await, expected.to_string(), "{expression}");
