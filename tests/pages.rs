@@ -60,6 +60,17 @@ async fn pages_follow_the_color_scheme_and_fit_a_phone() {
 }
 
 #[tokio::test]
+async fn all_pages_are_in_one_line_of_a_phone() {
+    let Some(browser) = Browser::start().await else { return };
+    let backend = Backend::start().await;
+    browser.emulate("light", 360).await;
+    browser.goto(&backend.page("/search")).await;
+    browser.find(".notice").await;
+    let line = browser.eval("(() => { const links = [...document.querySelectorAll('.top nav a')].map((link) => link.getBoundingClientRect()); return [new Set(links.map(({ top }) => top)).size, Math.max(...links.map(({ right }) => right)) <= innerWidth]; })()").await;
+    assert_eq!(line, json!([1, true]));
+}
+
+#[tokio::test]
 async fn every_page_can_be_used_by_everybody() {
     let Some(browser) = Browser::start().await else { return };
     let backend = Backend::start().await;
