@@ -64,7 +64,8 @@ export function scatter({ title, x, y, of = "trace", name, open = null, choose =
   });
   const brush = choose && brushing();
   if (moment) asksMoment();
-  new ResizeObserver(later).observe(element);
+  // Where it is drawn for the first time it also gets its size: that is no reason to draw it twice.
+  new ResizeObserver(() => drawing.getBoundingClientRect().width !== place.width && later()).observe(element);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", later);
 
   function show(latest, moment = null) {

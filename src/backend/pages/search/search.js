@@ -176,7 +176,7 @@ async function run(query, next = null) {
   const { signal } = running;
   list.setAttribute("aria-busy", "true");
   status.textContent = "Searching …";
-  byId("asked").replaceChildren(...conditions(query).map((text) => el("bdi", {}, text)));
+  byId("asked").replaceChildren(...conditions(query).flatMap((text, place) => [place > 0 ? " · " : "", el("bdi", {}, text)]));
   try {
     const limit = Number(query.limit);
     // One more than is shown: so it is known whether there are more.
