@@ -500,7 +500,7 @@ async fn on_screen(browser: &Browser, (x, y): (f64, f64)) -> (f64, f64) {
     let box_ = browser.eval("document.querySelector('.scatter svg').getBoundingClientRect().toJSON()").await;
     let side = |name: &str| box_[name].as_f64().unwrap();
     // Within the axes.
-    let (left, width) = (side("left") + 62.0, side("width") - 62.0 - 34.0);
+    let (left, width) = (side("left") + 62.0, side("width") - 62.0 - 44.0);
     let (top, height) = (side("top") + 10.0, side("height") - 10.0 - 34.0);
     (left + x * width, top + y * height)
 }

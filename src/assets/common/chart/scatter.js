@@ -21,7 +21,7 @@ const TICK_WIDTH = 110;
 // Of more than these, where many lie on one another is to be seen.
 const DENSE = 300;
 // To the right there is room for half of a tick's text.
-const MARGIN = { top: 10, right: 34, bottom: 34, left: 62 };
+const MARGIN = { top: 10, right: 44, bottom: 34, left: 62 };
 
 /**
  * `x` and `y`: `{ text(value), label }`, y logarithmic, x linear or of another `scale`; a label may be a function of both ends; `open(point)`
