@@ -107,13 +107,20 @@ async fn of_a_thousand_services_the_busiest_are_drawn_and_any_other_is_found() {
     browser.goto(&backend.page("/dependencies")).await;
     browser.until_text(".scope", "150 of 1,000 services are drawn").await;
     assert_eq!(browser.count(".node").await, 150);
-    browser.until("document.querySelectorAll('.calls tbody tr').length === 999").await;
+    // So are the first calls listed, and any other is asked for or found.
+    browser.until("document.querySelectorAll('.calls tbody tr').length === 100").await;
+    browser.until_text(".calls tfoot button", "Show 100 more of 899").await;
+    browser.click(".calls tfoot button").await;
+    browser.until("document.querySelectorAll('.calls tbody tr').length === 200").await;
 
     browser.press('/').await;
     for letter in "999".chars() {
         browser.press(letter).await;
     }
     browser.until_text(".matches", "1 service, 1 not drawn").await;
+    browser.until("document.querySelectorAll('.calls tbody tr').length === 1").await;
+    browser.until_text("main", "1 of 999 rows: services with “999” in their names").await;
+    browser.until_text(".calls tbody", "dummy-0-999").await;
     browser.press(Key::Enter.into()).await;
     browser.until_text(".network-panel h3", "dummy-0-999").await;
     browser.find(".node.found.near[aria-pressed=true]").await;
@@ -123,6 +130,7 @@ async fn of_a_thousand_services_the_busiest_are_drawn_and_any_other_is_found() {
     browser
         .until("document.querySelector('.find input').value === '' && !document.querySelector('.node[aria-pressed=true]')")
         .await;
+    browser.until("document.querySelectorAll('.calls tbody tr').length === 200").await;
     browser.assert_clean().await;
 }
 

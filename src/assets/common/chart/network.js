@@ -41,11 +41,11 @@ export const METRICS = Object.keys(KINDS);
 /**
  * `title`: what it is called; `key`: moves to the search field; `by`: one of `METRICS`, and `picked`: a service, to begin with;
  * `layerOf(name)` as in layers.js; `links({ name })` and `links({ from, to })`: `{ href, text }`s for a service and for a call;
- * `changed({ by, picked })`: the reader chose others.
+ * `changed({ by, picked })`: the reader chose others; `searched(text)`: is looking for services with these small letters in their names.
  *
  * The answer's `show({ services, edges })` draws `{ name }`s and `{ from, to, calls, errors, p50, p95, p99 }`s, milliseconds or null.
  */
-export function network({ title, key = "/", by = "p95", picked = null, layerOf, links = () => [], changed = () => {} }) {
+export function network({ title, key = "/", by = "p95", picked = null, layerOf, links = () => [], changed = () => {}, searched = () => {} }) {
   let graph = { services: [], edges: [] };
   let [chosen, chosenAmongCalls] = [new Set(), false];
   let layers = [];
@@ -65,11 +65,8 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
   metric.value = by;
   const field = el("input", {
     type: "search", placeholder: "Find a service", "aria-label": "Find a service in the graph", autocomplete: "off", spellcheck: "false", maxlength: 200,
-    onkeydown: searched,
-    oninput: () => {
-      stepped = -1;
-      render();
-    },
+    onkeydown: stepThrough,
+    oninput: seek,
   });
   // How far Enter has gone through what was found.
   let stepped = -1;
@@ -123,7 +120,7 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
       .map((edge) => ({ ...edge, ends: [of.get(edge.from), of.get(edge.to)], line: lines.get(keyOf(edge)) ?? svg("path") }));
     for (const edge of drawn) Object.assign(edge.line, { subject: { from: edge.from, to: edge.to } });
     keepOnly(lines, new Map(drawn.map((edge) => [keyOf(edge), edge.line])));
-    for (const node of column) label(node);
+    label(column);
     if (boxes.children.length !== column.length || column.some(({ box }, index) => boxes.children[index] !== box)) {
       // Who was in one that goes elsewhere is taken along.
       const focused = boxes.contains(document.activeElement) ? document.activeElement : null;
@@ -246,12 +243,19 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
     return hued(group, name);
   }
 
-  function label(node) {
-    const [into, out] = ["to", "from"].map((end) => graph.edges.filter((edge) => edge[end] === node.name));
-    const total = (edges, what) => edges.reduce((sum, edge) => sum + edge[what], 0);
-    node.box.classList.toggle("silent", into.length + out.length === 0);
-    const called = `called ${counted(total(into, "calls"), "time")}, ${counted(total(into, "errors"), "error")}`;
-    set(node.box, { "aria-label": `${node.name}: ${called}; calls others ${counted(total(out, "calls"), "time")}` });
+  /** What every service is said to be, to who hears the page. */
+  function label(all) {
+    const sums = new Map(all.map(({ name }) => [name, { called: 0, errors: 0, calls: 0 }]));
+    for (const { from, to, calls, errors } of graph.edges) {
+      const [caller, called] = [sums.get(from), sums.get(to)];
+      if (caller) caller.calls += calls;
+      if (called) Object.assign(called, { called: called.called + calls, errors: called.errors + errors });
+    }
+    for (const { name, box } of all) {
+      const { called, errors, calls } = sums.get(name);
+      box.classList.toggle("silent", called + calls === 0);
+      set(box, { "aria-label": `${name}: called ${counted(called, "time")}, ${counted(errors, "error")}; calls others ${counted(calls, "time")}` });
+    }
   }
 
   function subjectOf(event) {
@@ -296,31 +300,31 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
   /** Shows what is pointed at, else what is held, else all; `afresh` also where it is the same as before. */
   function render(afresh = false) {
     const subject = pointed ?? held;
-    const sought = field.value.trim().toLowerCase();
-    const state = `${sought}\n${JSON.stringify(subject)}`;
+    const letters = sought();
+    const state = `${letters}\n${JSON.stringify(subject)}`;
     if (!afresh && state === shown) return;
     shown = state;
     element.classList.toggle("held", held !== null);
     const edges = subject ? drawn.filter((edge) => touches(edge, subject)) : [];
     const around = new Set(subject ? [subject.name ?? subject.from, subject.to, ...edges.flatMap(({ from, to }) => [from, to])] : []);
     drawing.classList.toggle("picking", Boolean(subject) && around.size > 0);
-    drawing.classList.toggle("seeking", sought !== "");
+    drawing.classList.toggle("seeking", letters !== "");
     for (const { name, box } of layers.flat()) {
       box.classList.toggle("near", around.has(name));
-      box.classList.toggle("found", sought !== "" && name.toLowerCase().includes(sought));
+      box.classList.toggle("found", letters !== "" && name.toLowerCase().includes(letters));
       set(box, { "aria-pressed": String(held?.name === name) });
     }
     near.replaceChildren(...edges.map(({ line }) => line.cloneNode()));
     numbers.replaceChildren(...(subject ? edges : hottest(drawn, by, WRITTEN)).map((edge) => number(edge, subject)).filter(Boolean));
     const found = matching();
     const hidden = found.filter((name) => !chosen.has(name)).length;
-    matches.textContent = sought === "" ? "" : found.length === 0 ? "none" : `${counted(found.length, "service")}${hidden > 0 ? `, ${count(hidden)} not drawn` : ""}`;
+    matches.textContent = letters === "" ? "" : found.length === 0 ? "none" : `${counted(found.length, "service")}${hidden > 0 ? `, ${count(hidden)} not drawn` : ""}`;
     figures.show(graph, by, subject);
   }
 
   function matching() {
-    const sought = field.value.trim().toLowerCase();
-    return sought === "" ? [] : graph.services.map(({ name }) => name).filter((name) => name.toLowerCase().includes(sought));
+    const letters = sought();
+    return letters === "" ? [] : graph.services.map(({ name }) => name).filter((name) => name.toLowerCase().includes(letters));
   }
 
   /** Beside that end of a call which it has for itself: each service has a row of its own. */
@@ -336,12 +340,20 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
       : { x: to.x - 5, y: to.y + to.height / 2, "dominant-baseline": "central", "text-anchor": "end" }, text);
   }
 
-  function searched(event) {
+  const sought = () => field.value.trim().toLowerCase();
+
+  function seek() {
+    stepped = -1;
+    render();
+    searched(sought());
+  }
+
+  function stepThrough(event) {
     if (event.key === "Escape") {
       field.value = "";
       field.blur();
       hold(null);
-      render();
+      seek();
     } else if (event.key === "Enter") {
       event.preventDefault();
       const found = matching();
