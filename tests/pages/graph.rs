@@ -194,7 +194,7 @@ async fn calls_cross_no_more_than_they_must_and_pass_beside_the_services_between
     let calls = [("shop", "a1"), ("shop", "a2"), ("shop", "a3"), ("a1", "b3"), ("a2", "b2"), ("a3", "b1"), ("shop", "b2")];
     for (id, (caller, callee)) in (1..).zip(calls) {
         let ends = [span(caller, id, 1, None, "GET", 1000, 0..20), span(callee, id, 2, Some(1), "GET", 1000, 1..19)];
-        backend.send(ends.map(|span| span.kind(2)).to_vec()).await;
+        backend.send(Vec::from(ends.map(|span| span.kind(2)))).await;
     }
     browser.goto(&backend.page("/dependencies")).await;
     browser.until("document.querySelectorAll('.edges:first-child .edge').length === 7").await;
@@ -229,7 +229,7 @@ async fn names_that_do_not_fit_lose_first_what_they_have_in_common() {
         ["cart", "mail", "rates", "ads", "geo", "tax"]
             .iter()
             .zip(2..)
-            .map(|(part, id)| span(&name(part), 1, id, Some(id - 1), "GET", 1000, 0..20 - id as i64)),
+            .map(|(part, id)| span(&name(part), 1, id, Some(id - 1), "GET", 1000, 0..20 - id)),
     );
     backend.send(spans.into_iter().map(|span| span.kind(2)).collect()).await;
     browser.goto(&backend.page("/dependencies")).await;
