@@ -440,7 +440,7 @@ function inCommon(all) {
     for (let length = LETTERS.shared; length > 1; length--) {
       const counts = new Map();
       for (const name of all) if (name.length > length + 1) counts.set(part(name, length), (counts.get(part(name, length)) ?? 0) + 1);
-      for (const [found, times] of counts) if (times > all.length / 2) return found;
+      for (const [found, times] of counts) if (times > all.length / 2 && found.isWellFormed()) return found;
     }
     return "";
   };
