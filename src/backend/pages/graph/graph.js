@@ -68,7 +68,7 @@ function show({ services, edges: found, truncated }) {
   const between = edges.filter(({ from, to }) => from !== to);
   const sum = (what) => between.reduce((sum, edge) => sum + edge[what], 0);
   status.textContent = `${counted(services.length, "service")}, ${counted(sum("calls"), "call")} between them, ${counted(sum("errors"), "error")}.`;
-  const more = "There are more different calls than are told apart: those beyond the first 2,500 are left out.";
+  const more = `There are more different calls than are told apart: these are the ${count(found.length)} of the newest traces.`;
   // Placed once, so that what the reader does in it outlives the next loading; and before it is drawn, as wide as there is room.
   if (!drawing.element.isConnected) place.replaceChildren(drawing.element, calls.element);
   place.querySelector(":scope > .warning")?.remove();
