@@ -1,5 +1,6 @@
 // A search: between the form, the address (Jaeger's own parameters, so that its links work here) and the API's parameters.
 
+import { options } from "/assets/common/dom.js";
 import { fromRfc3339, isDuration } from "/assets/common/format.js";
 
 /**
@@ -15,6 +16,11 @@ export const MAX_LIMIT = 100_000;
 const NOT_LOOKBACKS = ["all", "custom", "moment"];
 const MINUTE_MS = 60_000;
 const UNIT_MS = { s: 1000, m: MINUTE_MS, h: 60 * MINUTE_MS, d: 24 * 60 * MINUTE_MS, w: 7 * 24 * 60 * MINUTE_MS };
+
+/** What a list of times offers, and what else its page knows. */
+export const lookbacks = (...more) => options(
+  ["5m", "Last 5 minutes"], ["15m", "Last 15 minutes"], ["1h", "Last hour"], ["6h", "Last 6 hours"], ["24h", "Last 24 hours"], ["2d", "Last 2 days"],
+  ["all", "Everything stored"], ...more);
 
 /** Milliseconds of "5m", "2d" …; undefined for anything else. */
 export function lookbackMs(text) {
@@ -105,13 +111,24 @@ export function problems(query) {
     if (query[name] && !isDuration(query[name])) found[name] = "A number and a unit: 100ms, 1.2s, 500us.";
   }
   if (!/^[1-9]\d{0,5}$/.test(query.limit) || Number(query.limit) > MAX_LIMIT) found.limit = "A whole number from 1 to 100,000.";
-  if (query.lookback === "custom") {
-    const [from, to] = [Date.parse(query.from), Date.parse(query.to)];
-    if (Number.isNaN(from) || Number.isNaN(to)) found.from = "Both times are needed.";
-    else if (from >= to) found.from = "The first must be before the second.";
-  }
+  const times = problemOfTimes(query);
+  if (times) found.from = times;
   if (query.lookback === "moment" && !query.at) found.at = "A time is needed, to the second or finer.";
   return found;
+}
+
+/** What is wrong with `from` and `to`, where they are asked for; else nothing. */
+export function problemOfTimes({ lookback, from, to }) {
+  if (lookback !== "custom") return "";
+  const [first, last] = [Date.parse(from), Date.parse(to)];
+  if (Number.isNaN(first) || Number.isNaN(last)) return "Both times are needed.";
+  return first < last ? "" : "The first time must be before the second.";
+}
+
+/** Gives who has just asked for his own times the last hour, in whole seconds, to begin with. */
+export function beginTimes({ lookback, from, to }) {
+  if (lookback.value !== "custom" || to.value) return;
+  [from.value, to.value] = [Date.now() - UNIT_MS.h, Date.now()].map((millis) => toLocal(millis).slice(0, 19));
 }
 
 /** `key=value other="two words" flag`, or a JSON object; a bare key means `true`. */
@@ -177,7 +194,7 @@ export function toLocal(millis) {
 }
 
 /** As `toLocal`, of an address's microseconds; the field is not so fine, so that a window is rounded to where it loses nothing. */
-function fromMicros(text, round) {
+export function fromMicros(text, round = Math.round) {
   return /^\d{1,16}$/.test(text ?? "") ? toLocal(round(Number(text) / 1000)) : "";
 }
 
@@ -188,4 +205,4 @@ function nanos(text) {
   return read > 0n ? String(read) : "";
 }
 
-const toMicros = (local) => String(Date.parse(local) * 1000);
+export const toMicros = (local) => String(Date.parse(local) * 1000);
