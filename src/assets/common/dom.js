@@ -28,11 +28,6 @@ export function named(service, operation) {
   return [el("span", { class: "service", title: service }, service), " ", el("span", { class: "operation", title: operation }, operation)];
 }
 
-/** Figures beside one another, each a name and what is said of it. */
-export function figures(...pairs) {
-  return el("dl", { class: "figures" }, pairs.map(([name, ...value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
-}
-
 /** Custom properties go through the style object: a `style` attribute would be stopped by our Content-Security-Policy. */
 export function withStyle(element, properties) {
   for (const [name, value] of Object.entries(properties)) element.style.setProperty(name, value);
@@ -42,6 +37,11 @@ export function withStyle(element, properties) {
 /** What a page shows instead of its content: why it is not there, and what to do next. */
 export function notice(kind, title, ...body) {
   return el("div", { class: `notice ${kind}` }, el("h2", {}, title), body);
+}
+
+/** Figures beside one another, each a name and what is said of it. */
+export function figures(...pairs) {
+  return el("dl", { class: "figures" }, pairs.map(([name, ...value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
 }
 
 /** What a failed request to the trace backend means to the reader. */

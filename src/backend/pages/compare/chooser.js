@@ -29,8 +29,8 @@ export function chooser({ a = "", b = "" } = {}) {
   const wrong = el("p", { class: "field-error", role: "alert" });
   const list = el("div", { class: "candidates" });
   const sort = el("select", { "aria-label": "Which traces to offer", onchange: offer },
-    options(["longest", "Longest first"], ["newest", "Newest first"]));
-  const service = el("select", { "aria-label": "Service", onchange: offer }, options(["", "All services"]));
+    options(["longest", "Longest of all"], ["newest", "Newest"]));
+  const service = el("select", { "aria-label": "Service", onchange: offer }, options(["", "any service"]));
   const query = { ...fromAddress(location.search), limit: String(SHOWN) };
   const parameters = new URLSearchParams(location.search);
   if (!parameters.has("lookback") && !parameters.has("start")) query.lookback = "all";

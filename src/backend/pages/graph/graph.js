@@ -3,18 +3,18 @@
 import * as api from "/assets/shared/api.js";
 import { METRICS, network } from "/assets/common/chart/network.js";
 import { brief, failures } from "/assets/common/chart/network_figures.js";
-import { byId, choose, el, failure, notice } from "/assets/common/dom.js";
-import { byName, count, counted } from "/assets/common/format.js";
+import { byId, el, failure, notice } from "/assets/common/dom.js";
+import { count, counted } from "/assets/common/format.js";
 import { register } from "/assets/common/keys.js";
 import { table } from "/assets/common/table.js";
-import { lookbackMs, lookbacks } from "/assets/shared/query.js";
+import { lookbackMs } from "/assets/shared/query.js";
 
+const byName = new Intl.Collator(undefined, { numeric: true });
 const lookback = byId("lookback");
 const status = byId("status");
 const place = byId("dependencies");
 const asked = new URLSearchParams(location.search);
-lookback.append(...lookbacks());
-choose(lookback, lookbackMs(asked.get("lookback")) ? asked.get("lookback") : "all");
+if ([...lookback.options].some(({ value }) => value === asked.get("lookback"))) lookback.value = asked.get("lookback");
 const drawing = network({
   title: "Service graph",
   by: METRICS.includes(asked.get("by")) ? asked.get("by") : "p95",
@@ -85,7 +85,7 @@ function section(edges) {
     caption: "Latencies are the caller’s where it has a span of the call, else the callee’s.",
     attributes: { class: "calls" },
     sort: 2,
-    rows: edges.toSorted((one, other) => byName(one.from, other.from) || byName(one.to, other.to)),
+    rows: edges.toSorted((one, other) => byName.compare(one.from, other.from) || byName.compare(one.to, other.to)),
     columns: [
       { title: "Caller", value: ({ from }) => from, cell: ({ from }) => service(from) },
       { title: "Callee", value: ({ to }) => to, cell: ({ to }) => service(to) },

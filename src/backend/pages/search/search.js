@@ -24,7 +24,6 @@ let shown = null;
 let next = null;
 
 async function start() {
-  form.elements.lookback.append(...lookbacks(["custom", "From … to …"], ["moment", "In flight at …"]));
   const wide = matchMedia("(min-width: 48rem)");
   const openWhenWide = () => wide.matches && (sidebar.open = true);
   wide.addEventListener("change", openWhenWide);
@@ -266,4 +265,5 @@ function searchAgain() {
   form.elements.service.focus();
 }
 
+form.elements.lookback.append(...lookbacks(["custom", "From … to …"], ["moment", "In flight at …"]));
 start();

@@ -111,18 +111,13 @@ export function problems(query) {
     if (query[name] && !isDuration(query[name])) found[name] = "A number and a unit: 100ms, 1.2s, 500us.";
   }
   if (!/^[1-9]\d{0,5}$/.test(query.limit) || Number(query.limit) > MAX_LIMIT) found.limit = "A whole number from 1 to 100,000.";
-  const times = problemOfTimes(query);
-  if (times) found.from = times;
+  if (query.lookback === "custom") {
+    const [from, to] = [Date.parse(query.from), Date.parse(query.to)];
+    if (Number.isNaN(from) || Number.isNaN(to)) found.from = "Both times are needed.";
+    else if (from >= to) found.from = "The first must be before the second.";
+  }
   if (query.lookback === "moment" && !query.at) found.at = "A time is needed, to the second or finer.";
   return found;
-}
-
-/** What is wrong with `from` and `to`, where they are asked for; else nothing. */
-export function problemOfTimes({ lookback, from, to }) {
-  if (lookback !== "custom") return "";
-  const [first, last] = [Date.parse(from), Date.parse(to)];
-  if (Number.isNaN(first) || Number.isNaN(last)) return "Both times are needed.";
-  return first < last ? "" : "The first time must be before the second.";
 }
 
 /** Gives who has just asked for his own times the last hour, in whole seconds, to begin with. */
@@ -194,7 +189,7 @@ export function toLocal(millis) {
 }
 
 /** As `toLocal`, of an address's microseconds; the field is not so fine, so that a window is rounded to where it loses nothing. */
-export function fromMicros(text, round = Math.round) {
+function fromMicros(text, round) {
   return /^\d{1,16}$/.test(text ?? "") ? toLocal(round(Number(text) / 1000)) : "";
 }
 
@@ -205,4 +200,4 @@ function nanos(text) {
   return read > 0n ? String(read) : "";
 }
 
-export const toMicros = (local) => String(Date.parse(local) * 1000);
+const toMicros = (local) => String(Date.parse(local) * 1000);

@@ -3,20 +3,29 @@
 // What to look at is in the address: `service`, and `lookback` or, as Jaeger writes times, `start` and `end` in microseconds.
 
 import * as api from "/assets/shared/api.js";
-import { byId, choose, el, failure, figures, notice, offerNames, withStyle } from "/assets/common/dom.js";
+import { el, failure, notice, withStyle } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 import { hued } from "/assets/common/hues.js";
 import { register } from "/assets/common/keys.js";
-import { beginTimes, fromMicros, lookbackMs, lookbacks, problemOfTimes, toMicros } from "/assets/shared/query.js";
+import { lookbackMs } from "/assets/shared/query.js";
 import { latency, paths } from "/assets/suspects/pictures.js";
 
 const DEFAULT_LOOKBACK = "1h";
 // Clocks differ: a trace that starts a little after our now is still one of the last hour.
 const AHEAD_MS = 60_000;
-const form = byId("asked");
-const status = byId("status");
-const place = byId("suspects");
+const form = document.getElementById("asked");
+const status = document.getElementById("status");
+const place = document.getElementById("suspects");
+const byName = new Intl.Collator(undefined, { numeric: true });
 let running = new AbortController();
+
+/** Microseconds since the epoch as the value of a datetime-local field, which is in local time; and back. */
+function fromMicros(text) {
+  const date = new Date(/^\d{1,16}$/.test(text ?? "") ? Number(text) / 1000 : NaN);
+  return Number.isNaN(date.getTime()) ? "" : new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, -1);
+}
+
+const toMicros = (local) => String(Date.parse(local) * 1000);
 
 function fromAddress() {
   const parameters = new URLSearchParams(location.search);
@@ -43,24 +52,40 @@ function toApi({ service, lookback, from, to }) {
 }
 
 function showForm({ service, lookback, from, to }) {
-  choose(form.elements.service, service);
-  choose(form.elements.lookback, lookback);
+  // An address may ask for what the lists do not offer: it counts all the same.
+  for (const [name, value] of [["service", service], ["lookback", lookback]]) {
+    const field = form.elements[name];
+    if (![...field.options].some((option) => option.value === value)) field.append(el("option", { value }, value));
+    field.value = value;
+  }
   [form.elements.from.value, form.elements.to.value] = [from, to];
   showTimes();
 }
 
 function showTimes() {
-  beginTimes(form.elements);
-  byId("custom-times").hidden = form.elements.lookback.value !== "custom";
+  const custom = form.elements.lookback.value === "custom";
+  if (custom && !form.elements.to.value) {
+    const seconds = (millis) => fromMicros(String(millis * 1000)).slice(0, 19);
+    form.elements.from.value = seconds(Date.now() - 3_600_000);
+    form.elements.to.value = seconds(Date.now());
+  }
+  document.getElementById("custom-times").hidden = !custom;
 }
 
 const readForm = () => Object.fromEntries(["service", "lookback", "from", "to"].map((name) => [name, form.elements[name].value]));
 
+function problem({ lookback, from, to }) {
+  if (lookback !== "custom") return "";
+  const [first, last] = [Date.parse(from), Date.parse(to)];
+  if (Number.isNaN(first) || Number.isNaN(last)) return "Both times are needed.";
+  return first < last ? "" : "The first time must be before the second.";
+}
+
 /** Puts what is asked into the address, so that it can be shared and gone back to, and asks it. */
 function go() {
   const asked = readForm();
-  const wrong = problemOfTimes(asked);
-  byId("times-error").textContent = wrong;
+  const wrong = problem(asked);
+  document.getElementById("times-error").textContent = wrong;
   if (wrong) return form.elements.from.focus();
   const address = toAddress(asked);
   if (address !== location.pathname + location.search) history.pushState(null, "", address);
@@ -100,7 +125,7 @@ function show(answer, asked) {
     el("section", { class: "verdict", "aria-labelledby": "verdict" },
       el("h2", { id: "verdict", class: answer.suspects.length > 0 ? "found" : "", title: page.title }, page.title),
       page.looked_at && el("p", {}, page.looked_at),
-      facts(page)),
+      figures(page)),
     remarks.length > 0 && el("ul", { class: "notice warning" }, remarks.map((remark) => el("li", {}, remark))) || "",
     answer.suspects.length > 0
       ? el("ol", { class: "suspects", "aria-label": "Suspects" }, answer.suspects.map((suspect, rank) => card(suspect, page.suspects[rank], rank + 1)))
@@ -125,9 +150,11 @@ function lookAtAll() {
   go();
 }
 
-function facts({ now }) {
+function figures({ now }) {
+  const fact = (name, value) => el("div", {}, el("dt", {}, name), el("dd", {}, value));
   const duration = (ms) => format.duration(ms * 1e6);
-  return figures(["p50", duration(now.p50_ms.now)], ["p99", duration(now.p99_ms.now)], ["Failing", format.share(now.error_share.now)]);
+  return el("dl", { class: "figures" },
+    fact("p50", duration(now.p50_ms.now)), fact("p99", duration(now.p99_ms.now)), fact("Failing", format.share(now.error_share.now)));
 }
 
 function card(suspect, said, rank) {
@@ -181,7 +208,12 @@ function ranking({ suspects, page }) {
 
 async function showServices() {
   try {
-    offerNames(form.elements.service, await api.services());
+    const names = (await api.services()).sort(byName.compare);
+    const field = form.elements.service;
+    const chosen = field.value;
+    field.replaceChildren(field.options[0], ...names.map((name) => el("option", { value: name }, name)));
+    if (chosen && !names.includes(chosen)) field.append(el("option", { value: chosen }, chosen));
+    field.value = chosen;
   } catch {
     // The page's own question meets the same backend and says what is wrong with it.
   }
@@ -213,10 +245,9 @@ addEventListener("popstate", () => {
   showForm(fromAddress());
   load(readForm());
 });
-form.elements.lookback.append(...lookbacks(["custom", "From … to …"]));
 showForm(fromAddress());
 showServices();
-const wrong = problemOfTimes(readForm());
-byId("times-error").textContent = wrong;
+const wrong = problem(readForm());
+document.getElementById("times-error").textContent = wrong;
 if (wrong) status.textContent = "What the address asks for cannot be looked at as it is: mend the times.";
 else load(readForm());
