@@ -168,6 +168,7 @@ fn chain(trace: u128, age_ms: u64, duration_ms: u64) -> Vec<Sent> {
 }
 
 /// A span to send, with the service that sends it.
+#[derive(Clone)]
 struct Sent {
     service: String,
     span: Value,
