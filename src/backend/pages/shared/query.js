@@ -127,7 +127,7 @@ export function beginTimes({ lookback, from, to }) {
 }
 
 /** `key=value other="two words" flag`, or a JSON object; a bare key means `true`. */
-export function parseTags(text) {
+function parseTags(text) {
   text = text.trim();
   if (text.startsWith("{")) return parseJsonTags(text);
   const tags = {};
