@@ -1,12 +1,12 @@
 // /search: the form, the address and what is found, as a plot and as a list.
 
 import * as api from "/assets/shared/api.js";
-import { byId, el, failure, notice } from "/assets/common/dom.js";
+import { byId, choose, el, failure, notice, offerNames } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 import { register } from "/assets/common/keys.js";
 import { plot } from "./plot.js";
 import { readSummary, results } from "./results.js";
-import { DEFAULTS, MAX_LIMIT, fromAddress, problems, toAddress, toApi, toLocal } from "/assets/shared/query.js";
+import { DEFAULTS, MAX_LIMIT, beginTimes, fromAddress, lookbacks, problems, toAddress, toApi, toLocal } from "/assets/shared/query.js";
 
 // So many traces are drawn and counted, however few are listed: the plot is to show what else there is.
 const PLOTTED = 1000;
@@ -86,9 +86,8 @@ function readForm() {
 function showForm(query) {
   for (const [name, value] of Object.entries(query)) {
     const field = form.elements[name];
-    // An address may ask for what the list does not offer, a lookback of 3h for example: it counts all the same.
-    if (field instanceof HTMLSelectElement) ensureOption(field, value);
-    if (field.type === "checkbox") field.checked = value !== "";
+    if (field instanceof HTMLSelectElement) choose(field, value);
+    else if (field.type === "checkbox") field.checked = value !== "";
     else field.value = value;
   }
   showTimes();
@@ -103,11 +102,8 @@ function beginMoment() {
 }
 
 function showTimes() {
-  const { lookback, from, to, at, moment } = form.elements;
-  if (lookback.value === "custom" && !to.value) {
-    from.value = toLocal(Date.now() - 3_600_000).slice(0, 19);
-    to.value = toLocal(Date.now()).slice(0, 19);
-  }
+  const { lookback, at, moment } = form.elements;
+  beginTimes(form.elements);
   // The field is not as fine as a moment, so that the moment changes only when somebody changes the field.
   if (at.value) moment.value = toLocal(format.toMillis(BigInt(at.value)));
   byId("custom-times").hidden = lookback.value !== "custom";
@@ -135,35 +131,22 @@ function showProblems(query) {
 /** Where the reader mends it. */
 const fieldOf = (name) => form.elements[name === "at" ? "moment" : name];
 
-function ensureOption(select, value) {
-  if (![...select.options].some((option) => option.value === value)) select.append(el("option", { value }, value));
-}
-
-function setOptions(select, names, chosen) {
-  select.replaceChildren(select.options[0], ...names.map((name) => el("option", { value: name }, name)));
-  ensureOption(select, chosen);
-  select.value = chosen;
-}
-
-const byName = new Intl.Collator(undefined, { numeric: true });
-
 async function showServices() {
   try {
-    const names = (await api.services()).sort(byName.compare);
-    // Read after the answer: the reader may have chosen meanwhile.
-    setOptions(form.elements.service, names, form.elements.service.value);
+    const names = await api.services();
+    // What the reader may have chosen meanwhile stays chosen.
+    offerNames(form.elements.service, names);
   } catch {
     // The search meets the same backend and says what is wrong with it.
   }
 }
 
 async function showOperations(service, chosen) {
-  setOptions(form.elements.operation, [], chosen);
+  offerNames(form.elements.operation, [], chosen);
   if (!service) return;
   try {
-    const names = new Set((await api.operations(service)).map((operation) => operation.name));
-    const select = form.elements.operation;
-    if (form.elements.service.value === service) setOptions(select, [...names].sort(byName.compare), select.value);
+    const names = await api.operations(service);
+    if (form.elements.service.value === service) offerNames(form.elements.operation, names);
   } catch {
     // As above.
   }
@@ -294,4 +277,5 @@ function searchAgain() {
   form.elements.service.focus();
 }
 
+form.elements.lookback.append(...lookbacks(["custom", "From … to …"], ["moment", "In flight at …"]));
 start();
