@@ -85,7 +85,7 @@ function attributes(list = []) {
 }
 
 /** An OTLP value as text. Whole numbers travel as text, so that none loses digits here. */
-export function valueText(value = {}) {
+function valueText(value = {}) {
   if (value === null) return "";
   if (value.arrayValue) return `[${(value.arrayValue.values ?? []).map(nestedText).join(", ")}]`;
   if (value.kvlistValue) return `{${(value.kvlistValue.values ?? []).map(({ key, value }) => `${JSON.stringify(key)}: ${nestedText(value)}`).join(", ")}}`;
