@@ -35,6 +35,7 @@ export function chooser(known) {
   const sort = el("select", { "aria-label": "Which traces to offer", onchange: offer },
     options(["longest", "Longest of all"], ["newest", "Newest"]));
   const service = el("select", { "aria-label": "Service", onchange: offer }, options(["", "any service"]));
+  let asking = new AbortController();
   const query = fromAddress(location.search);
   const parameters = new URLSearchParams(location.search);
   if (!parameters.has("lookback") && !parameters.has("start")) query.lookback = "all";
@@ -100,11 +101,16 @@ export function chooser(known) {
   async function offer(event) {
     // To begin with the address says which, later the lists do.
     if (event) [query.service, query.sort] = [service.value, sort.value];
+    // An answer that comes late is to a question that is no longer asked.
+    asking.abort();
+    asking = new AbortController();
+    const { signal } = asking;
     list.setAttribute("aria-busy", "true");
     try {
-      const found = Object.keys(problems(query)).length > 0 ? [] : await (query.lookback === "moment" ? api.inFlight : api.summaries)(toApi(query, SHOWN));
+      const found = Object.keys(problems(query)).length > 0 ? [] : await (query.lookback === "moment" ? api.inFlight : api.summaries)(toApi(query, SHOWN), signal);
       list.replaceChildren(found.length > 0 ? candidates(found) : nothing());
     } catch (error) {
+      if (signal.aborted) return;
       list.replaceChildren(failure(error, () => offer()));
     }
     list.removeAttribute("aria-busy");

@@ -155,7 +155,7 @@ function row(pair, whole) {
   el("div", { role: "gridcell", class: "state" },
     el("span", { class: "word" }, STATES[state]), fails && [" ", el("span", { class: "badge error" }, `fails in ${fails.toUpperCase()}`)]),
   number(a && format.duration(a.duration), "A"), number(b && format.duration(b.duration), "B"),
-  number(a && b ? format.change(pair.change) : "", "difference"), number(a && b ? format.change(pair.selfChange) : "", "own"),
+  number(format.change(pair.change), "difference"), number(format.change(pair.selfChange), "own"),
   el("div", { role: "gridcell", class: "lane" }, bar(a, whole, "of-a"), bar(b, whole, "of-b"))),
   { "--depth": pair.depth }), span.service);
   element.pair = pair;
