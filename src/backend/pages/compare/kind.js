@@ -53,6 +53,7 @@ export function againstItsKind(id, trace) {
 
   async function askMore() {
     const some = all.slice(asked, asked + AT_ONCE);
+    const had = document.activeElement === more;
     asked += some.length;
     more.hidden = true;
     for (const kind of some) {
@@ -60,6 +61,8 @@ export function againstItsKind(id, trace) {
       list.append(kind.row);
     }
     if (!chosen) choose(some[0]);
+    // Who pressed the button reads on where it was.
+    if (had) some[0].row.firstChild.focus();
     for (const kind of some) await ask(kind);
     sayWhatStandsOut();
     more.hidden = asked === all.length;
