@@ -11,6 +11,8 @@ const AT_ONCE = 100;
 const AHEAD = "1500px";
 const TICKS = 4;
 const MOST_TAGS = 40;
+// What is longer may have to be scrolled, which the keyboard can where Tab comes to it.
+const LONG = 100;
 const STATES = { "only-a": "only in A", "only-b": "only in B", slower: "▲ slower", faster: "▼ faster", same: "= alike" };
 
 /** `pairs` as `merge` makes them. The answer's `toggle()` shows all of them, or only what differs; `step(by)` goes from row to row. */
@@ -181,8 +183,8 @@ function details({ a, b }, traceA, traceB) {
     both("status", (span) => [span.status, span.statusMessage].filter(Boolean).join(": ") || "unset"),
   ];
   const tags = differentTags(a?.tags ?? [], b?.tags ?? []);
-  const line = ([name, ...values]) =>
-    el("tr", {}, el("th", { scope: "row" }, el("div", {}, name)), values.map((value) => el("td", {}, el("div", {}, value))));
+  const text = (value) => el("div", { tabindex: value.length > LONG ? "0" : null }, value);
+  const line = ([name, ...values]) => el("tr", {}, el("th", { scope: "row" }, text(name)), values.map((value) => el("td", {}, text(value))));
   return el("div", { role: "row", class: "details" }, el("div", { role: "gridcell" }, el("table", {},
     el("thead", {}, el("tr", {}, el("td"), el("th", { scope: "col" }, "A"), el("th", { scope: "col" }, "B"))),
     el("tbody", {}, [...lines, ...tags.slice(0, MOST_TAGS)].map(line))),
