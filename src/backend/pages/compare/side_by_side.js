@@ -189,7 +189,7 @@ function details({ a, b }, traceA, traceB) {
     el("thead", {}, el("tr", {}, el("td"), el("th", { scope: "col" }, "A"), el("th", { scope: "col" }, "B"))),
     el("tbody", {}, [...lines, ...tags.slice(0, MOST_TAGS)].map(line))),
   el("p", { class: "help" }, tags.length > MOST_TAGS ? `${format.counted(tags.length - MOST_TAGS, "more tag")} differ.`
-    : tags.length === 0 ? "All their tags are the same." : "Tags that are the same are left out.")));
+    : !(a && b) ? "" : tags.length === 0 ? "All their tags are the same." : "Tags that are the same are left out.")));
 }
 
 function differentTags(ofA, ofB) {
