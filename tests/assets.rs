@@ -278,6 +278,12 @@ async fn a_histogram_shows_its_buckets_and_marks_and_tells_each_by_key() {
     browser.until_text(".told", "2 ms to 4 ms: 5 spans").await;
     browser.eval("(live.draw({buckets: [[1, 1], [2, 1], [4, 9], [8, 1]]}), 1)").await;
     browser.until_text(".told", "2 ms to 4 ms: 9 spans").await;
+    // There is no half of a span.
+    browser.eval("(live.draw({buckets: [[1, 1]]}), 1)").await;
+    assert_eq!(
+        browser.eval("[...document.querySelector('.axis').querySelectorAll('text')].map((text) => text.textContent)").await,
+        json!(["0", "1"])
+    );
     // Nothing to show is no error.
     browser.eval("(place.replaceChildren(page.histogram({title: 'Latency', buckets: [], text: String})), 1)").await;
     browser.assert_clean().await;

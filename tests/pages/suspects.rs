@@ -90,7 +90,7 @@ async fn the_address_says_which_traces_are_looked_at() {
     browser.until_text("#status", "150 traces").await;
 
     browser.goto(&backend.page(&format!("/suspects?start={}&end={}", microseconds(1000), microseconds(2000)))).await;
-    browser.until_text("#times-error", "The first time must be before the second").await;
+    browser.until_text("#times-error", "The first must be before the second").await;
     browser.assert_clean().await;
 }
 
@@ -112,6 +112,36 @@ async fn where_nothing_stands_out_it_says_what_was_looked_at_and_what_to_do() {
     assert_eq!(browser.count(".suspect").await, 0);
     browser.until_text(".paths", "5 traces: 20 ms each on average").await;
     browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn a_backend_that_is_away_is_asked_again_and_wrong_times_are_not_asked_for() {
+    let Some(browser) = Browser::start().await else { return };
+    let backend = Backend::start().await;
+    backend.send(chain(1, 1000, 20)).await;
+    browser.lose("*/api/*").await;
+    // A moment, which search may have in its address, is no time to compare traces of.
+    browser.goto(&backend.page("/suspects?at=5")).await;
+    browser.until_text(".notice", "The backend does not answer").await;
+    browser.lose("nothing").await;
+    browser.click(".notice button").await;
+    browser.until_text("#status", "1 trace with 4 spans").await;
+    browser.until_text(".paths", "1 trace: 20 ms").await;
+    // To skip to the content is no other question: what is there stays.
+    browser.eval("(document.querySelector('#verdict').dataset.stays = 'yes', document.querySelector('.skip').click())").await;
+    browser.until("location.hash === '#main' && document.querySelector('#verdict').dataset.stays === 'yes'").await;
+    browser.select("[name=lookback]", "all").await;
+    browser.until("location.search === '?lookback=all' && !document.querySelector('[data-stays]')").await;
+
+    browser.select("[name=lookback]", "custom").await;
+    browser.eval("document.forms.asked.elements.from.value = ''").await;
+    browser.click("#asked button").await;
+    browser.until_text("#times-error", "Both times are needed").await;
+    // Gone back to, the address before is what counts.
+    browser.back().await;
+    browser
+        .until("document.querySelector('#times-error').textContent === '' && document.querySelector('#custom-times').hidden")
+        .await;
 }
 
 #[tokio::test]

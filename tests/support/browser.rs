@@ -214,6 +214,12 @@ impl Browser {
         self.issue("goog/cdp/execute", json!({"cmd": command, "params": parameters})).await;
     }
 
+    /// Has requests fail whose address is like this, `*` being anything, as if nobody answered; all before may pass again.
+    pub async fn lose(&self, pattern: &str) {
+        self.devtools("Network.enable", json!({})).await;
+        self.devtools("Network.setBlockedURLs", json!({"urls": [pattern]})).await;
+    }
+
     async fn issue(&self, path: &'static str, body: Value) -> Value {
         self.client.issue_cmd(DriverCommand { path, body }).await.unwrap()
     }

@@ -31,6 +31,7 @@ static ASSETS: &[File] = files! {
     "search/search.js",
     "shared/api.js",
     "shared/header.js",
+    "shared/picked.js",
     "shared/query.js",
     "shared/style.css",
     "shared/trace_model.js",

@@ -56,7 +56,8 @@ export function liveHistogram({ title, text, of = "span", label = "", size = {},
     lowers = buckets.map((_, index) => (index > 0 ? buckets[index - 1][0] : (first ?? below(buckets))));
     const total = buckets.reduce((sum, [, many]) => sum + many, 0);
     x = log(ends(marks), [place.left, place.right]);
-    const y = linear([0, Math.max(1, ...buckets.map(([, many]) => many))], [place.bottom, place.top]);
+    const most = Math.max(1, ...buckets.map(([, many]) => many));
+    const y = linear([0, most], [place.bottom, place.top]);
     bars = buckets.map(([upper, many], index) => svg("rect", {
       class: "column", x: x(lowers[index]), width: Math.max(1, x(upper) - x(lowers[index]) - 0.5), y: y(many), height: place.bottom - y(many),
     }));
@@ -69,7 +70,7 @@ export function liveHistogram({ title, text, of = "span", label = "", size = {},
     const said = marks.map(({ at, name }) => `${name} is ${text(at)}`).join(", ");
     const says = total === 0 ? "Nothing is counted yet." : `${counted(total, of)}${said && `; ${said}`}.`;
     drawn.drawing.setAttribute("aria-label", `${title}. ${says}`);
-    drawn.drawing.replaceChildren(leftAxis(place, y, count, 3), ...bars, ...noted, bottomAxis(place, x, text, label));
+    drawn.drawing.replaceChildren(leftAxis(place, y, count, Math.min(3, most)), ...bars, ...noted, bottomAxis(place, x, text, label));
     // Who looks at one bar goes on looking at it.
     if (kept !== undefined) go(buckets.findIndex(([upper]) => upper === kept));
   }

@@ -5,6 +5,7 @@
 import * as api from "/assets/shared/api.js";
 import { choose, el, failure, named, notice, offerNames, options } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
+import { readPicked } from "/assets/shared/picked.js";
 import { fromAddress, problems, toApi } from "/assets/shared/query.js";
 
 const SHOWN = 20;
@@ -21,8 +22,10 @@ export function idsIn(text) {
 export const addressOf = (a, b) =>
   (a && b ? `/trace/${encodeURIComponent(a)}...${encodeURIComponent(b)}` : `/compare?${new URLSearchParams({ one: a || b })}`);
 
-/** The form and the list; `a` and `b` are what is known already. */
-export function chooser({ a = "", b = "" } = {}) {
+/** The form and the list; `a` and `b` are what is known already, else what was ticked in a search. */
+export function chooser(known) {
+  const ticked = known ? [] : readPicked();
+  const { a = ticked[0]?.id ?? "", b = ticked[1]?.id ?? "" } = known ?? {};
   const field = (name, value) => el("input", { name, value, autocomplete: "off", spellcheck: "false", placeholder: "ID or link", oninput: pasted });
   const fields = { a: field("a", a), b: field("b", b) };
   const go = el("button", { class: "primary" }, "Compare");
@@ -31,7 +34,8 @@ export function chooser({ a = "", b = "" } = {}) {
   const sort = el("select", { "aria-label": "Which traces to offer", onchange: offer },
     options(["longest", "Longest of all"], ["newest", "Newest"]));
   const service = el("select", { "aria-label": "Service", onchange: offer }, options(["", "any service"]));
-  const query = { ...fromAddress(location.search), limit: String(SHOWN) };
+  let asking = new AbortController();
+  const query = fromAddress(location.search);
   const parameters = new URLSearchParams(location.search);
   if (!parameters.has("lookback") && !parameters.has("start")) query.lookback = "all";
   if (!parameters.has("sort")) query.sort = "longest";
@@ -42,13 +46,13 @@ export function chooser({ a = "", b = "" } = {}) {
       el("label", {}, "A: this trace", fields.a), el("label", {}, "B: against this one", fields.b),
       el("div", { class: "actions" }, go, el("button", { type: "button", onclick: swap }, "Swap"))),
     wrong,
-    el("p", { class: "help" }, "With one of them alone: against all stored spans of its kind."),
+    el("p", { class: "help" }, ticked.length > 0 && "These were ticked in a search. ", "With one of them alone: against all stored spans of its kind."),
     el("div", { class: "bar-of-tools" }, el("h3", {}, "Pick from what is stored"), el("div", { class: "from" }, service, sort)),
     list);
   name();
   offer();
   offerServices();
-  return { element, focus: () => fields.a.focus() };
+  return { element, focus: () => (a && b ? go : fields[a ? "b" : "a"]).focus() };
 
   function name() {
     const both = fields.a.value.trim() && fields.b.value.trim();
@@ -92,11 +96,16 @@ export function chooser({ a = "", b = "" } = {}) {
   async function offer(event) {
     // To begin with the address says which, later the lists do.
     if (event) [query.service, query.sort] = [service.value, sort.value];
+    // An answer that comes late is to a question that is no longer asked.
+    asking.abort();
+    asking = new AbortController();
+    const { signal } = asking;
     list.setAttribute("aria-busy", "true");
     try {
-      const found = Object.keys(problems(query)).length > 0 ? [] : await api.summaries(toApi(query));
+      const found = Object.keys(problems(query)).length > 0 ? [] : await (query.lookback === "moment" ? api.inFlight : api.summaries)(toApi(query, SHOWN), signal);
       list.replaceChildren(found.length > 0 ? candidates(found) : nothing());
     } catch (error) {
+      if (signal.aborted) return;
       list.replaceChildren(failure(error, () => offer()));
     }
     list.removeAttribute("aria-busy");

@@ -37,27 +37,38 @@ function asked() {
   return { a: a.trim(), b: b.trim(), one: idsIn(parameters.get("one") ?? "")[0] ?? "", two: Boolean(segment) };
 }
 
-function start() {
+async function start() {
   const { a, b, one, two } = asked();
   tools.replaceChildren();
-  if (two && a && b) return compareTwo(a, b);
-  if (one) return compareWithKind(one);
-  const choosing = chooser({ a, b });
+  place.replaceChildren();
+  try {
+    if (two && a && b) await compareTwo(a, b);
+    else if (one) await compareWithKind(one);
+    else choose(a || b ? { a, b } : undefined);
+  } catch (error) {
+    if (!(error instanceof api.ApiError)) throw error;
+    status.textContent = "Nothing could be loaded.";
+    place.replaceChildren(failure(error, start));
+  }
+}
+
+function choose(known) {
+  const choosing = chooser(known);
   place.replaceChildren(
     el("p", { class: "intro" }, "Why did this one take longer? Put a slow trace beside an ordinary one, or one against all of its kind."),
     choosing.element);
   choosing.focus();
 }
 
-/** A trace, or what is to be shown in its place. */
+/** A trace, or what is to be shown in its place where there is none. */
 async function fetched(id, name) {
   try {
     const trace = readTrace(await api.trace(id));
     return trace.spans.length > 0 ? { id, trace } : { id, missing: nothingStored(id, name) };
   } catch (error) {
     if (error.status === 404) return { id, missing: nothingStored(id, name) };
-    if (error.status !== 400) return { id, missing: failure(error, start) };
-    return { id, missing: notice("error", `${name} is not a trace ID`, el("p", { class: "id" }, id), el("p", {}, error.message)) };
+    if (error.status === 400) return { id, missing: notice("error", `${name} is not a trace ID`, el("p", { class: "id" }, id), el("p", {}, error.message)) };
+    throw error;
   }
 }
 
@@ -124,7 +135,9 @@ function conclusion(a, b, found) {
   const little = LITTLE * Math.max(a.duration, b.duration);
   const alike = Math.abs(change) <= little;
   const how = alike ? "about as long as A" : `${format.duration(Math.abs(change))} ${change > 0 ? "longer" : "shorter"} than A`;
-  const explains = !alike && Math.sign(most.change) === Math.sign(change) && Math.abs(most.change) >= Math.abs(change) / 2;
+  // Where many ran at the same time each of them may have changed by as much as the whole: then it is none of them alone.
+  const alsoSo = found.filter((kind) => kind.change * change > 0).reduce((sum, kind) => sum + Math.abs(kind.change), 0);
+  const explains = !alike && most.change * change > 0 && Math.abs(most.change) >= Math.max(Math.abs(change), alsoSo) / 2;
   return el("p", { class: "found" }, `B took ${format.duration(b.duration)}, ${how}. `,
     Math.abs(most.change) > little && [
       explains ? "Most of it: " : "What differs most: ",
@@ -208,7 +221,7 @@ async function compareWithKind(id) {
 
 /** The one of median duration among the newest that passed the same services, with this span among them, and did not fail. */
 async function ordinary(id, trace, { service, name }) {
-  const query = toApi({ ...DEFAULTS, service, operation: name, lookback: "all", limit: String(MOST_ORDINARY) });
+  const query = toApi({ ...DEFAULTS, service, operation: name, lookback: "all" }, MOST_ORDINARY);
   const passed = (names) => [...names].sort().join("\n");
   const same = passed(trace.services.map(({ name }) => name));
   const long = ({ minStartTimeUnixNano: start, maxEndTimeUnixNano: end }) => Number(BigInt(end ?? 0) - BigInt(start ?? 0));

@@ -38,7 +38,7 @@ function kinds(trace) {
 /** `id` is the trace's; the answer's `step(by)` chooses the next kind or the one before, `mostUnusual()` is the span to look at. */
 export function againstItsKind(id, trace) {
   const all = kinds(trace);
-  let [asked, chosen, byHand, failedAt] = [0, null, false, null];
+  let [asked, chosen, byHand] = [0, null, false];
   const summary = el("p", { class: "found", role: "status" });
   const list = el("ol", { class: "kinds" });
   const detail = el("div", { class: "detail" });
@@ -53,6 +53,7 @@ export function againstItsKind(id, trace) {
 
   async function askMore() {
     const some = all.slice(asked, asked + AT_ONCE);
+    const had = document.activeElement === more;
     asked += some.length;
     more.hidden = true;
     for (const kind of some) {
@@ -60,7 +61,8 @@ export function againstItsKind(id, trace) {
       list.append(kind.row);
     }
     if (!chosen) choose(some[0]);
-    failedAt = null;
+    // Who pressed the button reads on where it was.
+    if (had) some[0].row.firstChild.focus();
     for (const kind of some) await ask(kind);
     sayWhatStandsOut();
     more.hidden = asked === all.length;
@@ -69,6 +71,8 @@ export function againstItsKind(id, trace) {
 
   async function ask(kind) {
     const { span } = kind;
+    kind.error = null;
+    if (chosen === kind) showDetail();
     try {
       // What has no kind is asked for as the API names it.
       kind.stored = await api.distribution({ service: span.service, operation: span.name, kind: span.kind || "unspecified" });
@@ -76,11 +80,18 @@ export function againstItsKind(id, trace) {
       kind.whole = placeAmong(kind.stored, kind.stored.count, span.duration / MS);
     } catch (error) {
       kind.error = error;
-      failedAt ??= kind;
     }
     kind.row.querySelector(".verdict").replaceChildren(...verdict(kind));
     kind.row.classList.toggle("notable", isNotable(kind));
     if (chosen === kind) showDetail();
+  }
+
+  /** Once more, and the others too that had no answer: what was wrong with one was most likely wrong with them. */
+  async function again(first) {
+    // The button that was pressed goes.
+    first.row.firstChild.focus();
+    for (const kind of [first, ...all.filter((kind) => kind.error && kind !== first)]) await ask(kind);
+    sayWhatStandsOut();
   }
 
   function row(kind) {
@@ -105,7 +116,7 @@ export function againstItsKind(id, trace) {
     const title = el("h3", {}, named(span.service, span.name));
     if (error) {
       detail.replaceChildren(title, el("p", {}, `Its siblings could not be asked for: ${error.message}. `),
-        el("button", { type: "button", onclick: () => ask(chosen) }, "Try again"));
+        el("button", { type: "button", onclick: () => again(chosen) }, "Try again"));
       return;
     }
     detail.replaceChildren(title,
@@ -119,7 +130,7 @@ export function againstItsKind(id, trace) {
   function sayWhatStandsOut() {
     const known = all.filter((kind) => kind.self);
     const most = mostNotable();
-    if (known.length === 0) summary.textContent = "";
+    if (known.length === 0) summary.textContent = "Their siblings could not be asked for.";
     else if (most) {
       const { span, stored, self } = most;
       summary.replaceChildren("Furthest beyond what is usual: ", el("strong", {}, named(span.service, span.name)),
@@ -131,7 +142,7 @@ export function againstItsKind(id, trace) {
         : ["Too few siblings are stored to say what is usual: some dozens say more."]));
     }
     if (most && !byHand) choose(most);
-    if (failedAt) summary.append(` ${format.counted(known.length, "kind")} could be compared; others could not be asked for.`);
+    if (known.length > 0 && all.some(({ error }) => error)) summary.append(" For some there was no answer.");
   }
 
   function step(by) {

@@ -1,24 +1,28 @@
 // Both traces as one tree, a row for each span and its counterpart: a bar for either, over one time scale, and what differs in words.
 //
-// Rows come by the hundred as they are asked for, so that ten thousand spans open as fast as ten.
+// Only as many rows exist as were scrolled or walked to, so that ten thousand spans open as fast as ten.
 
 import { el, named, withStyle } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 import { hued } from "/assets/common/hues.js";
 
-const AT_ONCE = 200;
+const AT_ONCE = 100;
+// How far below the window the next ones are made.
+const AHEAD = "1500px";
 const TICKS = 4;
 const MOST_TAGS = 40;
+// What is longer may have to be scrolled, which the keyboard can where Tab comes to it.
+const LONG = 100;
 const STATES = { "only-a": "only in A", "only-b": "only in B", slower: "▲ slower", faster: "▼ faster", same: "= alike" };
 
 /** `pairs` as `merge` makes them. The answer's `toggle()` shows all of them, or only what differs; `step(by)` goes from row to row. */
 export function sideBySide(pairs, a, b) {
   const whole = Math.max(a.duration, b.duration) || 1;
-  const rows = new Map();
-  let [onlyDifferences, shown, focused] = [false, AT_ONCE, pairs[0]];
+  let [onlyDifferences, visible, shown, focused] = [false, [], 0, pairs[0]];
   const body = el("div", { role: "rowgroup", onclick: clicked, onkeydown: pressed });
   const grid = el("div", { class: "side-by-side", role: "treegrid", "aria-label": "Spans of both traces" }, header(whole), body);
-  const more = el("button", { type: "button", onclick: showMore });
+  const end = el("div");
+  const more = new IntersectionObserver((entries) => entries.some(({ isIntersecting }) => isIntersecting) && fill(shown + AT_ONCE), { rootMargin: AHEAD });
   const nothing = el("p", { class: "help", hidden: true }, "Nothing differs by more than a tenth: both traces went the same way, in the same time.");
   const choices = [["All spans", false], ["Only what differs", true]].map(([name, only]) =>
     el("button", { type: "button", onclick: () => only !== onlyDifferences && toggle() }, name));
@@ -28,10 +32,10 @@ export function sideBySide(pairs, a, b) {
       el("div", { class: "choices", role: "group", "aria-label": "Which spans" }, choices)),
     el("p", { class: "help" }, "Spans match along their paths: the same service, operation and kind, in the order of their start. "
       + "The upper bar is A’s, the lower one B’s."),
-    nothing, grid, more);
+    nothing, grid, end);
   draw();
 
-  function visible() {
+  function findVisible() {
     const found = [];
     for (let index = 0; index < pairs.length; index++) {
       const pair = pairs[index];
@@ -45,50 +49,49 @@ export function sideBySide(pairs, a, b) {
   }
 
   function draw() {
-    const all = visible();
     const had = body.contains(document.activeElement);
-    rows.clear();
-    for (const pair of all.slice(0, shown)) rows.set(pair, row(pair, whole));
-    body.replaceChildren(...[...rows].flatMap(([pair, element]) => [element, pair.open && details(pair, a, b)].filter(Boolean)));
-    if (!rows.has(focused)) focused = all[0];
-    if (focused) rows.get(focused).tabIndex = 0;
-    if (had) rows.get(focused)?.focus();
+    visible = findVisible();
+    shown = 0;
+    body.replaceChildren();
+    if (!visible.includes(focused)) focused = visible[0];
+    fill(visible.indexOf(focused) + AT_ONCE);
+    if (focused) focused.row.tabIndex = 0;
+    if (had) focused?.row.focus();
     choices.forEach((button, place) => button.setAttribute("aria-pressed", String((place === 1) === onlyDifferences)));
-    grid.setAttribute("aria-rowcount", all.length + 1);
-    grid.hidden = all.length === 0;
-    nothing.hidden = all.length > 0;
-    const left = all.length - shown;
-    more.hidden = left <= 0;
-    more.textContent = `Show ${format.count(Math.min(left, AT_ONCE))} more of ${format.counted(left, "span")} below`;
+    grid.setAttribute("aria-rowcount", visible.length + 1);
+    grid.hidden = visible.length === 0;
+    nothing.hidden = visible.length > 0;
   }
 
-  function showMore() {
-    // Who pressed the button reads on where it was.
-    focused = visible()[shown];
-    shown += AT_ONCE;
-    draw();
-    rows.get(focused).focus();
+  /** Makes the first `wanted` rows, as far as they are missing. */
+  function fill(wanted) {
+    const missing = visible.slice(shown, wanted);
+    for (const pair of missing) pair.row = row(pair, whole);
+    body.append(...missing.flatMap((pair) => (pair.details ? [pair.row, pair.details] : [pair.row])));
+    shown += missing.length;
+    more.unobserve(end);
+    // Observed anew, it tells whether it is still near.
+    if (shown < visible.length) more.observe(end);
   }
 
   function toggle() {
     onlyDifferences = !onlyDifferences;
-    shown = AT_ONCE;
     draw();
   }
 
   function focus(pair) {
-    const next = rows.get(pair);
-    if (!next) return;
-    if (rows.has(focused)) rows.get(focused).tabIndex = -1;
+    const place = visible.indexOf(pair);
+    if (place < 0) return;
+    if (place >= shown) fill(place + AT_ONCE);
+    focused.row.tabIndex = -1;
     focused = pair;
-    next.tabIndex = 0;
-    next.focus();
+    pair.row.tabIndex = 0;
+    pair.row.focus();
   }
 
   function step(by) {
-    const list = [...rows.keys()];
-    const from = body.contains(document.activeElement) ? list.indexOf(focused) + by : Math.max(0, list.indexOf(focused));
-    focus(list[Math.max(0, Math.min(list.length - 1, from))]);
+    const from = body.contains(document.activeElement) ? visible.indexOf(focused) + by : visible.indexOf(focused);
+    focus(visible[Math.max(0, Math.min(visible.length - 1, from))]);
   }
 
   function fold(pair, folded) {
@@ -96,14 +99,14 @@ export function sideBySide(pairs, a, b) {
     pair.folded = folded;
     focused = pair;
     draw();
-    rows.get(pair).focus();
+    pair.row.focus();
   }
 
   function open(pair) {
-    pair.open = !pair.open;
-    focused = pair;
-    draw();
-    rows.get(pair).focus();
+    if (pair.details) pair.details.remove();
+    pair.details = pair.details ? null : details(pair, a, b);
+    if (pair.details) pair.row.after(pair.details);
+    focus(pair);
   }
 
   function clicked(event) {
@@ -118,7 +121,7 @@ export function sideBySide(pairs, a, b) {
     if (!pair || event.ctrlKey || event.metaKey || event.altKey) return;
     const act = {
       ArrowDown: () => step(1), ArrowUp: () => step(-1),
-      Home: () => focus([...rows.keys()][0]), End: () => focus([...rows.keys()].at(-1)),
+      Home: () => focus(visible[0]), End: () => focus(visible.at(-1)),
       ArrowRight: () => (pair.folded ? fold(pair, false) : step(1)),
       ArrowLeft: () => (pair.below > 0 && !pair.folded ? fold(pair, true) : focus(pair.parent)),
       Enter: () => open(pair), " ": () => open(pair),
@@ -138,7 +141,7 @@ function header(whole) {
   const ticks = Array.from({ length: TICKS + 1 }, (_, place) =>
     withStyle(el("span", { class: "tick" }, format.duration((whole * place) / TICKS)), { "--left": `${(100 * place) / TICKS}%` }));
   return el("div", { role: "rowgroup", class: "columns" }, el("div", { role: "row" },
-    cell("Span", "name"), cell("B against A", "state"), cell("A"), cell("B"), cell("Difference"), cell("Of it own"),
+    cell("Span", "name"), cell("B against A", "state"), cell("A"), cell("B"), cell("Difference"), cell("In self time"),
     el("div", { role: "columnheader", class: "lane" }, el("span", { class: "unseen" }, "When"), ticks)));
 }
 
@@ -154,7 +157,7 @@ function row(pair, whole) {
   el("div", { role: "gridcell", class: "state" },
     el("span", { class: "word" }, STATES[state]), fails && [" ", el("span", { class: "badge error" }, `fails in ${fails.toUpperCase()}`)]),
   number(a && format.duration(a.duration), "A"), number(b && format.duration(b.duration), "B"),
-  number(a && b ? format.change(pair.change) : "", "difference"), number(a && b ? format.change(pair.selfChange) : "", "own"),
+  number(format.change(pair.change), "difference"), number(format.change(pair.selfChange), "own"),
   el("div", { role: "gridcell", class: "lane" }, bar(a, whole, "of-a"), bar(b, whole, "of-b"))),
   { "--depth": pair.depth }), span.service);
   element.pair = pair;
@@ -180,13 +183,13 @@ function details({ a, b }, traceA, traceB) {
     both("status", (span) => [span.status, span.statusMessage].filter(Boolean).join(": ") || "unset"),
   ];
   const tags = differentTags(a?.tags ?? [], b?.tags ?? []);
-  const line = ([name, ...values]) =>
-    el("tr", {}, el("th", { scope: "row" }, el("div", {}, name)), values.map((value) => el("td", {}, el("div", {}, value))));
+  const text = (value) => el("div", { tabindex: value.length > LONG ? "0" : null }, value);
+  const line = ([name, ...values]) => el("tr", {}, el("th", { scope: "row" }, text(name)), values.map((value) => el("td", {}, text(value))));
   return el("div", { role: "row", class: "details" }, el("div", { role: "gridcell" }, el("table", {},
     el("thead", {}, el("tr", {}, el("td"), el("th", { scope: "col" }, "A"), el("th", { scope: "col" }, "B"))),
     el("tbody", {}, [...lines, ...tags.slice(0, MOST_TAGS)].map(line))),
   el("p", { class: "help" }, tags.length > MOST_TAGS ? `${format.counted(tags.length - MOST_TAGS, "more tag")} differ.`
-    : tags.length === 0 ? "All their tags are the same." : "Tags that are the same are left out.")));
+    : !(a && b) ? "" : tags.length === 0 ? "All their tags are the same." : "Tags that are the same are left out.")));
 }
 
 function differentTags(ofA, ofB) {

@@ -5,12 +5,12 @@
 import { el, withStyle } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 import { hued } from "/assets/common/hues.js";
+import { keepPicked, readPicked } from "/assets/shared/picked.js";
 
 const SERVICES_SHOWN = 8;
 const ROWS_AT_ONCE = 50;
 // How far below the window the next ones are made.
 const AHEAD = "1500px";
-const PICKED_KEY = "tracelab.compare";
 
 /** Fields that are zero or empty may be absent from a summary of the API. */
 export function readSummary(json) {
@@ -128,13 +128,13 @@ function chips(services) {
  * and the fast one of a kind are seldom found by the same search.
  */
 function picking(tray, changed) {
-  let picked = stored();
+  let picked = readPicked();
   const has = ({ id }) => picked.some((one) => one.id === id);
 
   function toggle(trace) {
     // A third takes the place of the first.
     picked = has(trace) ? picked.filter(({ id }) => id !== trace.id) : [...picked.slice(-1), brief(trace)];
-    store(picked);
+    keepPicked(picked);
     show();
     changed();
   }
@@ -166,21 +166,3 @@ const address = ([one, other]) => `/trace/${encodeURIComponent(one.id)}...${enco
 
 const brief = ({ id, duration, service, operation, name }) =>
   ({ id, duration, service: service.slice(0, 100), name: name ?? ([service, operation].filter(Boolean).join(" ").slice(0, 100) || id) });
-
-function stored() {
-  try {
-    const read = JSON.parse(sessionStorage.getItem(PICKED_KEY) ?? "[]");
-    return read.filter(({ id, service, name, duration }) => [id, service, name].every((text) => typeof text === "string") && Number.isFinite(duration)).slice(0, 2);
-  } catch {
-    // A browser that keeps nothing compares what one page has.
-    return [];
-  }
-}
-
-function store(picked) {
-  try {
-    sessionStorage.setItem(PICKED_KEY, JSON.stringify(picked));
-  } catch {
-    // As above.
-  }
-}

@@ -15,7 +15,7 @@ export function latency({ page: { latency: columns }, suspects: [first] }) {
   const moved = first && first.effect.p99_ms.now !== first.effect.p99_ms.fixed;
   const marks = moved ? [{ at: first.effect.p99_ms.now * MS, name: "p99" }, { at: first.effect.p99_ms.fixed * MS, name: "p99 if fixed" }] : [];
   const drawn = histogram({
-    title: concerned > 0 ? `Traces by duration; red: the ${format.count(concerned)} that the first suspect concerns` : "Traces by duration",
+    title: concerned > 0 ? `Traces by duration; red: the ${concerned === 1 ? "one" : format.count(concerned)} that the first suspect concerns` : "Traces by duration",
     buckets: columns.map(({ to_ms, others, concerned }) => [to_ms * MS, others + concerned]),
     first: columns[0].from_ms * MS, marks, text: format.duration, of: "trace", label: "duration", size: { width: WIDTH, height: 240 },
   });
@@ -38,7 +38,7 @@ export function paths({ flame: all, page: { concerned } }) {
   const buttons = choices.map(([graph, name], index) =>
     el("button", { type: "button", "aria-pressed": index === 0 ? "true" : "false", onclick: () => choose(index) }, `${name} (${format.count(graph.traces)})`));
   const draw = (graph) => flame({
-    title: `${format.counted(graph.traces, "trace")}: ${format.duration((graph.total_ms * MS) / graph.traces)} each on average`,
+    title: `${format.counted(graph.traces, "trace")}: ${format.duration((graph.total_ms * MS) / graph.traces)}${graph.traces > 1 ? " each on average" : ""}`,
     root: rooted(graph), text: (ns) => `${format.duration(ns / graph.traces)} a trace`,
   });
   const choose = (index) => {

@@ -3,41 +3,24 @@
 // What to look at is in the address: `service`, and `lookback` or, as Jaeger writes times, `start` and `end` in microseconds.
 
 import * as api from "/assets/shared/api.js";
-import { el, failure, notice, withStyle } from "/assets/common/dom.js";
+import { byId, el, failure, notice, withStyle } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 import { hued } from "/assets/common/hues.js";
 import { register } from "/assets/common/keys.js";
-import { lookbackMs } from "/assets/shared/query.js";
+import { DEFAULTS, fromAddress, lookbackMs, problems, toLocal } from "/assets/shared/query.js";
 import { latency, paths } from "/assets/suspects/pictures.js";
 
-const DEFAULT_LOOKBACK = "1h";
 // Clocks differ: a trace that starts a little after our now is still one of the last hour.
 const AHEAD_MS = 60_000;
-const form = document.getElementById("asked");
-const status = document.getElementById("status");
-const place = document.getElementById("suspects");
+const form = byId("asked");
+const status = byId("status");
+const place = byId("suspects");
 const byName = new Intl.Collator(undefined, { numeric: true });
 let running = new AbortController();
-
-/** Microseconds since the epoch as the value of a datetime-local field, which is in local time; and back. */
-function fromMicros(text) {
-  const date = new Date(/^\d{1,16}$/.test(text ?? "") ? Number(text) / 1000 : NaN);
-  return Number.isNaN(date.getTime()) ? "" : new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, -1);
-}
+// The address that is shown.
+let opened;
 
 const toMicros = (local) => String(Date.parse(local) * 1000);
-
-function fromAddress() {
-  const parameters = new URLSearchParams(location.search);
-  const [from, to] = [fromMicros(parameters.get("start")), fromMicros(parameters.get("end"))];
-  const lookback = parameters.get("lookback") ?? "";
-  return {
-    service: parameters.get("service") ?? "",
-    lookback: from && to ? "custom" : lookback === "all" || lookbackMs(lookback) ? lookback : DEFAULT_LOOKBACK,
-    from,
-    to,
-  };
-}
 
 function toAddress({ service, lookback, from, to }) {
   const times = lookback === "custom" ? { start: toMicros(from), end: toMicros(to) } : { lookback };
@@ -65,31 +48,44 @@ function showForm({ service, lookback, from, to }) {
 function showTimes() {
   const custom = form.elements.lookback.value === "custom";
   if (custom && !form.elements.to.value) {
-    const seconds = (millis) => fromMicros(String(millis * 1000)).slice(0, 19);
+    const seconds = (millis) => toLocal(millis).slice(0, 19);
     form.elements.from.value = seconds(Date.now() - 3_600_000);
     form.elements.to.value = seconds(Date.now());
   }
-  document.getElementById("custom-times").hidden = !custom;
+  byId("custom-times").hidden = !custom;
 }
 
 const readForm = () => Object.fromEntries(["service", "lookback", "from", "to"].map((name) => [name, form.elements[name].value]));
 
-function problem({ lookback, from, to }) {
-  if (lookback !== "custom") return "";
-  const [first, last] = [Date.parse(from), Date.parse(to)];
-  if (Number.isNaN(first) || Number.isNaN(last)) return "Both times are needed.";
-  return first < last ? "" : "The first time must be before the second.";
-}
-
 /** Puts what is asked into the address, so that it can be shared and gone back to, and asks it. */
 function go() {
   const asked = readForm();
-  const wrong = problem(asked);
-  document.getElementById("times-error").textContent = wrong;
-  if (wrong) return form.elements.from.focus();
+  if (isWrong(asked)) return form.elements.from.focus();
   const address = toAddress(asked);
   if (address !== location.pathname + location.search) history.pushState(null, "", address);
+  opened = location.search;
   return load(asked);
+}
+
+/** Says what is wrong with the times that are asked for, or nothing. */
+function isWrong(asked) {
+  const { from = "" } = problems({ ...DEFAULTS, ...asked });
+  byId("times-error").textContent = from;
+  return Boolean(from);
+}
+
+/** Asks what the address asks. */
+function open() {
+  opened = location.search;
+  const query = fromAddress(opened);
+  // A moment is too short to compare what there was.
+  showForm(query.lookback === "moment" ? { ...query, lookback: DEFAULTS.lookback } : query);
+  const asked = readForm();
+  if (!isWrong(asked)) return load(asked);
+  running.abort();
+  place.removeAttribute("aria-busy");
+  place.replaceChildren();
+  status.textContent = "What the address asks for cannot be looked at as it is: mend the times.";
 }
 
 async function load(asked) {
@@ -97,8 +93,10 @@ async function load(asked) {
   running = new AbortController();
   const { signal } = running;
   const since = Date.now();
-  const tell = () => (status.textContent = `Comparing every stored trace with the others … ${format.elapsed((Date.now() - since) / 1000)}`);
-  status.textContent = "Comparing every stored trace with the others …";
+  // To be seen only: read aloud every second it would be in the way.
+  const waited = el("span", { "aria-hidden": "true" });
+  const tell = () => (waited.textContent = ` ${format.elapsed((Date.now() - since) / 1000)}`);
+  status.replaceChildren("Comparing every stored trace with the others …", waited);
   place.setAttribute("aria-busy", "true");
   const ticking = setInterval(tell, 1000);
   try {
@@ -241,13 +239,7 @@ form.addEventListener("change", (event) => {
   // Times are typed in parts: the button says when they are whole.
   if (event.target instanceof HTMLSelectElement && readForm().lookback !== "custom") go();
 });
-addEventListener("popstate", () => {
-  showForm(fromAddress());
-  load(readForm());
-});
-showForm(fromAddress());
+// An address within the page is no other question.
+addEventListener("popstate", () => location.search !== opened && open());
+open();
 showServices();
-const wrong = problem(readForm());
-document.getElementById("times-error").textContent = wrong;
-if (wrong) status.textContent = "What the address asks for cannot be looked at as it is: mend the times.";
-else load(readForm());
