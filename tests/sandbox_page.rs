@@ -269,6 +269,20 @@ async fn a_service_is_named_by_typing_its_number_with_a_thousand_of_them_too() {
     browser.fill("#guess-service", "77").await;
     browser.click("#guess-service-names li:nth-child(2)").await;
     assert_eq!(browser.eval("document.querySelector('#guess-service').value").await, "dummy-1-77");
+
+    // So many buttons are told of in the end; those of the run before are gone by then.
+    for _ in 0..2 {
+        browser.fill("#run-calls", "1000000").await;
+        browser.click("#run-start").await;
+        browser.until("document.querySelector('#run-later').checkVisibility()").await;
+        assert_eq!(browser.count("#run-table tbody tr").await, 0);
+        browser.click("#run-cancel").await;
+        browser
+            .until(
+                "document.querySelectorAll('#run-table tbody tr').length === 500 && !document.querySelector('#run-start').disabled",
+            )
+            .await;
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 // The mystery: guesses, hints, giving up, the next one, another version of a service, and the score.
 
 import { byId, drawNew, el, options, say, whileBusy } from '/assets/common/dom.js';
-import { combobox, fitting } from '/assets/common/combobox.js';
+import { combobox, fitting, meant } from '/assets/common/combobox.js';
 import { clock, count, elapsed } from '/assets/common/format.js';
 import { register } from '/assets/common/keys.js';
 import { instructor, newest, post } from './api.js';
@@ -121,9 +121,10 @@ async function act(button, place, work) {
 /** The service that a field names. What may be several is asked back here; of what is none, the frontend says so. */
 function chosen(id) {
   const typed = byId(id).value;
-  if (typed === '' || known.services.includes(typed)) return typed;
+  const name = meant(known.services, typed);
+  if (name !== null) return name;
   const fit = fitting(known.services, typed);
-  if (fit.length === 0) return typed;
+  if (typed === '' || fit.length === 0) return typed;
   byId(id).focus();
   throw new Error(`${typed} may be ${fit.slice(0, MOST_NAMED).join(', ')}${fit.length > MOST_NAMED ? ` or ${count(fit.length - MOST_NAMED)} others` : ''}: choose one.`);
 }
