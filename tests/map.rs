@@ -99,6 +99,21 @@ async fn calls_and_their_times_are_those_of_the_spans() {
 }
 
 #[tokio::test]
+async fn traces_of_an_earlier_mystery_are_not_on_the_map() {
+    let sandbox = up(&["--mystery", "none"]);
+    sandbox.press(0).await;
+    map(&sandbox, |map| map["traces"] == 1).await;
+    let (status, answer) = sandbox.post("/api/mystery", json!({ "cause": "none" })).await;
+    assert_eq!(status, 200, "{answer}");
+    // At once, though the earlier map is not two seconds old.
+    assert_eq!(sandbox.get("/api/map").await, json!({ "state": "empty", "traces": 0, "edges": [], "services": names() }));
+    sandbox.press(1).await;
+    let map = map(&sandbox, |map| map["state"] == "ready").await;
+    assert_eq!(map["traces"], 1);
+    assert!(map["edges"].as_array().unwrap().iter().all(|edge| edge["to"] != "dummy-0-0"), "{map}");
+}
+
+#[tokio::test]
 async fn however_many_ask_the_backend_is_read_once_in_two_seconds() {
     let (held, answers) = watch::channel(true);
     let jaeger = Fake::start(move |path| {

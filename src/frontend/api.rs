@@ -267,10 +267,11 @@ impl Frontend {
         Ok(warp::reply::json(&self.0.traces.state(id).await?).into_response())
     }
 
-    /// `{state: ready|empty|away, traces, edges: [{from, to, calls, errors, p50_ms, p95_ms}], services: [{name, spans?, errors?}]}`.
+    /// `{state: ready|empty|away, traces, edges: [{from, to, calls, errors, p50_ms, p95_ms, p99_ms}], services: [{name, spans?, errors?}]}`.
     async fn map(&self, headers: &HeaderMap) -> Result<Response, ApiError> {
         self.0.gate_reading(headers)?;
-        let mut response = Response::new(self.0.map.answer().await.into());
+        let since_ms = self.0.game.began_ms().await;
+        let mut response = Response::new(self.0.map.answer(since_ms).await.into());
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Ok(response)
     }

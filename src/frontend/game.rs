@@ -388,6 +388,11 @@ impl Game {
         Ok(Begun { score, note })
     }
 
+    /// When the mystery that is running began, in milliseconds since the epoch.
+    pub async fn began_ms(&self) -> u64 {
+        self.0.state.lock().await.started_ms
+    }
+
     pub async fn score(&self) -> Score {
         score(&*self.0.state.lock().await)
     }

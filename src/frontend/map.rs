@@ -1,9 +1,9 @@
 //! `GET /api/map`: which service called which, how often, how long it took and what failed, from the traces that the trace backend
 //! gives out.
 //!
-//! Of the game it knows the names of the services and nothing else: what the map says, a learner could have read in the traces.
-//! The newest [`MOST_TRACES`] of the last hour that passed the frontend are read, whatever the backend is, once for all who ask
-//! within [`REST`].
+//! Of the game it knows the names of the services and when the mystery began, and nothing else: what the map says, a learner could
+//! have read in the traces. The newest [`MOST_TRACES`] of the mystery, but of the last hour, that passed the frontend are read, whatever
+//! the backend is, once for all who ask within [`REST`].
 
 use std::cmp::Reverse;
 use std::sync::{Arc, OnceLock};
@@ -49,6 +49,8 @@ pub(super) struct Map {
 
 #[derive(Debug)]
 struct Last {
+    /// The mystery of which it is.
+    since_ms: u64,
     next: Instant,
     answer: Bytes,
 }
@@ -58,7 +60,7 @@ struct Last {
 enum State {
     /// There are traces.
     Ready,
-    /// There is none, of the last hour at least.
+    /// There is none, of this mystery and the last hour at least.
     Empty,
     /// The trace backend does not answer, or none is configured.
     Away,
@@ -106,24 +108,24 @@ impl Map {
         Self { topology, jaeger, last: Arc::default(), names: OnceLock::new() }
     }
 
-    /// The map as JSON.
-    pub async fn answer(&self) -> Bytes {
+    /// The map as JSON, of traces since then: an earlier mystery's would show what was wrong there. Milliseconds since the epoch.
+    pub async fn answer(&self, since_ms: u64) -> Bytes {
         let Some(jaeger) = self.jaeger.clone() else { return self.unknown(State::Away) };
         let mut last = self.last.clone().lock_owned().await;
-        if let Some(last) = last.as_ref().filter(|last| Instant::now() < last.next) {
+        if let Some(last) = last.as_ref().filter(|last| last.since_ms == since_ms && Instant::now() < last.next) {
             return last.answer.clone();
         }
         let (topology, [empty, away]) = (self.topology, self.names().clone());
         // A task of its own, which goes on where the one who asked goes away: the next one finds its answer.
         let read = tokio::spawn(async move {
             let began = Instant::now();
-            let answer = match tokio::time::timeout(READ_LIMIT, read(&jaeger)).await {
+            let answer = match tokio::time::timeout(READ_LIMIT, read(&jaeger, since_ms)).await {
                 Ok(Some(traces)) if traces.is_empty() => empty,
                 Ok(Some(traces)) => tokio::task::spawn_blocking(move || json(&mapped(&traces, topology))).await.unwrap_or(away),
                 Ok(None) | Err(_) => away,
             };
             let next = began + REST.max(began.elapsed() * SHARE);
-            *last = Some(Last { next, answer: answer.clone() });
+            *last = Some(Last { since_ms, next, answer: answer.clone() });
             answer
         });
         match read.await {
@@ -157,12 +159,12 @@ fn json(answer: &Answer) -> Bytes {
 }
 
 /// What the backend gives out, or nothing where it does not answer as it should.
-async fn read(jaeger: &Client) -> Option<Traces> {
+async fn read(jaeger: &Client, since_ms: u64) -> Option<Traces> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
     let mut builder = Builder::until(nanoseconds(now));
     let wanted = Wanted {
-        start: nanoseconds(now.saturating_sub(LOOKBACK)),
+        start: nanoseconds(now.saturating_sub(LOOKBACK).max(Duration::from_millis(since_ms)).min(now)),
         end: nanoseconds(now),
         services: vec![NAME.to_owned()],
         limit: MOST_TRACES,

@@ -107,13 +107,20 @@ async fn of_a_thousand_services_the_busiest_are_drawn_and_any_other_is_found() {
     browser.goto(&backend.page("/dependencies")).await;
     browser.until_text(".scope", "150 of 1,000 services are drawn").await;
     assert_eq!(browser.count(".node").await, 150);
-    browser.until("document.querySelectorAll('.calls tbody tr').length === 999").await;
+    // So are the first calls listed, and any other is asked for or found.
+    browser.until("document.querySelectorAll('.calls tbody tr').length === 100").await;
+    browser.until_text(".calls tfoot button", "Show 100 more of 899").await;
+    browser.click(".calls tfoot button").await;
+    browser.until("document.querySelectorAll('.calls tbody tr').length === 200").await;
 
     browser.press('/').await;
     for letter in "999".chars() {
         browser.press(letter).await;
     }
     browser.until_text(".matches", "1 service, 1 not drawn").await;
+    browser.until("document.querySelectorAll('.calls tbody tr').length === 1").await;
+    browser.until_text("main", "1 of 999 rows: services with “999” in their names").await;
+    browser.until_text(".calls tbody", "dummy-0-999").await;
     browser.press(Key::Enter.into()).await;
     browser.until_text(".network-panel h3", "dummy-0-999").await;
     browser.find(".node.found.near[aria-pressed=true]").await;
@@ -123,6 +130,7 @@ async fn of_a_thousand_services_the_busiest_are_drawn_and_any_other_is_found() {
     browser
         .until("document.querySelector('.find input').value === '' && !document.querySelector('.node[aria-pressed=true]')")
         .await;
+    browser.until("document.querySelectorAll('.calls tbody tr').length === 200").await;
     browser.assert_clean().await;
 }
 
@@ -176,4 +184,59 @@ async fn a_graph_without_calls_or_without_a_backend_says_what_to_do_next() {
     browser.press('r').await;
     browser.until_text(".notice.error", "The backend does not answer").await;
     browser.until_text(".notice.error button", "Try again").await;
+}
+
+#[tokio::test]
+async fn calls_cross_no_more_than_they_must_and_pass_beside_the_services_between() {
+    let Some(browser) = Browser::start().await else { return };
+    let backend = Backend::start().await;
+    // By name the three calls of the second layer would all cross; the last call passes that layer.
+    let calls = [("shop", "a1"), ("shop", "a2"), ("shop", "a3"), ("a1", "b3"), ("a2", "b2"), ("a3", "b1"), ("shop", "b2")];
+    for (id, (caller, callee)) in (1..).zip(calls) {
+        let ends = [span(caller, id, 1, None, "GET", 1000, 0..20), span(callee, id, 2, Some(1), "GET", 1000, 1..19)];
+        backend.send(Vec::from(ends.map(|span| span.kind(2)))).await;
+    }
+    browser.goto(&backend.page("/dependencies")).await;
+    browser.until("document.querySelectorAll('.edges:first-child .edge').length === 7").await;
+    let places = "Object.fromEntries([...document.querySelectorAll('.node')].map((node) => [node.subject.name, node.getBoundingClientRect().toJSON()]))";
+    let places = browser.eval(places).await;
+    let top = |name: &str| places[name]["top"].as_f64().unwrap();
+    for (one, other) in [("a1", "a2"), ("a2", "a3")] {
+        let callee = |name: &str| format!("b{}", 4 - name[1..].parse::<u32>().unwrap());
+        assert_eq!(top(one) < top(other), top(&callee(one)) < top(&callee(other)), "{one} and {other} cross: {places}");
+    }
+    let touched = "[...document.querySelectorAll('.edges:first-child .edge')].flatMap((edge) => {
+        const at = edge.getScreenCTM();
+        const points = [...Array(101).keys()].map((part) => edge.getPointAtLength(edge.getTotalLength() * part / 100).matrixTransform(at));
+        return [...document.querySelectorAll('.node')].filter((node) => ![edge.subject.from, edge.subject.to].includes(node.subject.name))
+            .filter((node) => {
+                const { left, right, top, bottom } = node.getBoundingClientRect();
+                return points.some(({ x, y }) => x > left && x < right && y > top && y < bottom);
+            })
+            .map((node) => `${edge.subject.from} to ${edge.subject.to} over ${node.subject.name}`);
+    })";
+    assert_eq!(browser.eval(touched).await, json!([]));
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn names_that_do_not_fit_lose_first_what_they_have_in_common() {
+    let Some(browser) = Browser::start().await else { return };
+    let backend = Backend::start().await;
+    let name = |part: &str| format!("our-wonderful-{part}-service");
+    let mut spans = vec![span(&name("front"), 1, 1, None, "GET", 1000, 0..20)];
+    spans.extend(
+        ["cart", "mail", "rates", "ads", "geo", "tax"]
+            .iter()
+            .zip(2..)
+            .map(|(part, id)| span(&name(part), 1, id, Some(id - 1), "GET", 1000, 0..20 - id)),
+    );
+    backend.send(spans.into_iter().map(|span| span.kind(2)).collect()).await;
+    browser.goto(&backend.page("/dependencies")).await;
+    browser.until("document.querySelectorAll('.node').length === 7").await;
+    let shown = "[...document.querySelectorAll('.node text')].map((text) => text.textContent)";
+    let shown: Vec<String> = serde_json::from_value(browser.eval(shown).await).unwrap();
+    assert_eq!(shown.join(" "), "…front… …cart… …mail… …rates… …ads… …geo… …tax…");
+    browser.until(&format!("document.querySelector('.node title').textContent === {}", json!(name("front")))).await;
+    browser.assert_clean().await;
 }

@@ -1,6 +1,7 @@
 // A table whose columns sort by their headings.
 
 import { el } from "/assets/common/dom.js";
+import { count } from "/assets/common/format.js";
 
 const texts = new Intl.Collator(undefined, { numeric: true });
 
@@ -16,9 +17,16 @@ export function table(options) {
 /**
  * The same as `{ element, show }`: `show(rows)` has it hold other rows, in the order that its reader chose. With `key(row)`, a text or
  * number that tells rows apart, a row that was there stays, and only what has changed in it is written: for numbers that run.
+ * No more than `most` rows are built, the first in the order; below them is a button for as many more.
  */
-export function sortable({ caption, columns, rows, sort = null, attributes = {}, row = () => ({}), key = null }) {
+export function sortable({ caption, columns, rows, sort = null, attributes = {}, row = () => ({}), key = null, most = Infinity }) {
   const body = el("tbody");
+  let built = most;
+  const beyond = el("button", { type: "button", onclick: () => {
+    built += most;
+    fill();
+  } });
+  const foot = el("tfoot", {}, el("tr", {}, el("td", { colspan: columns.length }, beyond)));
   const kept = new Map();
   let order = [...rows];
   let by = null;
@@ -47,13 +55,17 @@ export function sortable({ caption, columns, rows, sort = null, attributes = {},
   }
 
   function fill() {
-    const lines = order.map((one) => {
+    const first = order.slice(0, built);
+    const left = order.length - first.length;
+    foot.hidden = left === 0;
+    if (left > 0) beyond.textContent = `Show ${count(Math.min(most, left))} more of ${count(left)}`;
+    const lines = first.map((one) => {
       const line = kept.get(key?.(one));
       return line ? rewrite(line, one) : build(one);
     });
     if (key) {
       kept.clear();
-      order.forEach((one, place) => kept.set(key(one), lines[place]));
+      first.forEach((one, place) => kept.set(key(one), lines[place]));
     }
     if (lines.length !== body.children.length || lines.some((line, place) => line !== body.children[place])) body.replaceChildren(...lines);
   }
@@ -76,7 +88,7 @@ export function sortable({ caption, columns, rows, sort = null, attributes = {},
 
   if (sort === null) fill();
   else sortBy(columns[sort]);
-  const element = el("table", attributes, caption && el("caption", {}, caption), el("thead", {}, el("tr", {}, headings)), body);
+  const element = el("table", attributes, caption && el("caption", {}, caption), el("thead", {}, el("tr", {}, headings)), body, foot);
   return { element, show };
 }
 

@@ -29,10 +29,10 @@ function show(drawing, { state, traces, edges, services, error }) {
   const before = measured ? ' What is drawn is from before.' : '';
   if (state === 'ready') {
     measured = true;
-    tell(`From ${traces === 1 ? 'the one trace' : `the ${counted(traces, 'newest trace')}`} of the last hour, read again every few seconds.`);
+    tell(`From ${traces === 1 ? 'the one trace' : `the ${counted(traces, 'newest trace')}`} of this mystery, none older than an hour; read again every few seconds.`);
   } else if (state === 'empty') {
     measured = false;
-    tell('Nothing is measured yet: press a button or start a run. Its calls show here a few seconds later.');
+    tell('Nothing is measured yet of this mystery: press a button or start a run. Its calls show here a few seconds later.');
   } else {
     tell(error ?? `The trace backend does not answer. Is it still running? ${AGAIN}${before}`, 'error');
     return;

@@ -1,15 +1,23 @@
 // Puts services into layers: a caller left of what it calls, by the longest path from those that nobody calls. Nothing here draws.
+//
+// Within a layer they stand by name, since a reader looks for a name, and numbered services then stand in the same row in every layer;
+// unless another order spares half of the crossings: that of barycentres (Sugiyama, Tagawa and Toda 1981).
+
+// Between more calls than these no order would make a way, and a name is found best where names are sorted.
+const MOST_ORDERED = 500;
+const SWEEPS = 8;
 
 /**
  * `services`: `[{ name }]`; `edges`: `[{ from, to }]`, by name. `layerOf(name)` is the layer of a service where that is known without
- * looking at calls, so that it stays there whatever is called. The answer: columns of nodes `{ name, layer, calls, calledBy }`.
+ * looking at calls, so that it stays there, by name, whatever is called. The answer: columns of nodes `{ name, layer, calls, calledBy }`
+ * and, where a call passes a layer, of `{ lane: true }`s, which the call in `calls` has as its `lanes`.
  */
 export function layered({ services, edges }, compare, layerOf = () => null) {
   const nodes = new Map(services.map(({ name }) => [name, { name, fixed: layerOf(name), layer: 0, calls: [], calledBy: [] }]));
   for (const { from, to } of edges) {
     // A service that calls itself is in the table; a loop on every node would only clutter the graph.
     if (from === to || !nodes.has(from) || !nodes.has(to)) continue;
-    const edge = { from: nodes.get(from), to: nodes.get(to), back: false };
+    const edge = { from: nodes.get(from), to: nodes.get(to), back: false, lanes: [] };
     edge.from.calls.push(edge);
     edge.to.calledBy.push(edge);
   }
@@ -18,9 +26,71 @@ export function layered({ services, edges }, compare, layerOf = () => null) {
   assignLayers(sorted);
   const least = Math.min(0, ...sorted.map(({ layer }) => layer));
   const layers = [];
-  // By name within a layer: a reader looks for a name, and numbered services then stand in the same row in every layer.
   for (const node of sorted) (layers[node.layer - least] ??= []).push(node);
-  return layers.filter(Boolean);
+  const columns = layers.filter(Boolean);
+  columns.forEach((column, place) => column.forEach((node) => (node.layer = place)));
+  const forward = sorted.flatMap(({ calls }) => calls).filter(({ from, to }) => to.layer > from.layer);
+  const segments = forward.reduce((sum, { from, to }) => sum + to.layer - from.layer, 0);
+  return segments > MOST_ORDERED || sorted.some(({ fixed }) => fixed !== null) ? columns : ordered(columns, forward);
+}
+
+/** The columns with lanes for the calls that pass them, in the better of both orders. */
+function ordered(columns, forward) {
+  const keys = new Map(columns.flatMap((column) => column.map((node, place) => [node, (place + 0.5) / column.length])));
+  const [before, after] = [new Map(), new Map()];
+  const byName = columns.map((column) => [...column]);
+  const join = (one, other) => {
+    after.set(one, [...(after.get(one) ?? []), other]);
+    before.set(other, [...(before.get(other) ?? []), one]);
+  };
+  for (const { from, to, lanes } of forward) {
+    for (let layer = from.layer + 1; layer < to.layer; layer++) {
+      const lane = { lane: true };
+      const share = (layer - from.layer) / (to.layer - from.layer);
+      keys.set(lane, keys.get(from) + (keys.get(to) - keys.get(from)) * share);
+      byName[layer].push(lane);
+      lanes.push(lane);
+    }
+    [from, ...lanes].forEach((one, place) => join(one, lanes[place] ?? to));
+  }
+  for (const column of byName) column.sort((one, other) => keys.get(one) - keys.get(other));
+  let best = byName;
+  let least = Math.floor(crossings(byName, after) / 2);
+  let now = byName;
+  for (let sweep = 0; sweep < SWEEPS && least > 0; sweep++) {
+    now = sweep % 2 === 0 ? swept(now, before) : swept(now.toReversed(), after).toReversed();
+    const left = crossings(now, after);
+    if (left > least || (left === least && best !== byName)) continue;
+    [best, least] = [now, left];
+  }
+  return best;
+}
+
+/** Each column sorted by where on average the neighbours stand that its members have in the one before. */
+function swept(columns, neighbours) {
+  const places = new Map();
+  return columns.map((column) => {
+    const wanted = new Map(column.map((node, place) => {
+      const near = neighbours.get(node) ?? [];
+      return [node, near.length === 0 ? (place + 0.5) / column.length : near.reduce((sum, other) => sum + places.get(other), 0) / near.length];
+    }));
+    const sorted = column.toSorted((one, other) => wanted.get(one) - wanted.get(other));
+    sorted.forEach((node, place) => places.set(node, (place + 0.5) / sorted.length));
+    return sorted;
+  });
+}
+
+/** Pairs of lines between neighbouring columns that cross. */
+function crossings(columns, after) {
+  const places = new Map(columns.flatMap((column) => column.map((node, place) => [node, place])));
+  let found = 0;
+  for (const column of columns) {
+    const lines = column.flatMap((node, place) => (after.get(node) ?? []).map((other) => [place, places.get(other)]));
+    lines.forEach(([from, to], index) => {
+      for (let next = index + 1; next < lines.length; next++) found += Number((from - lines[next][0]) * (to - lines[next][1]) < 0);
+    });
+  }
+  return found;
 }
 
 /**

@@ -24,6 +24,12 @@ const MARGIN = 8;
 const ROOM_FOR_NUMBERS = 76;
 // So wide is a letter of a name, of its height.
 const LETTER = 0.61;
+// For so many there is room where there is any; what names share is looked for up to so many.
+const LETTERS = { least: 14, most: 26, shared: 16 };
+// So much of a row has a call that passes a layer.
+const LANE = 0.4;
+const WIDTH = { least: 104, narrow: 150 };
+const GAP = { least: 44, most: 340 };
 // So many of the hottest calls have their figure written beside them.
 const WRITTEN = 3;
 const HEATS = 5;
@@ -41,14 +47,16 @@ export const METRICS = Object.keys(KINDS);
 /**
  * `title`: what it is called; `key`: moves to the search field; `by`: one of `METRICS`, and `picked`: a service, to begin with;
  * `layerOf(name)` as in layers.js; `links({ name })` and `links({ from, to })`: `{ href, text }`s for a service and for a call;
- * `changed({ by, picked })`: the reader chose others.
+ * `changed({ by, picked })`: the reader chose others; `searched(text)`: is looking for services with these small letters in their names.
  *
  * The answer's `show({ services, edges })` draws `{ name }`s and `{ from, to, calls, errors, p50, p95, p99 }`s, milliseconds or null.
  */
-export function network({ title, key = "/", by = "p95", picked = null, layerOf, links = () => [], changed = () => {} }) {
+export function network({ title, key = "/", by = "p95", picked = null, layerOf, links = () => [], changed = () => {}, searched = () => {} }) {
   let graph = { services: [], edges: [] };
   let [chosen, chosenAmongCalls] = [new Set(), false];
   let layers = [];
+  // The same with the lanes of calls that pass a layer.
+  let columns = [];
   let drawn = [];
   let steps = [];
   let room = 0;
@@ -65,11 +73,8 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
   metric.value = by;
   const field = el("input", {
     type: "search", placeholder: "Find a service", "aria-label": "Find a service in the graph", autocomplete: "off", spellcheck: "false", maxlength: 200,
-    onkeydown: searched,
-    oninput: () => {
-      stepped = -1;
-      render();
-    },
+    onkeydown: stepThrough,
+    oninput: seek,
   });
   // How far Enter has gone through what was found.
   let stepped = -1;
@@ -114,16 +119,17 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
   function draw() {
     choose();
     const services = graph.services.filter(({ name }) => chosen.has(name));
-    layers = layered({ services, edges: graph.edges }, names.compare, layerOf);
+    columns = layered({ services, edges: graph.edges }, names.compare, layerOf);
+    layers = columns.map((column) => column.filter(({ lane }) => !lane));
     const column = layers.flat();
     for (const node of column) node.box = nodes.get(node.name) ?? box(node.name);
     keepOnly(nodes, new Map(column.map((node) => [node.name, node.box])));
     const of = new Map(column.map((node) => [node.name, node]));
     drawn = graph.edges.filter(({ from, to }) => from !== to && of.has(from) && of.has(to))
-      .map((edge) => ({ ...edge, ends: [of.get(edge.from), of.get(edge.to)], line: lines.get(keyOf(edge)) ?? svg("path") }));
+      .map((edge) => ({ ...edge, ends: endsOf(of.get(edge.from), of.get(edge.to)), line: lines.get(keyOf(edge)) ?? svg("path") }));
     for (const edge of drawn) Object.assign(edge.line, { subject: { from: edge.from, to: edge.to } });
     keepOnly(lines, new Map(drawn.map((edge) => [keyOf(edge), edge.line])));
-    for (const node of column) label(node);
+    label(column);
     if (boxes.children.length !== column.length || column.some(({ box }, index) => boxes.children[index] !== box)) {
       // Who was in one that goes elsewhere is taken along.
       const focused = boxes.contains(document.activeElement) ? document.activeElement : null;
@@ -133,6 +139,11 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
     tabbable(of.get(at) ?? of.get(held?.name) ?? column[0]);
     place();
     tellScope();
+  }
+
+  /** The caller, the lanes of the call, the called. */
+  function endsOf(from, to) {
+    return [from, ...(from.calls.find((call) => call.to === to)?.lanes ?? []), to];
   }
 
   /** Those that are drawn stay the same while figures change, so that nothing jumps. */
@@ -161,27 +172,42 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
   /** Gives everything its place, as wide as there is room. */
   function place() {
     room = frame.clientWidth;
-    const tallest = Math.max(1, ...layers.map((layer) => layer.length));
+    const rowsOf = (column) => column.reduce((sum, { lane }) => sum + (lane ? LANE : 1), 0);
+    const tallest = Math.max(1, ...columns.map(rowsOf));
     const pitch = Math.max(PITCH.least, Math.min(PITCH.most, Math.floor(Math.max(PITCH.all, innerHeight - AROUND) / tallest)));
     const height = pitch - BETWEEN;
     const letter = Math.round(pitch / 4) + 6;
     const inner = (room || 800) - 2 * MARGIN;
-    const columns = layers.length;
-    const width = Math.max(104, Math.min(14 * letter, (inner * 0.5) / Math.max(1, columns)));
-    const gap = columns < 2 ? 0 : Math.max(44, Math.min(340, (inner - columns * width) / (columns - 1)));
-    layers.forEach((layer, column) => layer.forEach((node, row) => {
+    const least = Math.max(WIDTH.least, Math.min(LETTERS.least * letter, (inner * 0.5) / Math.max(1, columns.length)));
+    const whole = layers.map((layer) => Math.max(least, 20 + LETTER * letter * Math.min(LETTERS.most, Math.max(...layer.map(({ name }) => name.length)))));
+    const sum = (widths) => widths.reduce((sum, width) => sum + width, 0);
+    const between = Math.max(0, columns.length - 1);
+    const widths = sum(whole) + between * GAP.least <= inner ? whole : whole.map((width) => Math.max(least, Math.min(width, WIDTH.narrow)));
+    const gap = between === 0 ? 0 : Math.max(GAP.least, Math.min(GAP.most, (inner - sum(widths)) / between));
+    const shared = inCommon(layers.flat().map(({ name }) => name));
+    let x = MARGIN;
+    columns.forEach((slots, column) => {
+      const width = widths[column];
       // By whole rows, so that what is beside each other is so exactly.
-      const above = Math.floor((tallest - layer.length) / 2);
-      Object.assign(node, { row, column, x: MARGIN + column * (width + gap), y: MARGIN + (above + row) * pitch, width, height, gap });
+      let above = Math.floor((tallest - rowsOf(slots)) / 2);
+      for (const slot of slots) {
+        Object.assign(slot, { column, x, y: MARGIN + above * pitch, width, height: slot.lane ? LANE * pitch : height, gap });
+        above += slot.lane ? LANE : 1;
+      }
+      x += width + gap;
+    });
+    layers.forEach((layer) => layer.forEach((node, row) => {
+      node.row = row;
+      const { width } = node;
       set(node.box, { transform: `translate(${node.x} ${node.y})` });
       const [back, stripe, inside] = node.box.shape;
       set(back, { width, height });
       set(stripe, { height });
       set(inside, { width: width - 4, height });
       set(inside.firstChild, { y: height / 2 });
-      write(inside.firstChild, shortened(node.name, Math.floor((width - 16) / (LETTER * letter))));
+      write(inside.firstChild, shortened(node.name, Math.floor((width - 16) / (LETTER * letter)), shared));
     }));
-    const size = [2 * MARGIN + columns * (width + gap) - gap, 2 * MARGIN + tallest * pitch - BETWEEN];
+    const size = [x - gap + MARGIN, 2 * MARGIN + tallest * pitch - BETWEEN];
     set(drawing, { "font-size": letter, width: size[0], height: size[1], viewBox: `0 0 ${size[0]} ${size[1]}` });
     withStyle(element, { "--drawn": `${size[1] + 2}px` });
     for (const edge of drawn) set(edge.line, { d: curve(edge.ends) });
@@ -246,12 +272,19 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
     return hued(group, name);
   }
 
-  function label(node) {
-    const [into, out] = ["to", "from"].map((end) => graph.edges.filter((edge) => edge[end] === node.name));
-    const total = (edges, what) => edges.reduce((sum, edge) => sum + edge[what], 0);
-    node.box.classList.toggle("silent", into.length + out.length === 0);
-    const called = `called ${counted(total(into, "calls"), "time")}, ${counted(total(into, "errors"), "error")}`;
-    set(node.box, { "aria-label": `${node.name}: ${called}; calls others ${counted(total(out, "calls"), "time")}` });
+  /** What every service is said to be, to who hears the page. */
+  function label(all) {
+    const sums = new Map(all.map(({ name }) => [name, { called: 0, errors: 0, calls: 0 }]));
+    for (const { from, to, calls, errors } of graph.edges) {
+      const [caller, called] = [sums.get(from), sums.get(to)];
+      if (caller) caller.calls += calls;
+      if (called) Object.assign(called, { called: called.called + calls, errors: called.errors + errors });
+    }
+    for (const { name, box } of all) {
+      const { called, errors, calls } = sums.get(name);
+      box.classList.toggle("silent", called + calls === 0);
+      set(box, { "aria-label": `${name}: called ${counted(called, "time")}, ${counted(errors, "error")}; calls others ${counted(calls, "time")}` });
+    }
   }
 
   function subjectOf(event) {
@@ -296,36 +329,36 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
   /** Shows what is pointed at, else what is held, else all; `afresh` also where it is the same as before. */
   function render(afresh = false) {
     const subject = pointed ?? held;
-    const sought = field.value.trim().toLowerCase();
-    const state = `${sought}\n${JSON.stringify(subject)}`;
+    const letters = sought();
+    const state = `${letters}\n${JSON.stringify(subject)}`;
     if (!afresh && state === shown) return;
     shown = state;
     element.classList.toggle("held", held !== null);
     const edges = subject ? drawn.filter((edge) => touches(edge, subject)) : [];
     const around = new Set(subject ? [subject.name ?? subject.from, subject.to, ...edges.flatMap(({ from, to }) => [from, to])] : []);
     drawing.classList.toggle("picking", Boolean(subject) && around.size > 0);
-    drawing.classList.toggle("seeking", sought !== "");
+    drawing.classList.toggle("seeking", letters !== "");
     for (const { name, box } of layers.flat()) {
       box.classList.toggle("near", around.has(name));
-      box.classList.toggle("found", sought !== "" && name.toLowerCase().includes(sought));
+      box.classList.toggle("found", letters !== "" && name.toLowerCase().includes(letters));
       set(box, { "aria-pressed": String(held?.name === name) });
     }
     near.replaceChildren(...edges.map(({ line }) => line.cloneNode()));
     numbers.replaceChildren(...(subject ? edges : hottest(drawn, by, WRITTEN)).map((edge) => number(edge, subject)).filter(Boolean));
     const found = matching();
     const hidden = found.filter((name) => !chosen.has(name)).length;
-    matches.textContent = sought === "" ? "" : found.length === 0 ? "none" : `${counted(found.length, "service")}${hidden > 0 ? `, ${count(hidden)} not drawn` : ""}`;
+    matches.textContent = letters === "" ? "" : found.length === 0 ? "none" : `${counted(found.length, "service")}${hidden > 0 ? `, ${count(hidden)} not drawn` : ""}`;
     figures.show(graph, by, subject);
   }
 
   function matching() {
-    const sought = field.value.trim().toLowerCase();
-    return sought === "" ? [] : graph.services.map(({ name }) => name).filter((name) => name.toLowerCase().includes(sought));
+    const letters = sought();
+    return letters === "" ? [] : graph.services.map(({ name }) => name).filter((name) => name.toLowerCase().includes(letters));
   }
 
   /** Beside that end of a call which it has for itself: each service has a row of its own. */
   function number(edge, subject) {
-    const [from, to] = edge.ends;
+    const [from, to] = [edge.ends[0], edge.ends.at(-1)];
     if (to.gap < ROOM_FOR_NUMBERS) return null;
     const value = by === "errors" ? share(valueOf(edge, by)) : brief(valueOf(edge, by));
     const all = by === "errors" ? `${value} of ${count(edge.calls)}` : `${count(edge.calls)} × ${value}`;
@@ -336,12 +369,20 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
       : { x: to.x - 5, y: to.y + to.height / 2, "dominant-baseline": "central", "text-anchor": "end" }, text);
   }
 
-  function searched(event) {
+  const sought = () => field.value.trim().toLowerCase();
+
+  function seek() {
+    stepped = -1;
+    render();
+    searched(sought());
+  }
+
+  function stepThrough(event) {
     if (event.key === "Escape") {
       field.value = "";
       field.blur();
       hold(null);
-      render();
+      seek();
     } else if (event.key === "Enter") {
       event.preventDefault();
       const found = matching();
@@ -383,19 +424,40 @@ const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
 const touches = ({ from, to }, subject) => (subject.name === undefined ? from === subject.from && to === subject.to : from === subject.name || to === subject.name);
 
-/** So many letters of a name: its end too, which is where services of one kind differ. */
-function shortened(name, most) {
-  const letters = [...name];
-  const end = Math.floor(most / 3);
-  return letters.length > most ? [...letters.slice(0, most - 1 - end), "…", ...letters.slice(-end)].join("") : name;
+/** So many letters of a name: first without what most names have in common, then both its ends, since services of one kind differ there. */
+function shortened(name, most, { start, end }) {
+  let cut = name;
+  if (cut.length > most && end && cut.endsWith(end)) cut = `${cut.slice(0, -end.length)}…`;
+  if (cut.length > most && start && cut.startsWith(start)) cut = `…${cut.slice(start.length)}`;
+  const letters = [...cut];
+  const last = Math.floor(most / 3);
+  return letters.length > most ? [...letters.slice(0, most - 1 - last), "…", ...letters.slice(-last)].join("") : cut;
 }
 
-/** From the right edge of the caller to the left edge of the called; a call within a layer or back to one bends around. */
-function curve([from, to]) {
-  const [y1, y2] = [from.y + from.height / 2, to.y + to.height / 2];
-  const [x1, x2] = [from.x + from.width, to.x];
-  const bend = x2 > x1 ? (x2 - x1) / 2 : Math.max(40, from.gap / 2);
-  return `M${x1} ${y1} C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
+/** The longest beginning and the longest end that most of the names have, none being all of a name. */
+function inCommon(all) {
+  const longest = (part) => {
+    for (let length = LETTERS.shared; length > 1; length--) {
+      const counts = new Map();
+      for (const name of all) if (name.length > length + 1) counts.set(part(name, length), (counts.get(part(name, length)) ?? 0) + 1);
+      for (const [found, times] of counts) if (times > all.length / 2 && found.isWellFormed()) return found;
+    }
+    return "";
+  };
+  return { start: longest((name, length) => name.slice(0, length)), end: longest((name, length) => name.slice(-length)) };
+}
+
+/** From the right edge of the caller by its lanes to the left edge of the called; a call within a layer or back to one bends around. */
+function curve(ends) {
+  let path = "";
+  for (let next = 1; next < ends.length; next++) {
+    const [from, to] = [ends[next - 1], ends[next]];
+    const [y1, y2] = [from.y + from.height / 2, to.y + to.height / 2];
+    const [x1, x2] = [from.x + from.width, to.x];
+    const bend = x2 > x1 ? (x2 - x1) / 2 : Math.max(40, from.gap / 2);
+    path += `${next === 1 ? "M" : "L"}${x1} ${y1} C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
+  }
+  return path;
 }
 
 /** Up to four round latencies between the least and the most, by equal factors: they stay as they are while figures change a little. */

@@ -6,9 +6,11 @@ import { brief, failures } from "/assets/common/chart/network_figures.js";
 import { byId, el, failure, notice } from "/assets/common/dom.js";
 import { count, counted } from "/assets/common/format.js";
 import { register } from "/assets/common/keys.js";
-import { table } from "/assets/common/table.js";
+import { sortable } from "/assets/common/table.js";
 import { lookbackMs } from "/assets/shared/query.js";
 
+// More are built when they are asked for: a thousand take as long as everything else on the page.
+const ROWS = 100;
 const byName = new Intl.Collator(undefined, { numeric: true });
 const lookback = byId("lookback");
 const status = byId("status");
@@ -21,7 +23,14 @@ const drawing = network({
   picked: asked.get("service"),
   links,
   changed: ({ by, picked }) => address({ by: by === "p95" ? null : by, service: picked }),
+  searched: (text) => {
+    sought = text;
+    calls.show(edges, sought);
+  },
 });
+const calls = list();
+let edges = [];
+let sought = "";
 let newest = 0;
 
 lookback.addEventListener("change", () => {
@@ -54,17 +63,18 @@ function show({ services, edges: found, truncated }) {
     place.replaceChildren(nothing());
     return;
   }
-  const edges = found.map(({ parent, child, calls, errors, p50_ms: p50, p95_ms: p95, p99_ms: p99 }) => ({ from: parent, to: child, calls, errors, p50, p95, p99 }));
+  edges = found.map(({ parent, child, calls, errors, p50_ms: p50, p95_ms: p95, p99_ms: p99 }) => ({ from: parent, to: child, calls, errors, p50, p95, p99 }))
+    .toSorted((one, other) => byName.compare(one.from, other.from) || byName.compare(one.to, other.to));
   const between = edges.filter(({ from, to }) => from !== to);
   const sum = (what) => between.reduce((sum, edge) => sum + edge[what], 0);
   status.textContent = `${counted(services.length, "service")}, ${counted(sum("calls"), "call")} between them, ${counted(sum("errors"), "error")}.`;
-  const more = "There are more different calls than are told apart: those beyond the first 2,500 are left out.";
+  const more = `There are more different calls than are told apart: these are the ${count(found.length)} of the newest traces.`;
   // Placed once, so that what the reader does in it outlives the next loading; and before it is drawn, as wide as there is room.
-  for (const child of [...place.children]) if (child !== drawing.element) child.remove();
-  if (!drawing.element.isConnected) place.append(drawing.element);
+  if (!drawing.element.isConnected) place.replaceChildren(drawing.element, calls.element);
+  place.querySelector(":scope > .warning")?.remove();
   if (truncated) place.prepend(el("p", { class: "notice warning" }, more));
-  place.append(section(edges));
   drawing.show({ services, edges });
+  calls.show(edges, sought);
 }
 
 function nothing() {
@@ -78,14 +88,16 @@ function nothing() {
     el("p", { class: "leads" }, el("button", { type: "button", onclick: load }, "Look again"), wider));
 }
 
-function section(edges) {
+/** All calls in a table, of which `show` says those of services with the sought letters in their names. */
+function list() {
   const service = (name) => el("a", { class: "service", href: search({ service: name }) }, name);
   const number = (title, key, cell) => ({ title, value: (edge) => edge[key], cell, number: true });
-  const calls = table({
+  const calls = sortable({
     caption: "Latencies are the caller’s where it has a span of the call, else the callee’s.",
     attributes: { class: "calls" },
+    rows: [],
     sort: 2,
-    rows: edges.toSorted((one, other) => byName.compare(one.from, other.from) || byName.compare(one.to, other.to)),
+    most: ROWS,
     columns: [
       { title: "Caller", value: ({ from }) => from, cell: ({ from }) => service(from) },
       { title: "Callee", value: ({ to }) => to, cell: ({ to }) => service(to) },
@@ -95,9 +107,19 @@ function section(edges) {
       { title: "Traces", value: ({ to }) => to, cell: (edge) => el("span", { class: "leads" }, links(edge).map(({ href, text }) => el("a", { href }, text))) },
     ],
   });
-  return el("section", { "aria-labelledby": "calls-title" },
-    el("h2", { id: "calls-title" }, "Calls"),
-    el("div", { class: "calls-frame", tabindex: "0", role: "region", "aria-labelledby": "calls-title" }, calls));
+  const found = el("p", { class: "quiet", role: "status" });
+  const element = el("section", { "aria-labelledby": "calls-title" },
+    el("div", { class: "bar-of-tools" }, el("h2", { id: "calls-title" }, "Calls"), found),
+    el("div", { class: "calls-frame", tabindex: "0", role: "region", "aria-labelledby": "calls-title" }, calls.element));
+
+  function show(edges, sought) {
+    const named = (name) => name.toLowerCase().includes(sought);
+    const those = sought === "" ? edges : edges.filter(({ from, to }) => named(from) || named(to));
+    found.textContent = sought === "" ? "" : `${count(those.length)} of ${counted(edges.length, "row")}: services with “${sought}” in their names`;
+    calls.show(those);
+  }
+
+  return { element, show };
 }
 
 /** Searches for the traces of a service or, which a search cannot tell from others of its callee, of a call. */
