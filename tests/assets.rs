@@ -5,6 +5,9 @@
 #[path = "support/browser.rs"]
 mod browser;
 
+use std::collections::HashSet;
+use std::path::Path;
+
 use browser::Browser;
 use fantoccini::key::Key;
 use serde_json::{Value, json};
@@ -21,6 +24,78 @@ static PAGE: File = File {
     body: "<!doctype html><html lang=en><title>A page</title><link rel=stylesheet href=/assets/common/tokens.css>\
            <main><h1>A page</h1><div id=place></div></main></html>",
 };
+
+/// Of both servers: what is in a page's files for nobody would be there for ever.
+#[test]
+fn every_class_property_and_export_of_the_pages_has_a_use() {
+    let of = |folders: &[&str], endings: &[&str]| {
+        let mut files = Vec::new();
+        folders.iter().for_each(|folder| read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), endings, &mut files));
+        files
+    };
+    let folders = ["src/assets/common", "src/backend/pages", "src/frontend/page"];
+    let (sheets, scripts) = (of(&folders, &["css"]), of(&folders, &["js"]));
+    let (documents, tests) = (of(&folders, &["html"]), of(&["tests"], &["rs"]));
+    assert!(sheets.len() > 5 && scripts.len() > 30 && documents.len() == 7, "they are looked for where they are");
+
+    let sheet: String = sheets.iter().map(|(_, text)| without(text, "/*", "*/")).collect();
+    let named: HashSet<&str> = scripts.iter().chain(&documents).flat_map(|(_, text)| words(text)).collect();
+    // A script may write a class's number behind its name.
+    let is_named =
+        |name: &str| named.contains(name) || named.contains(name.trim_end_matches(|letter: char| letter.is_ascii_digit()));
+    for selectors in without(&sheet, "{", "}").split_whitespace() {
+        for class in selectors.split('.').skip(1).filter_map(|text| words(text).next()) {
+            assert!(class.starts_with(|letter: char| letter.is_ascii_digit()) || is_named(class), "nothing is .{class}");
+        }
+    }
+
+    let (set, used): (HashSet<&str>, HashSet<&str>) = {
+        let after = |mark: &'static str| sheet.split(mark).skip(1).filter_map(|text| words(text).next());
+        let set = sheet.split(':').filter_map(|text| words(text).last()).filter(|name| name.starts_with("--"));
+        (set.collect(), after("var(").collect())
+    };
+    for property in &set {
+        assert!(used.contains(property) || named.contains(property), "nothing uses {property}");
+    }
+    for property in &used {
+        assert!(set.contains(property) || named.contains(property), "nothing sets {property}");
+    }
+
+    let everywhere: Vec<HashSet<&str>> = scripts.iter().chain(&tests).map(|(_, text)| words(text).collect()).collect();
+    for (index, (path, text)) in scripts.iter().enumerate() {
+        for exported in text.split("\nexport ").skip(1) {
+            let kinds = ["async", "function", "const", "let", "class"];
+            let name = words(exported).find(|word| !kinds.contains(word)).unwrap();
+            let mut others = everywhere.iter().enumerate().filter(|(other, _)| *other != index);
+            assert!(others.any(|(_, words)| words.contains(name)), "nobody imports {name} of {path}");
+        }
+    }
+}
+
+fn read(folder: &Path, endings: &[&str], into: &mut Vec<(String, String)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read(&path, endings, into);
+        } else if path.extension().is_some_and(|ending| endings.iter().any(|known| *known == ending)) {
+            into.push((path.display().to_string(), std::fs::read_to_string(path).unwrap()));
+        }
+    }
+}
+
+/// What is outside of the innermost pairs of these marks.
+fn without(text: &str, from: &str, to: &str) -> String {
+    let mut left = String::new();
+    for part in text.split(to) {
+        left.push_str(part.rsplit_once(from).map_or(part, |(before, _)| before));
+        left.push(' ');
+    }
+    left
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-' && letter != '_').filter(|word| !word.is_empty())
+}
 
 #[tokio::test]
 async fn a_service_has_one_colour_and_ninety_have_many() {
@@ -169,6 +244,7 @@ async fn scales_say_where_a_value_is_and_choose_round_ones() {
         ("page.time([500, 10_500], [0, 1]).ticks(5)", json!([2000, 4000, 6000, 8000, 10_000])),
         ("page.time([0, 40], [0, 1]).ticks(4)", json!([0, 10, 20, 30, 40])),
         ("page.time([7, 7], [0, 1]).ticks()", json!([7])),
+        ("page.time([4000, 9500], [0, 1]).ticks(2)", json!([4000, 9500])),
         ("page.log([1, 1e6], [0, 1]).ticks(4)", json!([1, 10, 100, 1000, 10000, 100_000, 1_000_000])),
     ] {
         assert_eq!(browser.eval(&format!("JSON.stringify({expression})")).await, expected.to_string(), "{expression}");

@@ -29,34 +29,55 @@ use support::Backend;
 
 const HOSTILE: &str = "<img src=x onerror=\"window.hacked=1\">";
 
+/// Each page, and what is there once it shows something; the addresses name the traces 1 and 2.
+fn pages() -> [(String, &'static str); 7] {
+    let [one, two] = [1, 2].map(|id| format!("{id:032x}"));
+    [
+        ("/search?sort=longest".to_owned(), ".result"),
+        (format!("/trace/{one}"), ".span"),
+        ("/compare".to_owned(), ".candidates td"),
+        (format!("/trace/{two}...{one}"), ".pair .bar"),
+        (format!("/compare?one={one}"), ".kind .place"),
+        ("/dependencies".to_owned(), ".node"),
+        ("/suspects".to_owned(), ".verdict"),
+    ]
+}
+
 #[tokio::test]
-async fn pages_follow_the_color_scheme_and_fit_a_phone() {
+async fn pages_follow_the_color_scheme_and_fit_phone_and_wall_whatever_names_they_show() {
     let Some(browser) = Browser::start().await else { return };
     let backend = Backend::start().await;
-    let mut spans = chain(1, 1000, 20);
+    let mut spans = [chain(1, 1000, 20), chain(2, 1000, 10)].concat();
     // Who sends such names gets a page that still fits.
-    let long = "W".repeat(10_000);
-    spans.push(span(&long, 1, 9, Some(1), &long, 1000, 1..2).tag(&long, &long));
+    let long = format!("{HOSTILE}\u{202e}{}", "W".repeat(10_000));
+    spans.push(span(&long, 1, 9, Some(1), &long, 1000, 1..20).tag(&long, &long));
     backend.send(spans).await;
-    for (page, shown) in [
-        ("/search", ".result"),
-        (&*format!("/trace/{:032x}", 1), ".span"),
-        ("/dependencies", ".node"),
-        ("/compare", ".candidates td"),
-        ("/suspects", ".verdict"),
-    ] {
+    for (page, shown) in &pages() {
         let mut backgrounds = Vec::new();
-        for scheme in ["light", "dark"] {
-            browser.emulate(scheme, 360).await;
+        for (scheme, width) in [("light", 2560), ("dark", 360)] {
+            browser.emulate(scheme, width).await;
             browser.goto(&backend.page(page)).await;
             browser.find(shown).await;
             backgrounds.push(browser.eval("getComputedStyle(document.documentElement).backgroundColor").await);
             let beyond = browser.eval("document.documentElement.scrollWidth - document.documentElement.clientWidth").await;
-            assert_eq!(beyond, 0, "{page} is wider than the screen");
+            assert_eq!(beyond, 0, "{page} is wider than {width}");
         }
         assert_ne!(backgrounds[0], backgrounds[1], "{page}");
+        browser.until_text("main", HOSTILE).await;
+        assert_eq!(browser.eval("document.images.length + (window.hacked ?? 0)").await, 0, "{page}");
+        browser.assert_clean().await;
     }
-    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn all_pages_are_in_one_line_of_a_phone() {
+    let Some(browser) = Browser::start().await else { return };
+    let backend = Backend::start().await;
+    browser.emulate("light", 360).await;
+    browser.goto(&backend.page("/search")).await;
+    browser.find(".notice").await;
+    let line = browser.eval("(() => { const links = [...document.querySelectorAll('.top nav a')].map((link) => link.getBoundingClientRect()); return [new Set(links.map(({ top }) => top)).size, Math.max(...links.map(({ right }) => right)) <= innerWidth]; })()").await;
+    assert_eq!(line, json!([1, true]));
 }
 
 #[tokio::test]
@@ -74,28 +95,77 @@ async fn every_page_can_be_used_by_everybody() {
         browser.find(shown).await;
         browser.assert_accessible().await;
     }
-    let mut spans = chain(1, 1000, 20);
+    let mut spans = [chain(1, 1000, 20), chain(2, 1000, 10)].concat();
     spans[2].span["status"] = json!({"code": 2, "message": "it broke"});
     spans.push(span("dummy-2-3", 1, 9, Some(99), "orphan", 1000, 6..9));
     // More services than have a place of their own, and every hue.
     spans.extend((10..40).map(|id| span(&format!("dummy-3-{id}"), 1, id, Some(4), "GET /", 1000, 7..8)));
     backend.send(spans).await;
     backend.log(1, 1, "looked for user-1").await;
-    browser.goto(&backend.page("/search")).await;
-    browser.find(".result .badge.error").await;
-    browser.fill("[name=tags]", "\"").await;
-    browser.fill("[name=limit]", "0").await;
-    browser.click("#search .primary").await;
+    for (page, shown) in &pages() {
+        browser.goto(&backend.page(page)).await;
+        browser.find(shown).await;
+        let named = browser.eval("[document.title.endsWith(' · Tracelab'), document.querySelectorAll('h1').length]").await;
+        assert_eq!(named, json!([true, 1]), "{page}");
+        browser.assert_accessible().await;
+    }
+    browser.goto(&backend.page("/search?tags=%22&limit=0")).await;
     browser.until("document.querySelector('[name=limit]').ariaInvalid === 'true'").await;
+    browser.assert_accessible().await;
+    browser.goto(&backend.page("/suspects?start=2&end=1")).await;
+    browser.until("document.querySelector('#times-error').textContent !== ''").await;
     browser.assert_accessible().await;
     browser.goto(&backend.trace(1)).await;
     browser.click(".span .operation").await;
     browser.until_text(".details", "looked for user-1").await;
     browser.click(".shares summary").await;
     browser.assert_accessible().await;
-    browser.goto(&backend.page("/dependencies")).await;
-    browser.find(".calls tbody tr").await;
+    browser.press('?').await;
+    browser.find("dialog[open]").await;
     browser.assert_accessible().await;
+}
+
+#[tokio::test]
+async fn numbers_and_dates_are_written_as_the_reader_does() {
+    let Some(browser) = Browser::start().await else { return };
+    let backend = Backend::start().await;
+    backend.send([chain(1, 5000, 1234), chain(2, 5000, 10)].concat()).await;
+    browser.devtools("Emulation.setLocaleOverride", json!({"locale": "de-DE"})).await;
+    for (page, shown) in &pages() {
+        browser.goto(&backend.page(page)).await;
+        browser.find(shown).await;
+        // All of the trace, or what one of its spans was busy or called for.
+        browser.until("/\\b1,2\\d+\\u00a0s/.test(document.querySelector('main').innerText)").await;
+        assert_eq!(browser.eval("/\\d\\.\\d+\\u00a0m?s/.test(document.body.innerText)").await, false, "{page}");
+    }
+    browser.goto(&backend.trace(1)).await;
+    browser.until("/\\d+\\. \\S+ \\d{4}/.test(document.querySelector('.figures time').textContent)").await;
+}
+
+#[tokio::test]
+async fn the_same_keys_lead_from_every_page_to_every_other() {
+    let Some(browser) = Browser::start().await else { return };
+    let backend = Backend::start().await;
+    backend.send([chain(1, 1000, 20), chain(2, 1000, 10)].concat()).await;
+    for (page, shown) in &pages() {
+        browser.goto(&backend.page(page)).await;
+        browser.find(shown).await;
+        // Some begin in a field.
+        browser.eval("(document.activeElement.blur(), 1)").await;
+        browser.press('?').await;
+        let listed = browser.eval("[...document.querySelectorAll('dialog dt')].map((keys) => keys.textContent)").await;
+        let listed: Vec<String> = serde_json::from_value(listed).unwrap();
+        for keys in ["?", "g then s", "g then c", "g then d", "g then u", "g then t"] {
+            assert_eq!(listed.iter().filter(|listed| *listed == keys).count(), 1, "{keys} on {page}: {listed:?}");
+        }
+        let twice = listed.iter().find(|keys| listed.iter().filter(|other| other == keys).count() > 1);
+        assert_eq!(twice, None, "{page}");
+        browser.press(Key::Enter.into()).await;
+        // Not by the driver: what it presses would be gone before it is done.
+        let press = "(key) => document.body.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}))";
+        browser.eval(&format!("['g', 'u'].forEach({press}) ?? 1")).await;
+        browser.until("location.pathname === '/suspects'").await;
+    }
 }
 
 /// frontend → dummy-0-3 → dummy-1-3: as the services of `up` send it, in small.
@@ -109,6 +179,7 @@ fn chain(trace: u128, age_ms: u64, duration_ms: u64) -> Vec<Sent> {
 }
 
 /// A span to send, with the service that sends it.
+#[derive(Clone)]
 struct Sent {
     service: String,
     span: Value,

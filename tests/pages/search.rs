@@ -77,6 +77,70 @@ async fn the_form_asks_for_service_operation_tags_and_duration() {
 }
 
 #[tokio::test]
+async fn on_a_phone_the_form_gives_way_to_what_was_found_and_to_what_is_wrong_with_it() {
+    let Some(browser) = Browser::start().await else { return };
+    let backend = Backend::start().await;
+    three(&backend).await;
+    browser.emulate("light", 360).await;
+    browser.goto(&backend.page("/search")).await;
+    browser.until("document.querySelectorAll('.result').length === 3").await;
+    let open = "document.querySelector('#sidebar').open";
+    assert_eq!(browser.eval(open).await, false);
+    browser.click("#sidebar summary").await;
+    browser.fill("[name=minDuration]", "30ms").await;
+    browser.click("#search .primary").await;
+    browser.until("document.querySelectorAll('.result').length === 2").await;
+    assert_eq!(browser.eval(&format!("[{open}, document.activeElement.tagName]")).await, json!([false, "SUMMARY"]));
+    assert_eq!(browser.eval("document.querySelector('#asked').innerText").await, "30ms or longer · last hour");
+    browser.assert_accessible().await;
+    browser.eval("(document.querySelector('[name=minDuration]').value = 'soon', 1)").await;
+    browser.select("[name=sort]", "longest").await;
+    browser.until_text("#minDuration-error", "A number and a unit").await;
+    browser.until("document.activeElement.name === 'minDuration'").await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
+async fn an_answer_to_what_was_asked_before_changes_nothing() {
+    let Some(browser) = Browser::start().await else { return };
+    let backend = Backend::start().await;
+    backend.send((1..31).map(|id| span("shop", id, 1, None, "order", 1000, 0..5)).collect()).await;
+    // The next answer waits until it is let go.
+    let hold = "(() => { const real = fetch; window.fetch = async (...asked) => { window.fetch = real; \
+        await new Promise((go) => { window.letGo = go; }); return real(...asked); }; })()";
+    browser.goto(&backend.page("/search")).await;
+    browser.until("document.querySelectorAll('.result').length === 20").await;
+    browser.eval(hold).await;
+    browser.click("#more button").await;
+    browser.until("window.letGo").await;
+    browser.select("[name=sort]", "oldest").await;
+    browser.until_text("#status", "30 traces, oldest first.").await;
+    browser.until("document.querySelectorAll('.result').length === 30").await;
+    assert_eq!(
+        browser.eval("document.activeElement.closest('.result')").await,
+        Value::Null,
+        "who asked for another order is not led on"
+    );
+
+    browser.goto(&backend.page("/search?limit=none")).await;
+    browser.until_text("#status", "mend the marked fields").await;
+    browser.fill("[name=limit]", "20").await;
+    browser.eval(hold).await;
+    browser.click("#search .primary").await;
+    browser.until_text("#status", "Searching").await;
+    browser.until("window.letGo").await;
+    browser.back().await;
+    browser.until_text("#status", "mend the marked fields").await;
+    browser.eval("(window.letGo(), 1)").await;
+    // What is asked after it is answered after it.
+    browser.eval("fetch('/api/v3/services').then((answer) => answer.text())").await;
+    browser.until("!document.querySelector('[aria-busy]')").await;
+    assert_eq!(browser.count(".result").await, 0);
+    browser.until_text("#status", "mend the marked fields").await;
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
 async fn an_address_that_jaeger_wrote_asks_for_the_same() {
     let Some(browser) = Browser::start().await else { return };
     let backend = Backend::start().await;
@@ -436,7 +500,7 @@ async fn on_screen(browser: &Browser, (x, y): (f64, f64)) -> (f64, f64) {
     let box_ = browser.eval("document.querySelector('.scatter svg').getBoundingClientRect().toJSON()").await;
     let side = |name: &str| box_[name].as_f64().unwrap();
     // Within the axes.
-    let (left, width) = (side("left") + 62.0, side("width") - 62.0 - 34.0);
+    let (left, width) = (side("left") + 62.0, side("width") - 62.0 - 44.0);
     let (top, height) = (side("top") + 10.0, side("height") - 10.0 - 34.0);
     (left + x * width, top + y * height)
 }

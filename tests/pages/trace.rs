@@ -146,7 +146,8 @@ async fn of_ten_thousand_spans_those_in_view_exist_whatever_the_shape() {
     backend.send((1..=10_000).map(level).collect()).await;
     for trace in 1..=3 {
         browser.goto(&backend.trace(trace)).await;
-        browser.until("document.querySelectorAll('.span').length > 10").await;
+        // Until the critical path is there, which is drawn into every row.
+        browser.until("document.querySelectorAll('.span').length > 10 && document.querySelector('.path-told').textContent").await;
         assert_eq!(browser.eval("document.querySelector('.waterfall').getAttribute('aria-rowcount')").await, "10001", "{trace}");
         browser.eval("document.querySelector('.span').focus()").await;
         browser.press(Key::End.into()).await;
@@ -158,6 +159,21 @@ async fn of_ten_thousand_spans_those_in_view_exist_whatever_the_shape() {
         browser.until("document.querySelector('[aria-rowindex=\"2\"].span')").await;
         browser.press(Key::Up.into()).await;
         browser.until("document.activeElement.getAttribute('aria-rowindex') === '9999'").await;
+        // A key touches the row that it leaves and the one that it comes to, scrolling those that come into view.
+        let watch = "(window.touched = [], new MutationObserver((seen) => touched.push(...seen)) \
+            .observe(document.querySelector('.rows'), {subtree: true, childList: true, attributes: true}))";
+        browser.eval(watch).await;
+        browser.press('k').await;
+        browser.until("document.activeElement.getAttribute('aria-rowindex') === '9998' && touched.length > 0").await;
+        let rows_touched = "new Set(touched.map(({target}) => target.closest('.span')).filter(Boolean)).size";
+        assert_eq!(browser.eval(rows_touched).await, 2, "rows of trace {trace}");
+        browser.eval("(document.activeElement.blur(), touched = [], scrollBy(0, -280))").await;
+        browser.until("touched.length > 0").await;
+        assert_eq!(browser.eval(rows_touched).await, 0, "rows of trace {trace} that were there");
+        let come = browser.eval("touched.reduce((sum, {addedNodes}) => sum + addedNodes.length, 0)").await;
+        assert!((1..=16).contains(&come.as_u64().unwrap()), "{come} rows of trace {trace} come where ten do");
+        browser.eval("scrollBy(0, 280)").await;
+        browser.eval("document.querySelector('[role=row][tabindex=\"0\"]').focus()").await;
         let shown = browser.eval("document.querySelectorAll('.span').length").await;
         assert!(shown.as_u64().unwrap() < 100, "{shown} rows of trace {trace} exist");
         let inside = "(({top, bottom}) => top >= 0 && bottom <= innerHeight)(document.activeElement.getBoundingClientRect())";
@@ -218,6 +234,10 @@ async fn find_goes_from_match_to_match_in_spans_that_have_no_row() {
     browser.until("document.activeElement.dataset.span === '0000000000001389'").await;
     browser.fill("[name=find]", "no such thing").await;
     browser.until_text(".count", "nothing found").await;
+    // Another span of the same trace, and what was searched for by now.
+    browser.eval("(location.hash = '#span=0000000000002328')").await;
+    browser.until("document.activeElement.dataset.span === '0000000000002328'").await;
+    assert_eq!(browser.text(".count").await, "nothing found");
     browser.assert_clean().await;
 }
 

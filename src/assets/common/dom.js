@@ -48,6 +48,11 @@ export function notice(kind, title, ...body) {
   return el("div", { class: `notice ${kind}` }, el("h2", {}, title), body);
 }
 
+/** Figures beside one another, each a name and what is said of it. */
+export function figures(...pairs) {
+  return el("dl", { class: "figures" }, pairs.map(([name, ...value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+}
+
 /** What a failed request to the trace backend means to the reader. */
 export function failure(error, again) {
   const button = el("button", { type: "button", onclick: again }, "Try again");
@@ -59,6 +64,18 @@ export function failure(error, again) {
 /** The options of a select: `[value, text]`, … */
 export function options(...pairs) {
   return pairs.map(([value, text]) => el("option", { value }, text));
+}
+
+/** Chooses in a list; what it does not offer, an address may ask for all the same. */
+export function choose(select, value) {
+  if (![...select.options].some((option) => option.value === value)) select.append(...options([value, value]));
+  select.value = value;
+}
+
+/** Has a list offer these names beneath its first option, and what was chosen, which stays so. */
+export function offerNames(select, names, chosen = select.value) {
+  select.replaceChildren(select.options[0], ...options(...names.map((name) => [name, name])));
+  choose(select, chosen);
 }
 
 /** A message that stays until the next one; an error is also marked as such. */

@@ -94,5 +94,8 @@ const days = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 /** The day, or the first and the last, of milliseconds since the epoch. */
 export const dayRange = (from, to) => days.formatRange(from, to);
 
+/** Puts names into order: dummy-0-9 before dummy-0-10. */
+export const byName = new Intl.Collator(undefined, { numeric: true }).compare;
+
 /** Whether the text is a duration as the API reads them: 100ms, 1.2s, 1m30s. */
 export const isDuration = (text) => /^(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+$/.test(text);

@@ -1,6 +1,6 @@
 // Figures of calls between services, in words: what network.js writes beside them, and the panel that says all of one.
 
-import { el } from "/assets/common/dom.js";
+import { el, figures } from "/assets/common/dom.js";
 import { count, counted, duration, share } from "/assets/common/format.js";
 
 const LATENCIES = ["p50", "p95", "p99"];
@@ -89,7 +89,7 @@ export function panel({ title, key, links, pick, open }) {
     const of = edge ? [["Calls", count(edge.calls)], ["Errors", failures(edge)], ...LATENCIES.map((name) => [name, brief(edge[name])])] : [];
     return [
       el("h3", {}, way(subject)), leads(subject),
-      el("dl", { class: "figures" }, of.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
+      figures(...of),
       el("p", { class: "ends" }, [subject.from, subject.to].map((name) =>
         el("button", { type: "button", onclick: () => pick(name) }, el("span", { class: "service" }, name)))),
     ];

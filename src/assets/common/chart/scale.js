@@ -29,7 +29,10 @@ export function log([low, high], [from, to]) {
   return scale;
 }
 
-/** As `linear`, over milliseconds since the epoch: the ticks are round on the reader's clock, and `text` writes as much of one as differs. */
+/**
+ * As `linear`, over milliseconds since the epoch: the ticks are round on the reader's clock, and `text` writes as much of one as differs.
+ * One alone would not tell how long the time is: then both ends are written.
+ */
 export function time([low, high], [from, to]) {
   const scale = linear([low, high], [from, to]);
   scale.ticks = (wanted = 5) => {
@@ -40,7 +43,7 @@ export function time([low, high], [from, to]) {
     const first = Math.ceil((low - shift) / step) * step + shift;
     const ticks = [];
     for (let tick = first; tick <= high; tick += step) ticks.push(tick);
-    return ticks.length > 0 ? ticks : [low];
+    return ticks.length > 1 ? ticks : high - low < STEPS_MS[0] ? [low] : [low, high];
   };
   return scale;
 }

@@ -21,7 +21,7 @@ const TICK_WIDTH = 110;
 // Of more than these, where many lie on one another is to be seen.
 const DENSE = 300;
 // To the right there is room for half of a tick's text.
-const MARGIN = { top: 10, right: 34, bottom: 34, left: 62 };
+const MARGIN = { top: 10, right: 44, bottom: 34, left: 62 };
 
 /**
  * `x` and `y`: `{ text(value), label }`, y logarithmic, x linear or of another `scale`; a label may be a function of both ends; `open(point)`
@@ -64,7 +64,8 @@ export function scatter({ title, x, y, of = "trace", name, open = null, choose =
   });
   const brush = choose && brushing();
   if (moment) asksMoment();
-  new ResizeObserver(later).observe(element);
+  // Where it is drawn for the first time it also gets its size: that is no reason to draw it twice.
+  new ResizeObserver(() => drawing.getBoundingClientRect().width !== place.width && later()).observe(element);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", later);
 
   function show(latest, moment = null) {

@@ -3,14 +3,13 @@
 // The search is the address's own (`/compare?service=…`, with the parameters of /search), so that one can be carried over.
 
 import * as api from "/assets/shared/api.js";
-import { el, failure, named, notice, options } from "/assets/common/dom.js";
+import { choose, el, failure, named, notice, offerNames, options } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 import { fromAddress, problems, toApi } from "/assets/shared/query.js";
 
 const SHOWN = 20;
 // So many services that a trace passed are named.
 const NAMED = 3;
-const byName = new Intl.Collator(undefined, { numeric: true });
 
 /** The IDs in what was pasted: an ID, a link to a trace, or a link to a comparison of two. */
 export function idsIn(text) {
@@ -36,8 +35,7 @@ export function chooser({ a = "", b = "" } = {}) {
   const parameters = new URLSearchParams(location.search);
   if (!parameters.has("lookback") && !parameters.has("start")) query.lookback = "all";
   if (!parameters.has("sort")) query.sort = "longest";
-  if (![...sort.options].some(({ value }) => value === query.sort)) sort.append(el("option", { value: query.sort }, query.sort));
-  sort.value = query.sort;
+  choose(sort, query.sort);
   const element = el("section", { class: "chooser", "aria-labelledby": "chooser-title" },
     el("h2", { id: "chooser-title" }, "Which traces?"),
     el("form", { onsubmit: submitted },
@@ -88,10 +86,7 @@ export function chooser({ a = "", b = "" } = {}) {
 
   async function offerServices() {
     // Without the list any service is offered, and the list below says what is wrong with the backend.
-    const names = await api.services().catch(() => []);
-    service.append(...options(...names.sort(byName.compare).map((name) => [name, name])));
-    if (query.service && !names.includes(query.service)) service.append(...options([query.service, query.service]));
-    service.value = query.service;
+    offerNames(service, await api.services().catch(() => []), query.service);
   }
 
   async function offer(event) {

@@ -1,7 +1,7 @@
 // /compare and /trace/{a}...{b}: which traces to compare, two of them side by side, or one against all of its kind (`/compare?one={id}`).
 
 import * as api from "/assets/shared/api.js";
-import { el, failure, named, notice, withStyle } from "/assets/common/dom.js";
+import { el, failure, figures, named, notice, withStyle } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 import { register } from "/assets/common/keys.js";
 import { table } from "/assets/common/table.js";
@@ -142,17 +142,16 @@ function remark(pairs) {
 
 function head(name, { id, trace }, whole) {
   const root = trace.roots[0];
-  const fact = (what, value) => el("div", {}, el("dt", {}, what), el("dd", {}, value));
   return el("section", { class: "side", "aria-labelledby": `side-${name}` },
     el("h2", { id: `side-${name}` }, name && [el("span", { class: "letter" }, name), " "],
       el("a", { href: `/trace/${encodeURIComponent(id)}` }, named(root.service, root.name))),
     el("p", { class: "id" }, id),
-    el("dl", { class: "figures" },
-      fact("Duration", format.duration(trace.duration)),
-      fact("Spans", format.count(trace.spans.length)),
-      fact("Services", format.count(trace.services.length)),
-      fact("Errors", el("span", { class: trace.errors ? "badge error" : "" }, format.count(trace.errors))),
-      fact("Start", format.dateTime(trace.start))),
+    figures(
+      ["Duration", format.duration(trace.duration)],
+      ["Spans", format.count(trace.spans.length)],
+      ["Services", format.count(trace.services.length)],
+      ["Errors", el("span", { class: trace.errors ? "badge error" : "" }, format.count(trace.errors))],
+      ["Start", format.dateTime(trace.start)]),
     overview(trace, whole, `Trace ${name}`.trim()),
     name && el("p", {}, el("a", { href: addressOf(id) }, `${name} against its kind`)));
 }

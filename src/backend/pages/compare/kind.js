@@ -163,7 +163,7 @@ const excess = ({ span, stored }) => span.selfTime - stored.self.p50_ms * MS;
  * How many siblings are surely faster, and surely slower: those of other buckets than its own. The span is one of those that were
  * counted, and the bounds of the buckets are milliseconds.
  */
-export function placeAmong({ buckets = [] }, count, ms) {
+function placeAmong({ buckets = [] }, count, ms) {
   const at = buckets.findIndex(([upper]) => ms <= upper);
   const own = at < 0 ? buckets.length - 1 : at;
   const sum = (some) => some.reduce((sum, [, many]) => sum + many, 0);

@@ -38,7 +38,7 @@ lookback.addEventListener("change", () => {
   load();
 });
 byId("reload").addEventListener("click", load);
-register({ keys: "r", what: "read the graph again", run: load });
+register({ keys: "r", what: "look again", run: load });
 load();
 
 async function load() {

@@ -1,12 +1,12 @@
 // /search: the form, the address and what is found, as a plot and as a list.
 
 import * as api from "/assets/shared/api.js";
-import { byId, el, failure, notice } from "/assets/common/dom.js";
+import { byId, choose, el, failure, notice, offerNames } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 import { register } from "/assets/common/keys.js";
 import { plot } from "./plot.js";
 import { readSummary, results } from "./results.js";
-import { DEFAULTS, MAX_LIMIT, fromAddress, problems, toAddress, toApi, toLocal } from "/assets/shared/query.js";
+import { DEFAULTS, MAX_LIMIT, beginTimes, fromAddress, lookbacks, problems, toAddress, toApi, toLocal } from "/assets/shared/query.js";
 
 // So many traces are drawn and counted, however few are listed: the plot is to show what else there is.
 const PLOTTED = 1000;
@@ -20,18 +20,17 @@ const drawn = plot(byId("plot"), { narrow: (conditions) => narrow(conditions), t
 const found = results(list, byId("picked"), { reached: (trace) => drawn.mark(trace) });
 let running = new AbortController();
 let shown = null;
-// Which result is to have the focus when the next ones are there, where what had it will be gone.
-let next = null;
+// Where it is not, the form folds away: what was found is below it.
+const wide = matchMedia("(min-width: 48rem)");
 
 async function start() {
-  const wide = matchMedia("(min-width: 48rem)");
   const openWhenWide = () => wide.matches && (sidebar.open = true);
   wide.addEventListener("change", openWhenWide);
   openWhenWide();
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    go(readForm());
+    if (go(readForm())) foldForm();
   });
   for (const field of [form.elements.sort, form.elements.errors]) field.addEventListener("change", () => go(readForm()));
   form.elements.service.addEventListener("change", () => showOperations(form.elements.service.value, ""));
@@ -44,18 +43,25 @@ async function start() {
   await Promise.all([showServices(), showAndRun(fromAddress(location.search))]);
 }
 
-/** Searches with some fields of the form changed. */
-function narrow(conditions) {
+/** Searches with some fields of the form changed; `next` as `run` has it. */
+function narrow(conditions, next) {
   showForm({ ...readForm(), ...conditions });
-  go(readForm());
+  go(readForm(), next);
 }
 
-/** Puts a query into the address, so that it can be shared and gone back to, and runs it. */
-function go(query) {
-  if (showProblems(query)) return;
+/** Puts a query into the address, so that it can be shared and gone back to, and runs it: false where it cannot be run. */
+function go(query, next) {
+  if (showProblems(query)) return false;
   const address = toAddress(query);
   if (address !== location.pathname + location.search) history.pushState(null, "", address);
-  run(query);
+  run(query, next);
+  return true;
+}
+
+function foldForm() {
+  if (wide.matches) return;
+  sidebar.open = false;
+  sidebar.querySelector("summary").focus();
 }
 
 async function showAndRun(asked) {
@@ -63,7 +69,9 @@ async function showAndRun(asked) {
   const query = readForm();
   const operations = showOperations(query.service, query.operation);
   if (showProblems(query)) {
-    sidebar.open = true;
+    // An answer to what was asked before must not come over this.
+    running.abort();
+    list.removeAttribute("aria-busy");
     status.textContent = "The search in the address cannot be run as it is: mend the marked fields.";
     showNothing();
   } else await run(query);
@@ -78,9 +86,8 @@ function readForm() {
 function showForm(query) {
   for (const [name, value] of Object.entries(query)) {
     const field = form.elements[name];
-    // An address may ask for what the list does not offer, a lookback of 3h for example: it counts all the same.
-    if (field instanceof HTMLSelectElement) ensureOption(field, value);
-    if (field.type === "checkbox") field.checked = value !== "";
+    if (field instanceof HTMLSelectElement) choose(field, value);
+    else if (field.type === "checkbox") field.checked = value !== "";
     else field.value = value;
   }
   showTimes();
@@ -95,11 +102,8 @@ function beginMoment() {
 }
 
 function showTimes() {
-  const { lookback, from, to, at, moment } = form.elements;
-  if (lookback.value === "custom" && !to.value) {
-    from.value = toLocal(Date.now() - 3_600_000).slice(0, 19);
-    to.value = toLocal(Date.now()).slice(0, 19);
-  }
+  const { lookback, at, moment } = form.elements;
+  beginTimes(form.elements);
   // The field is not as fine as a moment, so that the moment changes only when somebody changes the field.
   if (at.value) moment.value = toLocal(format.toMillis(BigInt(at.value)));
   byId("custom-times").hidden = lookback.value !== "custom";
@@ -118,53 +122,44 @@ function showProblems(query) {
     fieldOf(name).setAttribute("aria-invalid", name in wrong);
   }
   const first = Object.keys(wrong)[0];
-  if (first) fieldOf(first).focus();
-  return first !== undefined;
+  if (first === undefined) return false;
+  sidebar.open = true;
+  fieldOf(first).focus();
+  return true;
 }
 
 /** Where the reader mends it. */
 const fieldOf = (name) => form.elements[name === "at" ? "moment" : name];
 
-function ensureOption(select, value) {
-  if (![...select.options].some((option) => option.value === value)) select.append(el("option", { value }, value));
-}
-
-function setOptions(select, names, chosen) {
-  select.replaceChildren(select.options[0], ...names.map((name) => el("option", { value: name }, name)));
-  ensureOption(select, chosen);
-  select.value = chosen;
-}
-
-const byName = new Intl.Collator(undefined, { numeric: true });
-
 async function showServices() {
   try {
-    const names = (await api.services()).sort(byName.compare);
-    // Read after the answer: the reader may have chosen meanwhile.
-    setOptions(form.elements.service, names, form.elements.service.value);
+    const names = await api.services();
+    // What the reader may have chosen meanwhile stays chosen.
+    offerNames(form.elements.service, names);
   } catch {
     // The search meets the same backend and says what is wrong with it.
   }
 }
 
 async function showOperations(service, chosen) {
-  setOptions(form.elements.operation, [], chosen);
+  offerNames(form.elements.operation, [], chosen);
   if (!service) return;
   try {
-    const names = new Set((await api.operations(service)).map((operation) => operation.name));
-    const select = form.elements.operation;
-    if (form.elements.service.value === service) setOptions(select, [...names].sort(byName.compare), select.value);
+    const names = await api.operations(service);
+    if (form.elements.service.value === service) offerNames(form.elements.operation, names);
   } catch {
     // As above.
   }
 }
 
-async function run(query) {
+/** `next`: which result is to have the focus, where what had it will be gone. */
+async function run(query, next = null) {
   running.abort();
   running = new AbortController();
   const { signal } = running;
   list.setAttribute("aria-busy", "true");
   status.textContent = "Searching …";
+  byId("asked").replaceChildren(...conditions(query).flatMap((text, place) => [place > 0 ? " · " : "", el("bdi", {}, text)]));
   try {
     const limit = Number(query.limit);
     // One more than is shown: so it is known whether there are more.
@@ -173,12 +168,19 @@ async function run(query) {
     const empty = summaries.length === 0 && (await api.services()).length === 0;
     if (signal.aborted) return;
     show(summaries, query, limit, empty);
+    if (next !== null) found.go(next);
   } catch (error) {
     if (signal.aborted) return;
     status.textContent = "The search failed.";
     showNothing(failure(error, () => run(query)));
   }
   list.removeAttribute("aria-busy");
+}
+
+/** What was asked for, for who has the form folded away. Errors and order have fields that are always there. */
+function conditions({ service, operation, tags, minDuration, maxDuration, lookback }) {
+  const when = { custom: "between two times", moment: "in flight" }[lookback] ?? form.elements.lookback.selectedOptions[0].textContent.toLowerCase();
+  return [service, operation, tags, minDuration && `${minDuration} or longer`, maxDuration && `${maxDuration} or shorter`, when].filter(Boolean);
 }
 
 function show(summaries, query, limit, empty) {
@@ -196,8 +198,6 @@ function show(summaries, query, limit, empty) {
   drawn.show(traces, query);
   found.show(shown, el("div", { class: "more" }, moreButtons(total, shown.length)));
   byId("more").replaceChildren(...moreButtons(total, 0));
-  if (next !== null) found.go(next);
-  next = null;
 }
 
 function saysHowMany({ known, more }, query) {
@@ -209,18 +209,13 @@ function saysHowMany({ known, more }, query) {
 
 /** What is not listed is one click away; the click leads to the result at `place`. */
 function moreButtons({ known, more }, place) {
-  const button = (limit, text) => el("button", { type: "button", onclick: () => listMore(limit, place) }, text);
+  const button = (limit, text) => el("button", { type: "button", onclick: () => narrow({ limit: String(limit) }, place) }, text);
   const [some, deep] = [shown.length + MORE, Math.min(MAX_LIMIT, known * 10)];
   if (shown.length < known) {
     const all = button(known, `List ${more ? "" : "all "}${format.count(known)}`);
     return some < known ? [button(some, `List ${format.count(some)}`), all] : [all];
   }
   return more && known < MAX_LIMIT ? [button(deep, `List up to ${format.count(deep)}`)] : [];
-}
-
-function listMore(limit, place) {
-  next = place;
-  narrow({ limit: String(limit) });
 }
 
 /** Says why there is no list. */
@@ -282,4 +277,5 @@ function searchAgain() {
   form.elements.service.focus();
 }
 
+form.elements.lookback.append(...lookbacks(["custom", "From … to …"], ["moment", "In flight at …"]));
 start();

@@ -1,9 +1,11 @@
 // Asks the query API. The pages read nothing but what a program would read too.
 
+import { byName } from "/assets/common/format.js";
+
 const TIMEOUT_MS = 60_000;
 
 /** What went wrong, in the API's own words where it gave some. `status` is 0 when no answer came. */
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;
@@ -40,9 +42,13 @@ function errorMessage(text) {
   }
 }
 
-export const services = async () => (await getJson("/api/v3/services")).services ?? [];
+/** The names of all services, and of a service's operations, in their order. */
+export const services = async () => ((await getJson("/api/v3/services")).services ?? []).sort(byName);
 
-export const operations = async (service) => (await getJson("/api/v3/operations", { service })).operations ?? [];
+export async function operations(service) {
+  const { operations = [] } = await getJson("/api/v3/operations", { service });
+  return [...new Set(operations.map(({ name }) => name))].sort(byName);
+}
 
 export const summaries = async (query, signal) => (await getJson("/api/v3/trace-summaries", query, signal)).summaries ?? [];
 

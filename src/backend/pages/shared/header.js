@@ -11,7 +11,7 @@ const PAGES = [
 ];
 
 const here = document.body.dataset.page;
-const id = el("input", { name: "id", "aria-label": "Trace ID", placeholder: "Open a trace by its ID", autocomplete: "off", spellcheck: "false", required: true });
+const id = el("input", { name: "id", "aria-label": "Trace ID", placeholder: "Trace ID", autocomplete: "off", spellcheck: "false", required: true });
 document.querySelector("header.top").append(
   el("strong", { class: "brand" }, "Tracelab"),
   el("nav", { "aria-label": "Pages" }, PAGES.map(({ path, name }) => el("a", { href: path, "aria-current": path === here ? "page" : null }, name))),

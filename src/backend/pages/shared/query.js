@@ -1,5 +1,6 @@
 // A search: between the form, the address (Jaeger's own parameters, so that its links work here) and the API's parameters.
 
+import { options } from "/assets/common/dom.js";
 import { fromRfc3339, isDuration } from "/assets/common/format.js";
 
 /**
@@ -15,6 +16,11 @@ export const MAX_LIMIT = 100_000;
 const NOT_LOOKBACKS = ["all", "custom", "moment"];
 const MINUTE_MS = 60_000;
 const UNIT_MS = { s: 1000, m: MINUTE_MS, h: 60 * MINUTE_MS, d: 24 * 60 * MINUTE_MS, w: 7 * 24 * 60 * MINUTE_MS };
+
+/** What a list of times offers, and what else its page knows. */
+export const lookbacks = (...more) => options(
+  ["5m", "Last 5 minutes"], ["15m", "Last 15 minutes"], ["1h", "Last hour"], ["6h", "Last 6 hours"], ["24h", "Last 24 hours"], ["2d", "Last 2 days"],
+  ["all", "Everything stored"], ...more);
 
 /** Milliseconds of "5m", "2d" …; undefined for anything else. */
 export function lookbackMs(text) {
@@ -114,8 +120,14 @@ export function problems(query) {
   return found;
 }
 
+/** Gives who has just asked for his own times the last hour, in whole seconds, to begin with. */
+export function beginTimes({ lookback, from, to }) {
+  if (lookback.value !== "custom" || to.value) return;
+  [from.value, to.value] = [Date.now() - UNIT_MS.h, Date.now()].map((millis) => toLocal(millis).slice(0, 19));
+}
+
 /** `key=value other="two words" flag`, or a JSON object; a bare key means `true`. */
-export function parseTags(text) {
+function parseTags(text) {
   text = text.trim();
   if (text.startsWith("{")) return parseJsonTags(text);
   const tags = {};

@@ -85,7 +85,7 @@ function attributes(list = []) {
 }
 
 /** An OTLP value as text. Whole numbers travel as text, so that none loses digits here. */
-export function valueText(value = {}) {
+function valueText(value = {}) {
   if (value === null) return "";
   if (value.arrayValue) return `[${(value.arrayValue.values ?? []).map(nestedText).join(", ")}]`;
   if (value.kvlistValue) return `{${(value.kvlistValue.values ?? []).map(({ key, value }) => `${JSON.stringify(key)}: ${nestedText(value)}`).join(", ")}}`;
@@ -139,7 +139,8 @@ function cutCircles(spans, roots) {
     for (let span = stack.pop(); span; span = stack.pop()) {
       if (reached.has(span)) continue;
       reached.add(span);
-      stack.push(...span.children);
+      // Not all at once: a span may have more children than a call takes arguments.
+      for (const child of span.children) stack.push(child);
     }
   };
   roots.forEach(reach);

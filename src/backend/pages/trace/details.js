@@ -19,8 +19,8 @@ export function details(traceId, trace, span) {
       copyButton(() => addressOf(span), "a link to this span", "Copy link"), " ",
       copyButton(() => JSON.stringify(asJson(span), null, 2), "all of this span as JSON", "Copy as JSON"), " ",
       el("a", { href: kindSearch(span) }, "Traces with this operation")),
-    span.warnings.length > 0 && section("Warnings", el("ul", {}, span.warnings.map((text) => el("li", {}, text)))),
-    way && !span.warnings.includes(way) && section("On the way", el("p", {}, way)),
+    span.warnings.length > 0 && sentences("Warnings", el("ul", {}, span.warnings.map((text) => el("li", {}, text)))),
+    way && !span.warnings.includes(way) && sentences("On the way", el("p", {}, way)),
     section("Span", pairs([
       ["span ID", span.id],
       ["parent ID", span.parentId],
@@ -61,6 +61,11 @@ function asJson(span) {
     events: span.events.map((event) => ({ time: String(event.time), name: event.name, tags: Object.fromEntries(event.tags) })),
     links: span.links.map((link) => ({ traceId: link.traceId, spanId: link.spanId, tags: Object.fromEntries(link.tags) })), warnings,
   };
+}
+
+/** Lines of text, which beside a list would leave a hole. */
+function sentences(title, body) {
+  return el("section", { class: "sentences" }, el("h3", {}, title), body);
 }
 
 /** `copied`: what its button copies, pairs as an object; without, or empty, there is none. */

@@ -19,6 +19,8 @@ export function overview(trace, onRange) {
   let marked = [];
   let path = [];
   let waiting = false;
+  // The spans alone, which stay as they are while marks and path come and go.
+  let drawn = null;
   const canvas = el("canvas", { "aria-hidden": "true" });
   const before = el("div", { class: "outside" });
   const after = el("div", { class: "outside after" });
@@ -28,8 +30,10 @@ export function overview(trace, onRange) {
   const colours = el("div", { hidden: true });
   const element = el("div", { class: "overview", role: "group", "aria-label": "Overview of the whole trace" }, canvas, before, after, chosen, handles, colours);
   dragged();
-  new ResizeObserver(later).observe(element);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", later);
+  const resized = new ResizeObserver(anew);
+  resized.observe(element);
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  dark.addEventListener("change", anew);
   show(whole);
 
   function handle(end) {
@@ -111,6 +115,11 @@ export function overview(trace, onRange) {
     });
   }
 
+  function anew() {
+    drawn = null;
+    later();
+  }
+
   function later() {
     if (waiting) return;
     waiting = true;
@@ -124,22 +133,29 @@ export function overview(trace, onRange) {
     const width = element.clientWidth;
     if (width === 0) return;
     const scale = devicePixelRatio;
-    Object.assign(canvas, { width: Math.round(width * scale), height: Math.round(HEIGHT * scale) });
-    const context = canvas.getContext("2d");
-    context.scale(scale, scale);
+    const size = { width: Math.round(width * scale), height: Math.round(HEIGHT * scale) };
     const rows = HEIGHT - PATH_HEIGHT - 3;
     const high = Math.max(1, Math.min(4, Math.floor((rows / trace.spans.length) * 0.8)));
     const colourOf = serviceColours();
     const x = (time) => (time / whole.to) * width;
     // Whole pixels: a line between two would be pale.
     const yOf = (span) => Math.round(1 + (span.index / trace.spans.length) * rows);
-    const line = (span, height) => context.fillRect(x(span.offset), yOf(span), Math.max(1, x(span.duration)), height);
-    for (const span of trace.spans) {
-      context.fillStyle = colourOf(span.service);
-      line(span, high);
+    if (!drawn) {
+      drawn = Object.assign(el("canvas"), size);
+      const context = drawn.getContext("2d");
+      context.scale(scale, scale);
+      const line = (span, height) => context.fillRect(x(span.offset), yOf(span), Math.max(1, x(span.duration)), height);
+      for (const span of trace.spans) {
+        context.fillStyle = colourOf(span.service);
+        line(span, high);
+      }
+      context.fillStyle = getComputedStyle(failed).color;
+      for (const span of trace.spans) if (span.error) line(span, Math.max(high, 2));
     }
-    context.fillStyle = getComputedStyle(failed).color;
-    for (const span of trace.spans) if (span.error) line(span, Math.max(high, 2));
+    Object.assign(canvas, size);
+    const context = canvas.getContext("2d");
+    context.scale(scale, scale);
+    context.drawImage(drawn, 0, 0, width, HEIGHT);
     for (const { span, from, to } of path) {
       context.fillStyle = colourOf(span.service);
       context.fillRect(x(from), HEIGHT - PATH_HEIGHT, Math.max(0.5, x(to - from)), PATH_HEIGHT);
@@ -173,6 +189,10 @@ export function overview(trace, onRange) {
     drawPath: (parts) => {
       path = parts;
       later();
+    },
+    end: () => {
+      resized.disconnect();
+      dark.removeEventListener("change", anew);
     },
   };
 }

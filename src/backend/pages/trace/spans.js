@@ -20,14 +20,13 @@ const ZOOM = 0.5;
 
 /** `onFold()` after what is folded has changed, whoever did it. */
 export function spansOf(id, trace, onFold) {
-  const address = new URLSearchParams(location.search);
   let matches = [];
   // The one that was gone to.
   let atMatch = null;
   let path = [];
   let pathShown = true;
   let flameGraph = null;
-  let view = address.get("view") === "flame" ? "flame" : "waterfall";
+  let view = new URLSearchParams(location.search).get("view") === "flame" ? "flame" : "waterfall";
   let finding = 0;
 
   const lines = waterfall(id, trace, {
@@ -65,7 +64,7 @@ export function spansOf(id, trace, onFold) {
   const pinned = el("div", { class: "pinned" },
     el("div", { class: "tools", role: "toolbar", "aria-label": "Spans" },
       el("div", { class: "views", role: "group", "aria-label": "View" }, views),
-      el("div", { class: "finding", role: "search", "aria-label": "In this trace" }, field, count, previous, next),
+      el("div", { class: "finding", role: "search", "aria-label": "In this trace" }, field, previous, next, count),
       el("label", { class: "inline only-waterfall" }, el("span", { class: "unseen" }, "Fold"), folding),
       el("label", { class: "inline only-waterfall check" }, critical, "Critical path"),
       el("span", { class: "only-waterfall" }, whole)),
@@ -263,7 +262,8 @@ export function spansOf(id, trace, onFold) {
 
   function fromAddress() {
     const wanted = /^#span=(.+)$/.exec(location.hash)?.[1];
-    const text = address.get("uiFind");
+    // As it is by now: the reader may have searched for something else.
+    const text = new URLSearchParams(location.search).get("uiFind");
     if (text) {
       field.value = text;
       find();
@@ -292,6 +292,7 @@ export function spansOf(id, trace, onFold) {
     end: () => {
       clearTimeout(finding);
       pinnedSeen.disconnect();
+      small.end();
       lines.end();
     },
     keys: {

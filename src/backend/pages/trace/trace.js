@@ -2,7 +2,7 @@
 
 import * as api from "/assets/shared/api.js";
 import { copyButton } from "/assets/common/copy.js";
-import { el, failure, notice, withStyle } from "/assets/common/dom.js";
+import { el, failure, figures, notice, withStyle } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 import { hued } from "/assets/common/hues.js";
 import { register } from "/assets/common/keys.js";
@@ -114,7 +114,6 @@ function show(id, trace) {
 }
 
 function head(id, trace, root) {
-  const fact = (name, ...value) => el("div", {}, el("dt", {}, name), el("dd", {}, value));
   return el("section", { class: "trace-head", "aria-labelledby": "trace-title" },
     el("h1", { id: "trace-title" }, el("span", { class: "service" }, root.service), " ", el("span", { class: "operation" }, root.name)),
     el("p", { class: "ways-on" },
@@ -122,14 +121,14 @@ function head(id, trace, root) {
       el("a", { href: `/trace/${encodeURIComponent(id)}...` }, "Compare with another"),
       el("a", { href: `/search?${new URLSearchParams({ service: root.service, operation: root.name })}` }, "Others of its kind"),
       el("a", { href: `/api/v3/traces/${encodeURIComponent(id)}`, download: `trace-${id}.json` }, "Download as JSON")),
-    el("dl", { class: "figures" },
-      fact("Duration", format.duration(trace.duration)),
-      fact("Start", el("time", { datetime: new Date(format.toMillis(trace.start)).toISOString() }, format.dateTime(trace.start))),
-      fact("Services", format.count(trace.services.length)),
-      fact("Spans", format.count(trace.spans.length)),
-      fact("Depth", format.count(trace.depth)),
-      fact("Errors", el("span", { class: trace.errors ? "badge error" : "" }, format.count(trace.errors))),
-      fact("Trace ID", el("span", { class: "id" }, id), " ", copyButton(() => id, "the trace's ID"))));
+    figures(
+      ["Duration", format.duration(trace.duration)],
+      ["Start", el("time", { datetime: new Date(format.toMillis(trace.start)).toISOString() }, format.dateTime(trace.start))],
+      ["Services", format.count(trace.services.length)],
+      ["Spans", format.count(trace.spans.length)],
+      ["Depth", format.count(trace.depth)],
+      ["Errors", el("span", { class: trace.errors ? "badge error" : "" }, format.count(trace.errors))],
+      ["Trace ID", el("span", { class: "id" }, id), " ", copyButton(() => id, "the trace's ID")]));
 }
 
 /** What is odd about the whole, so that nobody has to find the marked spans first. */
@@ -153,15 +152,16 @@ function shares(trace) {
   const whole = trace.services.reduce((sum, service) => sum + service.selfTime, 0) || 1;
   const callers = new Set(trace.spans.filter((span) => span.children.length > 0).map((span) => span.service));
   const line = (service) => hued(withStyle(el("li", { class: "share" },
-    el("span", { class: "swatch", "aria-hidden": "true" }),
-    el("span", { class: "service" }, service.name),
-    service.errors > 0 && el("span", { class: "badge error" }, format.counted(service.errors, "error")),
-    callers.has(service.name) && el("button", {
-      type: "button", class: "fold", "data-service": service.name, "aria-pressed": "false", "aria-label": `Fold ${service.name}`, title: "Fold what is below its spans",
-      onclick: (event) => spans.foldService(service.name, event.currentTarget.getAttribute("aria-pressed") !== "true"),
-    }, "fold"),
-    el("span", { class: "amount" }, `${format.duration(service.selfTime)} · ${format.share(service.selfTime / whole)}`),
-    el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: "fill" }))),
+    el("div", { class: "whose" },
+      el("span", { class: "swatch", "aria-hidden": "true" }),
+      el("span", { class: "service" }, service.name),
+      service.errors > 0 && el("span", { class: "badge error" }, format.counted(service.errors, "error")),
+      callers.has(service.name) && el("button", {
+        type: "button", class: "fold", "data-service": service.name, "aria-pressed": "false", "aria-label": `Fold ${service.name}`, title: "Fold what is below its spans",
+        onclick: (event) => spans.foldService(service.name, event.currentTarget.getAttribute("aria-pressed") !== "true"),
+      }, "fold")),
+    el("span", { class: "track", "aria-hidden": "true" }, el("span", { class: "fill" })),
+    el("span", { class: "amount" }, `${format.duration(service.selfTime)} · ${format.share(service.selfTime / whole)}`)),
   { "--width": `${(100 * service.selfTime) / whole}%` }), service.name);
   const [first, rest] = [trace.services.slice(0, SERVICES_SHOWN), trace.services.slice(SERVICES_SHOWN)];
   return el("section", { class: "shares", "aria-labelledby": "shares-title" },

@@ -43,10 +43,10 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
     for (const { target } of entries) {
       const one = opened.get(target.span);
       // What was taken out has no height, and keeps what it had.
-      if (one !== undefined && target.isConnected && target.offsetHeight !== one.height) {
-        one.height = target.offsetHeight;
-        changed = true;
-      }
+      if (one === undefined || !target.isConnected) continue;
+      const { height } = target.getBoundingClientRect();
+      if (height !== one.height) changed = true;
+      one.height = height;
     }
     if (changed) measured();
   });
@@ -55,7 +55,7 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
   addEventListener("scroll", later, { passive: true });
   addEventListener("resize", later);
   scale.replaceChildren(...ticks(range));
-  render();
+  measured();
 
   // Where rows are.
 
@@ -80,7 +80,8 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
   }
 
   function measureRow() {
-    const height = body.querySelector(".span")?.offsetHeight;
+    // To the fraction of a pixel: ten thousand of them add up, and rows that are not quite where they were move under the reader's eye.
+    const height = body.querySelector(".span")?.getBoundingClientRect().height;
     if (height && height !== rowHeight) {
       rowHeight = height;
       measured();
@@ -90,6 +91,7 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
   function measured() {
     let sum = 0;
     steps = rows.flatMap((span, place) => (opened.has(span) ? [{ place, sum: (sum += opened.get(span).height) }] : []));
+    grid.setAttribute("aria-rowcount", rows.length + steps.length + 1);
     render();
   }
 
@@ -117,19 +119,19 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
       const span = rows[place];
       kept.add(span);
       const element = built.get(span) ?? build(span);
-      element.setAttribute("aria-rowindex", place + opens + 2);
+      number(element, place + opens + 2);
       wanted.push(element);
       if (opened.has(span)) {
         opens += 1;
         const { element: more } = opened.get(span);
-        more.setAttribute("aria-rowindex", place + opens + 2);
+        number(more, place + opens + 2);
         wanted.push(more);
       }
     }
     put(wanted);
     for (const span of built.keys()) if (!kept.has(span)) built.delete(span);
-    withStyle(body, { "--before": `${topOf(first)}px`, "--after": `${topOf(rows.length) - topOf(last + 1)}px` });
-    grid.setAttribute("aria-rowcount", rows.length + steps.length + 1);
+    // Not by custom properties: rows would inherit them, and all be styled anew whenever one comes.
+    withStyle(body, { "padding-top": `${topOf(first)}px`, "padding-bottom": `${topOf(rows.length) - topOf(last + 1)}px` });
     // Who was at a row that is no longer there goes on from it: the arrows come to the whole, which knows where it was.
     grid.tabIndex = built.has(current.row) ? -1 : 0;
     if (had && !grid.contains(document.activeElement)) {
@@ -137,6 +139,13 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
       grid.focus({ preventScroll: true });
       fallingBack = false;
     } else if (document.activeElement === grid) focusRow();
+  }
+
+  /** Scrolling changes no row's number, and an attribute that is set to what it is costs as much as a new one. */
+  function number(element, wanted) {
+    if (element.number === wanted) return;
+    element.number = wanted;
+    element.setAttribute("aria-rowindex", wanted);
   }
 
   /** Only what comes or goes is touched: an element that is moved would lose the focus. */
@@ -177,8 +186,12 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
     lane.replaceChildren(...inLane(span, range, path.get(span) ?? []).flat().filter(Boolean));
   }
 
+  function dressAgain(span) {
+    if (built.has(span)) dress(built.get(span), span);
+  }
+
   function dressAll() {
-    for (const [span, element] of built) dress(element, span);
+    for (const span of built.keys()) dressAgain(span);
   }
 
   // What the reader does.
@@ -221,10 +234,12 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
   /** Makes a row the one that Tab comes to and the arrows start from; scrolls to it where it is not in view. */
   function go(span, { middle = false } = {}) {
     if (!span) return;
+    const before = current.row;
     current = span;
     scrollTo(span.row, middle);
     render();
-    dressAll();
+    dressAgain(before);
+    dressAgain(span.row);
     grid.tabIndex = -1;
     focusRow();
   }
@@ -291,7 +306,7 @@ export function waterfall(traceId, trace, { onFold, onDetails }) {
     }
     onDetails(span, open);
     measured();
-    dressAll();
+    dressAgain(span);
   }
 
   const told = (span) => details(traceId, trace, span).flat().filter(Boolean);
@@ -356,6 +371,7 @@ function header(scale) {
 }
 
 function row(span) {
+  const lane = laneLabel(span);
   return hued(el("div", { class: span.error ? "span failed" : "span", role: "row", "data-span": span.id },
     el("div", { class: "name", role: "gridcell", title: `${span.service} ${span.name}` },
       el("span", { class: "twisty", "aria-hidden": "true" }),
@@ -366,5 +382,5 @@ function row(span) {
       el("span", { class: "level", title: "its level" })),
     el("div", { class: "number duration", role: "gridcell" }, format.duration(span.duration)),
     el("div", { class: "number self", role: "gridcell" }),
-    el("div", { class: "lane", role: "gridcell", "aria-label": laneLabel(span), title: laneLabel(span) })), span.service);
+    el("div", { class: "lane", role: "gridcell", "aria-label": lane, title: lane })), span.service);
 }
