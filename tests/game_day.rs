@@ -290,6 +290,12 @@ async fn the_instructor_plans_starts_and_ends_rounds_and_the_teams_page_shows_cl
     browser.until_text("#rounds [data-round='2']", "Nothing was wrong.").await;
     browser.until_text("#rounds [data-round='1']", "7").await;
 
+    // Who copies a seed has time for it: what is asked again and is the same stays as it is.
+    let asked = "performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/results')).length";
+    let before = browser.eval(&format!("(window.row = document.querySelector('#rounds [data-round]'), {asked})")).await;
+    browser.until(&format!("{asked} >= {before} + 2")).await;
+    assert_eq!(browser.eval("window.row.isConnected").await, true);
+
     // The tab remembers who this is.
     browser.goto(&format!("{}/instructor", sandbox.frontend)).await;
     browser.until_text("#stand", "Round 2 of 2").await;

@@ -115,7 +115,7 @@ async fn a_run_can_be_cancelled_and_reports_what_was_done() {
 #[tokio::test]
 async fn a_run_is_drawn_while_it_goes_on_and_nothing_moves_or_grows() {
     let Some(browser) = Browser::start().await else { return };
-    let sandbox = Sandbox::up(&["--mystery", "none"]);
+    let sandbox = Sandbox::up(&["--mystery", "failure", "--seed", "3"]);
     open(&browser, &sandbox).await;
     browser.fill("#run-calls", "1000000").await;
     browser.click("#run-start").await;
@@ -130,7 +130,7 @@ async fn a_run_is_drawn_while_it_goes_on_and_nothing_moves_or_grows() {
         .eval(
             "(window.moved = [], new PerformanceObserver((list) => window.moved.push(...list.getEntries()
                 .filter((entry) => !entry.hadRecentInput).flatMap(({ sources }) => sources.map(({ node }) => node?.id || node?.className))))
-                .observe({ type: 'layout-shift' }), window.elements = document.querySelectorAll('#run-table *, #buttons *, #run-numbers *').length)",
+                .observe({ type: 'layout-shift' }), window.elements = document.querySelectorAll('#run-table *, #buttons :not(.unseen), #run-numbers *').length)",
         )
         .await;
     // The reader sorts, and the order stays while numbers run: the numbers of now, not those of the click.
@@ -141,10 +141,15 @@ async fn a_run_is_drawn_while_it_goes_on_and_nothing_moves_or_grows() {
         ([...document.querySelectorAll('#run-table tbody tr')].map((row) => Number(row.cells[7].textContent.replaceAll(',', ''))))";
     browser.until(sorted).await;
     assert_eq!(
-        browser.eval("document.querySelectorAll('#run-table *, #buttons *, #run-numbers *').length - window.elements").await,
+        browser
+            .eval("document.querySelectorAll('#run-table *, #buttons :not(.unseen), #run-numbers *').length - window.elements")
+            .await,
         0
     );
     assert_eq!(browser.eval("window.moved").await, json!([]));
+    // Beside the run the mystery stays in view: what it is about is there.
+    browser.eval("(document.querySelector('#run-table').scrollIntoView(), 1)").await;
+    browser.until("scrollY > 300 && ((box) => box.top >= 0 && box.bottom <= innerHeight)(document.querySelector('#mystery').getBoundingClientRect())").await;
     browser.press('x').await;
     browser.until_text("#run-status", "Cut short: ").await;
     browser.until(sorted).await;
@@ -264,6 +269,20 @@ async fn a_service_is_named_by_typing_its_number_with_a_thousand_of_them_too() {
     browser.fill("#guess-service", "77").await;
     browser.click("#guess-service-names li:nth-child(2)").await;
     assert_eq!(browser.eval("document.querySelector('#guess-service').value").await, "dummy-1-77");
+
+    // So many buttons are told of in the end; those of the run before are gone by then.
+    for _ in 0..2 {
+        browser.fill("#run-calls", "1000000").await;
+        browser.click("#run-start").await;
+        browser.until("document.querySelector('#run-later').checkVisibility()").await;
+        assert_eq!(browser.count("#run-table tbody tr").await, 0);
+        browser.click("#run-cancel").await;
+        browser
+            .until(
+                "document.querySelectorAll('#run-table tbody tr').length === 500 && !document.querySelector('#run-start').disabled",
+            )
+            .await;
+    }
 }
 
 #[tokio::test]
@@ -320,11 +339,20 @@ async fn the_page_fits_a_phone_and_a_wall() {
     browser.fill("#run-calls", "24").await;
     browser.click("#run-start").await;
     browser.until(DONE).await;
+    // The longest that a button says: of calls of which some failed, and of slow ones.
+    let said = "[{ button: 7, latency_ms: 1, failed: 0.125 }, { button: 8, latency_ms: 1, failed: 1 }, { button: 9, latency_ms: 12300, failed: 0 }]";
+    browser.eval(&format!("(import('/page/buttons.js').then(({{ measured }}) => measured({said})), 1)")).await;
+    browser.until_text("#buttons [data-button='7'][data-state=failed]", "12.5%").await;
+    browser.until_text("#buttons [data-button='9'] small", "12.3").await;
     for width in [360, 768, 1280, 1920, 2560] {
         browser.emulate("light", width).await;
         browser.until(&format!("innerWidth === {width} && document.documentElement.scrollWidth <= {width}")).await;
         // The drawing is as wide as its place, so that its texts can be read.
         browser.until("((drawing) => Math.abs(drawing.viewBox.baseVal.width - drawing.getBoundingClientRect().width) < 2)(document.querySelector('#run-histogram svg'))").await;
+        browser.until(READABLE).await;
+        browser
+            .until("[...document.querySelectorAll('#buttons button')].every((button) => button.scrollWidth <= button.clientWidth)")
+            .await;
     }
     let larger = browser.eval("parseFloat(getComputedStyle(document.documentElement).fontSize)").await.as_f64().unwrap();
     assert!(larger > 19.0, "who sits far away could not read {larger} px");
@@ -455,6 +483,31 @@ async fn a_new_mystery_takes_a_seed_as_it_is_and_clears_what_was_said_of_the_one
 }
 
 #[tokio::test]
+async fn an_answer_that_was_overtaken_by_a_later_one_changes_nothing() {
+    let Some(browser) = Browser::start().await else { return };
+    let sandbox = Sandbox::up(&["--delay-scale", "0", "--mystery", "none"]);
+    open(&browser, &sandbox).await;
+    // The next answer about the score is kept back, as a slow network would.
+    let held = "(window.reach = window.fetch, window.fetch = async (path, init) => {
+            const answer = await window.reach(path, init);
+            if (path !== '/api/score' || window.release) return answer;
+            const score = await answer.json();
+            answer.json = async () => { setTimeout(() => (window.late = true)); return score; };
+            return new Promise((resolve) => (window.release = () => resolve(answer)));
+        }, document.querySelector('#team').dispatchEvent(new Event('change')), 1)";
+    browser.eval(held).await;
+    browser.until("window.release").await;
+    browser.eval("document.querySelectorAll('details').forEach((details) => (details.open = true))").await;
+    browser.click("#new-submit").await;
+    browser.until_text("#mystery-number", "2").await;
+    browser.eval("(window.release(), 1)").await;
+    browser.until("window.late").await;
+    assert_eq!(browser.text("#mystery-number").await, "2");
+    assert_eq!(browser.text("#verdict").await, "Mystery 2 has begun.");
+    browser.assert_clean().await;
+}
+
+#[tokio::test]
 async fn no_other_page_in_the_browser_can_play() {
     let Some(browser) = Browser::start().await else { return };
     let sandbox = Sandbox::up(&["--delay-scale", "0", "--mystery", "none"]);
@@ -523,6 +576,10 @@ async fn the_page_and_the_instructors_can_be_used_by_everybody() {
 
 /// That a run has reported.
 const DONE: &str = "document.querySelector('#run-status[data-verdict=right]')";
+
+/// That no number of the run's axis of latencies runs into the next.
+const READABLE: &str = "((boxes) => boxes.length > 1 && boxes.every((box, index) => index === 0 || box.left > boxes[index - 1].right))
+    ([...document.querySelectorAll('#run-histogram .axis:last-child text:not(.label)')].map((text) => text.getBoundingClientRect()))";
 
 /// A part of the answer, told to a team that then is out of it; another one plays.
 fn spoilt(sandbox: &Sandbox, part: &str) -> String {

@@ -28,6 +28,15 @@ export function named(service, operation) {
   return [el("span", { class: "service", title: service }, service), " ", el("span", { class: "operation", title: operation }, operation)];
 }
 
+const drawn = new WeakMap();
+
+/** Has `draw` show a value in `place`, unless it is there already: for what is asked for again and again, of which somebody may copy a part. */
+export function drawNew(place, value, draw) {
+  const now = JSON.stringify(value);
+  if (drawn.get(place) !== now) draw();
+  drawn.set(place, now);
+}
+
 /** Custom properties go through the style object: a `style` attribute would be stopped by our Content-Security-Policy. */
 export function withStyle(element, properties) {
   for (const [name, value] of Object.entries(properties)) element.style.setProperty(name, value);

@@ -34,10 +34,10 @@ export const count = (n) => whole.format(n);
 /** A number of milliseconds without its unit, with fewer digits the more there are. */
 export const ms = (number) => (number < 10 ? two : number < 1000 ? one : whole).format(number);
 
-/** A number of milliseconds in as few characters as tell it from others: 9.9 ms, 35 ms, 1.14 s. */
+/** A number of milliseconds in as few characters as tell it from others: 9.9 ms, 35 ms, 1.14 s, 12.3 s. */
 export function brief(milliseconds) {
   const [written, unit] = milliseconds < 9.95 ? [one.format(milliseconds), "ms"]
-    : milliseconds < 999.5 ? [whole.format(milliseconds), "ms"] : [two.format(milliseconds / 1000), "s"];
+    : milliseconds < 999.5 ? [whole.format(milliseconds), "ms"] : [(milliseconds < 9995 ? two : one).format(milliseconds / 1000), "s"];
   return `${written}${NO_BREAK_SPACE}${unit}`;
 }
 

@@ -7,6 +7,8 @@ let calls = 0;
 /** Sent along where the instructor's token is needed. */
 export const instructor = { token: '' };
 
+/** What a proxy answers in its place. */
+const AWAY = [502, 503, 504];
 const UNREACHABLE = 'The frontend does not answer. Is it still running?';
 
 async function ask(path, init) {
@@ -20,7 +22,7 @@ async function ask(path, init) {
 async function read(answer) {
   const body = await answer.json().catch(() => ({}));
   if (!answer.ok) {
-    const error = new Error(body.error ?? `The frontend answered ${answer.status}.`);
+    const error = new Error(body.error ?? (AWAY.includes(answer.status) ? UNREACHABLE : `The frontend answered ${answer.status}.`));
     error.body = body;
     error.status = answer.status;
     throw error;
@@ -30,6 +32,20 @@ async function read(answer) {
 
 export async function get(path) {
   return read(await ask(path, { headers: { accept: 'application/json', ...authorization() } }));
+}
+
+/** For what is asked again and again: a function that gets `path`; what a later question has overtaken is undefined. */
+export function newest(path) {
+  let asked = 0;
+  let told = 0;
+  return async () => {
+    asked += 1;
+    const question = asked;
+    const answer = await get(path);
+    if (question < told) return undefined;
+    told = question;
+    return answer;
+  };
 }
 
 function authorization() {

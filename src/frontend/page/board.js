@@ -1,6 +1,6 @@
 // A game day's clock and board, as the sandbox page and the instructor's show them.
 
-import { el } from '/assets/common/dom.js';
+import { drawNew, el } from '/assets/common/dom.js';
 import { clock, count } from '/assets/common/format.js';
 
 const TICK_MS = 250;
@@ -34,6 +34,10 @@ export function inWords({ cause, service, callee, customer }) {
 
 /** Fills the table with teams, best first, and what each did in the first `rounds` rounds, the latest first: that is what one looks for. */
 export function fill(table, board, rounds) {
+  drawNew(table, [board, rounds], () => draw(table, board, rounds));
+}
+
+function draw(table, board, rounds) {
   const latest = Array.from({ length: rounds }, (_, place) => rounds - place);
   const heads = latest.map((round) => el('th', { scope: 'col', class: 'number' }, `Round ${round}`));
   table.tHead.replaceChildren(

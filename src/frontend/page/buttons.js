@@ -2,7 +2,7 @@
 
 import { byId, el, withStyle } from '/assets/common/dom.js';
 import { redraw, sparkline } from '/assets/common/chart/sparkline.js';
-import { brief, count, ms } from '/assets/common/format.js';
+import { brief, count, ms, share } from '/assets/common/format.js';
 import { hued } from '/assets/common/hues.js';
 import { register } from '/assets/common/keys.js';
 import { press } from './api.js';
@@ -40,7 +40,7 @@ export function baggage() {
   return tier === '' ? {} : { tier };
 }
 
-/** What a run has measured of its buttons since it last said so: `{button, latency_ms, failed}`; the last in words, or false. */
+/** What a run has measured of its buttons since it last said so: `{button, latency_ms, failed}`, the last a share. */
 export function measured(buttons) {
   for (const { button, latency_ms: latency, failed } of buttons) if (faces[button]) remember(faces[button], latency, failed);
   compare();
@@ -72,23 +72,24 @@ async function call(number) {
     button.dataset.state = 'failed';
     latency.textContent = 'failed';
   } else {
-    remember(faces[number], pressed.latency_ms, Boolean(pressed.error) && 'failed');
+    remember(faces[number], pressed.latency_ms, pressed.error ? 1 : 0);
     compare();
   }
   line({ ...pressed, ...carried });
 }
 
-/** Adds a latency to the trend of a button; `failed` is what to say in its place. */
+/** Adds a latency to the trend of a button; where a share has `failed`, that stands in the place of the latency. */
 function remember(face, milliseconds, failed) {
   const { number, button, latency, trend, recent } = face;
   recent.push(milliseconds);
   if (recent.length > REMEMBERED) recent.shift();
-  button.dataset.state = failed ? 'failed' : 'done';
-  latency.textContent = failed || brief(milliseconds);
+  button.dataset.state = failed > 0 ? 'failed' : 'done';
+  if (failed === 0) latency.textContent = brief(milliseconds);
+  else latency.replaceChildren(...(failed < 1 ? [share(failed), el('span', { class: 'unseen' }, ' failed')] : ['failed']));
   const values = { name: 'Latency', values: recent, text: ms };
   if (trend.firstChild) redraw(trend.firstChild, values);
   else trend.append(sparkline(values));
-  button.title = `Button ${number}: calls ${topology.services[number]}; last ${ms(milliseconds)} ms, ` +
+  button.title = `Button ${number}: calls ${topology.services[number]}; ${failed > 0 ? `${share(failed)} failed; ` : ''}last ${ms(milliseconds)} ms, ` +
     `between ${ms(Math.min(...recent))} and ${ms(Math.max(...recent))} ms in the last ${count(recent.length)}`;
 }
 

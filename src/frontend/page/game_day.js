@@ -1,7 +1,7 @@
 // A game day as a team sees it: the clock, the board, and the answer of the round before.
 
-import { byId, options } from '/assets/common/dom.js';
-import { get } from './api.js';
+import { byId, drawNew, options } from '/assets/common/dom.js';
+import { newest } from './api.js';
 import { countdown, fill, inWords, stand } from './board.js';
 import * as mystery from './mystery.js';
 import { whole } from './names.js';
@@ -10,6 +10,7 @@ const EVERY_MS = 2000;
 /** What a game day does without, or the board says better. */
 const NOT_NOW = ['hint', 'new-details', 'reveal-details', 'redeploy-details', 'instructor-tools', 'scores'];
 
+const gameDay = newest('game-day');
 let left;
 let seen;
 
@@ -21,7 +22,7 @@ export function start() {
 
 async function refresh() {
   // That the frontend does not answer, the score says.
-  const day = await get('game-day').catch(() => undefined);
+  const day = await gameDay().catch(() => undefined);
   if (day) show(day);
 }
 
@@ -34,9 +35,8 @@ function show({ state, round, of, seconds_left: seconds, teams = [], board, last
   const now = `${state} ${round}`;
   if (seen !== undefined && now !== seen) mystery.refresh();
   seen = now;
-  // Only where they changed: a list that is open would close.
-  const known = Array.from(byId('teams').children, (option) => option.value);
-  if (teams.join() !== known.join()) byId('teams').replaceChildren(...options(...teams.map((team) => [team, team])));
+  // A list that is open would close.
+  drawNew(byId('teams'), teams, () => byId('teams').replaceChildren(...options(...teams.map((team) => [team, team]))));
   if (state === 'none') return;
   byId('game-day-stand').textContent = stand({ state, round, of });
   byId('game-day-none').hidden = board.length > 0;
@@ -45,6 +45,7 @@ function show({ state, round, of, seconds_left: seconds, teams = [], board, last
   byId('game-day-last').hidden = !last;
   if (last) {
     byId('game-day-answer').textContent = `The answer of round ${last.round}`;
-    byId('game-day-explanation').replaceChildren(...whole(`${inWords(last.answer)} ${last.explanation}`));
+    drawNew(byId('game-day-explanation'), last, () =>
+      byId('game-day-explanation').replaceChildren(...whole(`${inWords(last.answer)} ${last.explanation}`)));
   }
 }

@@ -1,8 +1,8 @@
 // The instructor's page: plans a game day, starts it, and watches it.
 
-import { byId, el, options, say, whileBusy } from '/assets/common/dom.js';
+import { byId, drawNew, el, options, say, whileBusy } from '/assets/common/dom.js';
 import { count } from '/assets/common/format.js';
-import { get, instructor, post } from './api.js';
+import { get, instructor, newest, post } from './api.js';
 import { countdown, fill, inWords, stand } from './board.js';
 
 const EVERY_MS = 1000;
@@ -11,6 +11,7 @@ const TOKEN = 'tracelab.instructor';
 const ROUNDS = 3;
 const MINUTES = 10;
 
+const read = newest('game-day/results');
 /** Of the causes: `[value, text, possible]`. */
 let causes = [];
 let left;
@@ -93,7 +94,9 @@ async function watch() {
 }
 
 async function refresh() {
-  results = await get('game-day/results');
+  const told = await read();
+  if (!told) return;
+  results = told;
   show(results);
 }
 
@@ -114,7 +117,7 @@ function show({ state, seconds_left: seconds, rounds, board, problem }) {
   byId('no-board').hidden = board.length > 0;
   byId('board').hidden = board.length === 0;
   fill(byId('board'), board, begun);
-  byId('rounds').tBodies[0].replaceChildren(...rounds.map(row));
+  drawNew(byId('rounds'), rounds, () => byId('rounds').tBodies[0].replaceChildren(...rounds.map(row)));
 }
 
 function row({ round, cause, minutes, tell_cause: told, seed, started_ms: started, ended_ms: ended, answer }) {

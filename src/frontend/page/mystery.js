@@ -1,10 +1,10 @@
 // The mystery: guesses, hints, giving up, the next one, another version of a service, and the score.
 
-import { byId, el, options, say, whileBusy } from '/assets/common/dom.js';
-import { combobox, fitting } from '/assets/common/combobox.js';
+import { byId, drawNew, el, options, say, whileBusy } from '/assets/common/dom.js';
+import { combobox, fitting, meant } from '/assets/common/combobox.js';
 import { clock, count, elapsed } from '/assets/common/format.js';
 import { register } from '/assets/common/keys.js';
-import { get, instructor, post } from './api.js';
+import { instructor, newest, post } from './api.js';
 import { whole } from './names.js';
 
 /** What a right guess names, by cause; before one is chosen, a service. */
@@ -23,6 +23,7 @@ const TEAM = 'tracelab.team';
 const MOST_NAMED = 4;
 const TICK_MS = 250;
 
+const score = newest('score');
 let mystery;
 let known;
 /** When the mystery began, by this page's clock, and how long the team took where it is over for it. */
@@ -48,8 +49,8 @@ export function start(topology) {
   onSubmit('guess', 'guess-submit', 'verdict', guess);
   onSubmit('new-mystery', 'new-submit', 'begun', async () => {
     const seed = byId('new-seed').value;
-    const { note, ...begun } = await post('mystery', { cause: byId('new-cause').value, seed: seed === '' ? null : Number(seed) });
-    show(begun);
+    const { note } = await post('mystery', { cause: byId('new-cause').value, seed: seed === '' ? null : Number(seed) });
+    await refresh();
     say(byId('begun'), note ? `Note: ${note}.` : '');
   });
   onSubmit('redeploy', 'redeploy-submit', 'redeployed', async () => {
@@ -120,9 +121,10 @@ async function act(button, place, work) {
 /** The service that a field names. What may be several is asked back here; of what is none, the frontend says so. */
 function chosen(id) {
   const typed = byId(id).value;
-  if (typed === '' || known.services.includes(typed)) return typed;
+  const name = meant(known.services, typed);
+  if (name !== null) return name;
   const fit = fitting(known.services, typed);
-  if (fit.length === 0) return typed;
+  if (typed === '' || fit.length === 0) return typed;
   byId(id).focus();
   throw new Error(`${typed} may be ${fit.slice(0, MOST_NAMED).join(', ')}${fit.length > MOST_NAMED ? ` or ${count(fit.length - MOST_NAMED)} others` : ''}: choose one.`);
 }
@@ -163,7 +165,8 @@ async function hint() {
 export async function refresh() {
   const notice = byId('notice');
   try {
-    show(await get('score'));
+    const told = await score();
+    if (told) show(told);
     notice.hidden = true;
   } catch (error) {
     notice.textContent = error.message;
@@ -184,7 +187,7 @@ function show({ mystery: number, cause, seconds, teams }) {
   }
   byId('score').hidden = teams.length === 0;
   byId('no-score').hidden = teams.length > 0;
-  byId('score').tBodies[0].replaceChildren(...teams.map(teamRow));
+  drawNew(byId('score'), teams, () => byId('score').tBodies[0].replaceChildren(...teams.map(teamRow)));
   const mine = teams.find((one) => one.team === (team() || known.team));
   time = { began: performance.now() - seconds * 1000, solved: mine?.seconds };
   byId('mine-guesses').textContent = count(mine?.guesses ?? 0);

@@ -32,9 +32,7 @@ let before;
 let told = new Map();
 
 export function start({ jaeger, services }) {
-  const rem = Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
-  const size = { height: 12 * rem, margin: { top: rem, right: 2 * rem, bottom: 1.6 * rem, left: 3.2 * rem } };
-  chart = liveHistogram({ title: 'Latency', text: (value) => duration(value * 1e6), of: 'call', whole: true, fitted: true, size });
+  chart = liveHistogram({ title: 'Latency', text: (value) => duration(value * 1e6), of: 'call', whole: true, fitted: true, size: chartSize });
   byId('run-histogram').append(chart.element);
   trend = sparkline({ name: 'Calls a second', values: [] });
   byId('run-trend').append(trend);
@@ -53,10 +51,16 @@ export function start({ jaeger, services }) {
   );
 }
 
+/** Texts are larger in a wider window, so all of it is. */
+function chartSize() {
+  const rem = Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
+  return { height: 12 * rem, margin: { top: rem, right: 2 * rem, bottom: 1.6 * rem, left: 3.2 * rem }, letter: 0.46 * rem };
+}
+
 async function cancel() {
   try {
-    await post('runs/cancel');
-    if (others) say(byId('run-status'), 'The other run is cancelled.');
+    const { cancelled } = await post('runs/cancel');
+    if (others) say(byId('run-status'), cancelled ? 'The other run is cancelled.' : 'The other run is over already.');
     others = false;
     if (byId('run').dataset.running !== 'true') busy(false);
   } catch (error) {
@@ -128,7 +132,7 @@ function draw() {
     Calls: `${count(calls)} of ${count(total)}`,
     Errors: errors === 0 ? '0' : `${count(errors)} (${share(errors / calls)})`,
     Time: elapsed(seconds),
-    Left: done ? '' : left === undefined ? '…' : clock(left),
+    Left: done ? '–' : left === undefined ? '…' : clock(left),
     'Calls a second': perSecond(rate),
     'Mean (ms)': ms(latency.mean),
     'p50 (ms)': ms(latency.p50),
@@ -140,14 +144,15 @@ function draw() {
   byId('run-peak').textContent = rates.points.length === 0 ? '' : `at most ${perSecond(Math.max(...rates.points))} a second`;
   const marks = calls === 0 ? [] : ['p50', 'p95', 'p99'].map((name) => ({ at: latency[name], name }));
   chart.draw({ buckets: histogram, marks });
-  if (buttons) {
-    table.show(buttons);
+  // These take the frontend longer, and come together, of so many buttons without them: then those of the run before go.
+  if (slowest) {
+    table.show(buttons ?? []);
     table.foot({ calls, errors, latency_ms: latency });
+    lines(byId('run-slowest'), slowest);
+    lines(byId('run-failed'), failed);
+    byId('run-none-failed').hidden = failed.length > 0;
+    byId('run-later').hidden = Boolean(buttons);
   }
-  byId('run-later').hidden = Boolean(buttons) || table.element.tBodies[0].rows.length > 0;
-  if (slowest) lines(byId('run-slowest'), slowest);
-  if (failed) lines(byId('run-failed'), failed);
-  if (failed) byId('run-none-failed').hidden = failed.length > 0;
   if (done) ended({ calls, errors, seconds, rate, cancelled, lost });
 }
 
@@ -185,9 +190,8 @@ function tellButtons(buttons) {
     const sum = mean * calls;
     told.set(button, { calls, errors, sum });
     const many = calls - last.calls;
-    const failed = (errors - last.errors) / many;
     // Its mean is rounded: a difference of sums can be a hair below nothing.
-    return many > 0 && { button, latency_ms: Math.max(0, (sum - last.sum) / many), failed: failed > 0 && `${share(failed)} failed` };
+    return many > 0 && { button, latency_ms: Math.max(0, (sum - last.sum) / many), failed: (errors - last.errors) / many };
   });
   measured(since.filter(Boolean));
 }

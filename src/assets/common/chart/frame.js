@@ -7,9 +7,9 @@ import { el, svg } from "/assets/common/dom.js";
 
 const MARGIN = { top: 10, right: 14, bottom: 34, left: 56 };
 
-/** Where things are: the drawing's size and the plot within. */
-export function layout({ width = 640, height = 220, margin = MARGIN } = {}) {
-  return { width, height, left: margin.left, right: width - margin.right, top: margin.top, bottom: height - margin.bottom };
+/** Where things are: the drawing's size and the plot within; `letter` is how wide one is, and half as high as a line. */
+export function layout({ width = 640, height = 220, margin = MARGIN, letter = 6.5 } = {}) {
+  return { width, height, left: margin.left, right: width - margin.right, top: margin.top, bottom: height - margin.bottom, letter };
 }
 
 /**
@@ -30,15 +30,23 @@ export function figure({ kind, title, says, place, parts, under = null, table = 
   };
 }
 
-/** The axis below: ticks of `scale`, each as `text` writes it, and what it measures. */
+/** The axis below: ticks of `scale`, as many of those wanted as do not run into each other, each as `text` writes it, and what it measures. */
 export function bottomAxis(place, scale, text, label, wanted = 6) {
   return svg("g", { class: "axis" },
     svg("line", { x1: place.left, x2: place.right, y1: place.bottom, y2: place.bottom }),
-    scale.ticks(wanted).map((tick) => [
+    apart(place, scale, text, wanted).map((tick) => [
       svg("line", { x1: scale(tick), x2: scale(tick), y1: place.bottom, y2: place.bottom + 4 }),
-      svg("text", { x: scale(tick), y: place.bottom + 16, "text-anchor": "middle" }, text(tick)),
+      svg("text", { x: scale(tick), y: place.bottom + 3 + 2 * place.letter, "text-anchor": "middle" }, text(tick)),
     ]),
     svg("text", { class: "label", x: place.right, y: place.height - 3, "text-anchor": "end" }, label));
+}
+
+function apart(place, scale, text, wanted) {
+  const ticks = scale.ticks(wanted);
+  // Half of each and a space between them.
+  const needed = (one, other) => ((text(one).length + text(other).length) / 2 + 1) * place.letter;
+  const crowded = ticks.some((tick, at) => at > 0 && scale(tick) - scale(ticks[at - 1]) < needed(tick, ticks[at - 1]));
+  return crowded && wanted > 1 ? apart(place, scale, text, wanted - 1) : ticks;
 }
 
 /** The axis on the left, with lines through the plot. */

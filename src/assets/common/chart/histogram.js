@@ -17,10 +17,12 @@ export function histogram({ buckets, first = null, marks = [], ...options }) {
 
 /**
  * The same of numbers that still grow: `{ element, draw }`, and `draw({ buckets, first, marks })` when there are others. `whole`: the scale
- * ends at powers of ten, so that bars rarely move; `fitted`: the drawing is as wide as its place, so that its texts keep their size.
+ * ends at powers of ten, so that bars rarely move; `fitted`: the drawing is as wide as its place, so that its texts keep their size, and
+ * `size` may be a function, asked again for another width.
  */
 export function liveHistogram({ title, text, of = "span", label = "", size = {}, whole = false, fitted = false }) {
-  let place = layout({ height: 180, ...size });
+  const laidOut = (fixed = {}) => layout({ height: 180, ...(typeof size === "function" ? size() : size), ...fixed });
+  let place = laidOut();
   let lowers = [];
   let buckets = [];
   let bars = [];
@@ -65,8 +67,8 @@ export function liveHistogram({ title, text, of = "span", label = "", size = {},
       svg("line", { x1: x(at), x2: x(at), y1: place.top, y2: place.bottom }),
       // One below the other, so that near ones can be read.
       svg("text", x(at) > (place.left + place.right) / 2
-        ? { x: x(at) - 4, y: place.top + 9 + 13 * index, "text-anchor": "end" }
-        : { x: x(at) + 4, y: place.top + 9 + 13 * index }, name)));
+        ? { x: x(at) - 4, y: place.top + place.letter * (1.4 + 2 * index), "text-anchor": "end" }
+        : { x: x(at) + 4, y: place.top + place.letter * (1.4 + 2 * index) }, name)));
     const said = marks.map(({ at, name }) => `${name} is ${text(at)}`).join(", ");
     const says = total === 0 ? "Nothing is counted yet." : `${counted(total, of)}${said && `; ${said}`}.`;
     drawn.drawing.setAttribute("aria-label", `${title}. ${says}`);
@@ -82,7 +84,7 @@ export function liveHistogram({ title, text, of = "span", label = "", size = {},
   }
 
   function fit() {
-    place = layout({ height: 180, ...size, width });
+    place = laidOut({ width });
     drawn.drawing.setAttribute("viewBox", `0 0 ${place.width} ${place.height}`);
   }
 
