@@ -190,7 +190,7 @@ impl Studio {
     }
 
     async fn shoot(&self, name: &str, scheme: &str, width: u32, height: u32) -> anyhow::Result<()> {
-        self.shoot_to(&format!("pictures/{name}.png"), scheme, width, height).await
+        self.shoot_to(&format!("tutorial/pictures/{name}.png"), scheme, width, height).await
     }
 
     async fn shoot_to(&self, file: &str, scheme: &str, width: u32, height: u32) -> anyhow::Result<()> {

@@ -107,7 +107,7 @@ fn every_page_is_in_the_summary() {
 
 #[test]
 fn every_folder_is_a_chapters() {
-    let folders: BTreeSet<_> = CHAPTERS.iter().map(|chapter| chapter.folder).chain(["support"]).collect();
+    let folders: BTreeSet<_> = CHAPTERS.iter().map(|chapter| chapter.folder).chain(["pictures", "support"]).collect();
     for entry in std::fs::read_dir(book()).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir()) {
         let name = entry.file_name().into_string().unwrap();
         assert!(folders.contains(name.as_str()), "tutorial/{name} is no chapter's folder");
@@ -186,12 +186,12 @@ fn every_picture_is_used() {
 #[test]
 fn pictures_of_the_pages_are_small_and_all_of_them_are_in_the_readme() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let named = |line: &str| Some(line.split_once("\"pictures/")?.1.split('"').next()?.to_owned());
+    let named = |line: &str| Some(line.split_once("\"tutorial/pictures/")?.1.split('"').next()?.to_owned());
     let shown: BTreeSet<_> = readme.split('<').filter_map(named).collect();
-    let files = std::fs::read_dir(root().join("pictures")).into_iter().flatten().map(|entry| entry.unwrap());
+    let files = std::fs::read_dir(book().join("pictures")).into_iter().flatten().map(|entry| entry.unwrap());
     let there: BTreeSet<_> = files.map(|file| file.file_name().into_string().unwrap()).collect();
     assert_eq!(there, shown, "`cargo run --release --example pictures` makes pictures");
-    let folders = CHAPTERS.iter().map(|chapter| book().join(chapter.folder)).chain([root().join("pictures")]);
+    let folders = CHAPTERS.iter().map(|chapter| book().join(chapter.folder)).chain([book().join("pictures")]);
     for path in folders.flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path()) {
         let bytes = path.metadata().unwrap().len();
         assert!(

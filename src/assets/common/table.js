@@ -1,9 +1,8 @@
 // A table whose columns sort by their headings.
 
 import { el } from "/assets/common/dom.js";
-import { count } from "/assets/common/format.js";
+import { byName, count } from "/assets/common/format.js";
 
-const texts = new Intl.Collator(undefined, { numeric: true });
 
 /**
  * Columns: `{ title, value, cell?, number?, header? }`. `value(row)` is what is sorted by; `cell(row)` what is shown, else the value;
@@ -95,5 +94,5 @@ export function sortable({ caption, columns, rows, sort = null, attributes = {},
 /** What is missing comes first, so last where the largest is first. */
 function compare(one, other) {
   if (one == null || other == null) return Number(other == null) * 1 - Number(one == null) * 1;
-  return typeof one === "number" && typeof other === "number" ? one - other : texts.compare(String(one), String(other));
+  return typeof one === "number" && typeof other === "number" ? one - other : byName(String(one), String(other));
 }

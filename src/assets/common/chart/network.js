@@ -8,7 +8,7 @@
 import { el, options, svg, withStyle } from "/assets/common/dom.js";
 import { busiest, layered } from "/assets/common/chart/layers.js";
 import { brief, hottest, panel, sentence, valueOf } from "/assets/common/chart/network_figures.js";
-import { count, counted, share } from "/assets/common/format.js";
+import { byName, count, counted, share } from "/assets/common/format.js";
 import { hued } from "/assets/common/hues.js";
 import { register } from "/assets/common/keys.js";
 
@@ -39,7 +39,6 @@ const CROWD = 150;
 // Shares of failed calls, from which on each is another colour.
 const ERROR_STEPS = [0, 0.01, 0.05, 0.25];
 const KINDS = { p50: "latency, median (p50)", p95: "latency, p95", p99: "latency, p99", errors: "errors" };
-const names = new Intl.Collator(undefined, { numeric: true });
 
 /** What calls can be coloured by. */
 export const METRICS = Object.keys(KINDS);
@@ -108,7 +107,7 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
     const calls = new Map(graph.edges.map((edge) => [keyOf(edge), edge.calls]));
     const more = graph.services.length === 0 ? [] : latest.edges.filter((edge) => edge.calls > (calls.get(keyOf(edge)) ?? 0));
     grown = new Set(more.length > FEW ? [] : more.map(keyOf));
-    graph = { services: latest.services.toSorted((one, other) => names.compare(one.name, other.name)), edges: latest.edges };
+    graph = { services: latest.services.toSorted((one, other) => byName(one.name, other.name)), edges: latest.edges };
     draw();
     grown.clear();
     // Who is sent an address sees at once what was picked, on a phone too.
@@ -119,7 +118,7 @@ export function network({ title, key = "/", by = "p95", picked = null, layerOf, 
   function draw() {
     choose();
     const services = graph.services.filter(({ name }) => chosen.has(name));
-    columns = layered({ services, edges: graph.edges }, names.compare, layerOf);
+    columns = layered({ services, edges: graph.edges }, byName, layerOf);
     layers = columns.map((column) => column.filter(({ lane }) => !lane));
     const column = layers.flat();
     for (const node of column) node.box = nodes.get(node.name) ?? box(node.name);

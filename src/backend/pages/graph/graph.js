@@ -4,14 +4,13 @@ import * as api from "/assets/shared/api.js";
 import { METRICS, network } from "/assets/common/chart/network.js";
 import { brief, failures } from "/assets/common/chart/network_figures.js";
 import { byId, el, failure, notice } from "/assets/common/dom.js";
-import { count, counted } from "/assets/common/format.js";
+import { byName, count, counted } from "/assets/common/format.js";
 import { register } from "/assets/common/keys.js";
 import { sortable } from "/assets/common/table.js";
 import { lookbackMs } from "/assets/shared/query.js";
 
 // More are built when they are asked for: a thousand take as long as everything else on the page.
 const ROWS = 100;
-const byName = new Intl.Collator(undefined, { numeric: true });
 const lookback = byId("lookback");
 const status = byId("status");
 const place = byId("dependencies");
@@ -64,7 +63,7 @@ function show({ services, edges: found, truncated }) {
     return;
   }
   edges = found.map(({ parent, child, calls, errors, p50_ms: p50, p95_ms: p95, p99_ms: p99 }) => ({ from: parent, to: child, calls, errors, p50, p95, p99 }))
-    .toSorted((one, other) => byName.compare(one.from, other.from) || byName.compare(one.to, other.to));
+    .toSorted((one, other) => byName(one.from, other.from) || byName(one.to, other.to));
   const between = edges.filter(({ from, to }) => from !== to);
   const sum = (what) => between.reduce((sum, edge) => sum + edge[what], 0);
   status.textContent = `${counted(services.length, "service")}, ${counted(sum("calls"), "call")} between them, ${counted(sum("errors"), "error")}.`;

@@ -15,7 +15,6 @@ const AHEAD_MS = 60_000;
 const form = byId("asked");
 const status = byId("status");
 const place = byId("suspects");
-const byName = new Intl.Collator(undefined, { numeric: true });
 let running = new AbortController();
 // The address that is shown.
 let opened;
@@ -206,7 +205,7 @@ function ranking({ suspects, page }) {
 
 async function showServices() {
   try {
-    const names = (await api.services()).sort(byName.compare);
+    const names = await api.services();
     const field = form.elements.service;
     const chosen = field.value;
     field.replaceChildren(field.options[0], ...names.map((name) => el("option", { value: name }, name)));
