@@ -3,7 +3,6 @@
 import { el } from "/assets/common/dom.js";
 import { byName, count } from "/assets/common/format.js";
 
-
 /**
  * Columns: `{ title, value, cell?, number?, header? }`. `value(row)` is what is sorted by; `cell(row)` what is shown, else the value;
  * a `number` stands to the right and sorts the largest first; the one that is `header` names its row. `sort`: the place of the column
