@@ -11,19 +11,16 @@ use std::path::Path;
 use browser::Browser;
 use fantoccini::key::Key;
 use serde_json::{Value, json};
-use tracelab::assets::{self, File};
+use tracelab::assets;
 use tracelab::server::{self, Stop};
-use warp::http::StatusCode;
+use warp::http::{HeaderMap, StatusCode};
 use warp::path::FullPath;
 use warp::{Filter as _, Reply as _};
 
 const HOSTILE: &str = "<img src=x onerror=\"window.hacked=1\">";
 
-static PAGE: File = File {
-    path: "/",
-    body: "<!doctype html><html lang=en><title>A page</title><link rel=stylesheet href=/assets/common/tokens.css>\
-           <main><h1>A page</h1><div id=place></div></main></html>",
-};
+const PAGE: &str = "<!doctype html><html lang=en><title>A page</title><link rel=stylesheet href=/assets/common/tokens.css>\
+           <main><h1>A page</h1><div id=place></div></main></html>";
 
 /// Of both servers: what is in a page's files for nobody would be there for ever.
 #[test]
@@ -380,10 +377,10 @@ async fn load(browser: &Browser, module: &str) {
 async fn open() -> Option<Browser> {
     let browser = Browser::start().await?;
     let files = warp::path::full().map(|path: FullPath| match path.as_str() {
-        "/" => assets::answer(&PAGE, None).into_response(),
+        "/" => warp::reply::with_header(warp::reply::html(PAGE), "content-security-policy", assets::POLICY).into_response(),
         // A browser asks for an icon by itself.
         path => assets::find(&[], path)
-            .map_or_else(|| StatusCode::NO_CONTENT.into_response(), |file| assets::answer(file, None).into_response()),
+            .map_or_else(|| StatusCode::NO_CONTENT.into_response(), |file| assets::answer(file, &HeaderMap::new()).into_response()),
     });
     let listener = server::bind(([127, 0, 0, 1], 0).into(), "--port").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -2,13 +2,19 @@
 //!
 //! Everything that a page needs comes from its own server, so it works offline and loads nothing from anywhere else. Which files a
 //! server has, and at which paths its pages are, its own module says; nothing is rendered here.
+//!
+//! The files are compressed when the program is built (`build.rs`), and so they are sent; who takes no gzip gets them as they were.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Read as _;
 
+use bytes::Bytes;
+use flate2::read::GzDecoder;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH,
+    LOCATION, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 
 /// Only our own files, only our own API, and nothing inline: a span's name that should ever get into the markup would still not run.
 /// Forms are read by scripts and never sent.
@@ -20,20 +26,29 @@ pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self
 pub struct File {
     /// From the root, `/assets/common/dom.js`; what a page's address may end in is not part of it.
     pub path: &'static str,
-    pub body: &'static str,
+    /// What is in it, by gzip.
+    pub packed: &'static [u8],
 }
 
-/// `files! { "/assets/", "folder/", "a.js", "b.css" }`: the files of a folder beside the caller, by where a server has them.
+/// `packed!("src/folder/a.js")`: what is in a file of the pages, as [`File`] has it.
+macro_rules! packed {
+    ($path:expr) => {
+        include_bytes!(concat!(env!("OUT_DIR"), "/", $path, ".gz"))
+    };
+}
+pub(crate) use packed;
+
+/// `files! { "/assets/", "src/folder/", "a.js", "b.css" }`: the files of a folder, by where a server has them.
 macro_rules! files {
     ($at:literal, $folder:literal, $($name:literal),+ $(,)?) => {
-        &[$($crate::assets::File { path: concat!($at, $name), body: include_str!(concat!($folder, $name)) }),+]
+        &[$($crate::assets::File { path: concat!($at, $name), packed: $crate::assets::packed!(concat!($folder, $name)) }),+]
     };
 }
 pub(crate) use files;
 
 /// What both servers have at `/assets/common/`.
 pub static COMMON: &[File] = files! {
-    "/assets/common/", "common/",
+    "/assets/common/", "src/assets/common/",
     "chart/flame.js",
     "chart/frame.js",
     "chart/histogram.js",
@@ -60,25 +75,42 @@ pub fn find(own: &'static [File], path: &str) -> Option<&'static File> {
     own.iter().chain(COMMON).find(|file| file.path == path)
 }
 
-/// The answer with a file; `known` is the request's `If-None-Match`.
+/// The answer with a file to a request with these headers.
 ///
 /// A browser asks again each time, so that a new binary shows at once, and mostly hears that nothing has changed.
-pub fn answer(file: &'static File, known: Option<&str>) -> Response<&'static str> {
+pub fn answer(file: &File, headers: &HeaderMap) -> Response<Bytes> {
+    let said = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let tag = file.tag();
-    let headers = [(CONTENT_TYPE, file.content_type()), (CACHE_CONTROL, "no-cache"), (ETAG, tag.as_str())];
-    if known.is_some_and(|known| known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag)) {
-        response(StatusCode::NOT_MODIFIED, &headers, "")
+    let basic = [(CACHE_CONTROL, "no-cache"), (ETAG, tag.as_str()), (VARY, "accept-encoding")];
+    let with = |more: &[(HeaderName, &'static str)]| [&basic, more].concat();
+    let opaque = tag.trim_start_matches("W/");
+    if said(IF_NONE_MATCH).split(',').any(|known| known.trim().trim_start_matches("W/") == opaque) {
+        response(StatusCode::NOT_MODIFIED, &basic, Bytes::new())
+    } else if takes_gzip(said(ACCEPT_ENCODING)) {
+        let headers = with(&[(CONTENT_TYPE, file.content_type()), (CONTENT_ENCODING, "gzip")]);
+        response(StatusCode::OK, &headers, Bytes::from_static(file.packed))
     } else {
-        response(StatusCode::OK, &headers, file.body)
+        response(StatusCode::OK, &with(&[(CONTENT_TYPE, file.content_type())]), file.unpacked().into())
     }
 }
 
-/// Sends a browser on to another page of ours.
-pub fn redirect(to: &'static str) -> Response<&'static str> {
-    response(StatusCode::FOUND, &[(LOCATION, to)], "")
+/// Whether an `Accept-Encoding` names gzip and does not refuse it (RFC 9110, section 12.5.3).
+fn takes_gzip(accepted: &str) -> bool {
+    accepted.split(',').any(|one| {
+        let mut parts = one.split(';').map(str::trim);
+        let names = parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case("gzip"));
+        let refused =
+            |part: &str| part.strip_prefix("q=").and_then(|weight| weight.parse().ok()).is_some_and(|weight: f32| weight <= 0.0);
+        names && !parts.any(refused)
+    })
 }
 
-fn response(status: StatusCode, headers: &[(HeaderName, &str)], body: &'static str) -> Response<&'static str> {
+/// Sends a browser on to another page of ours.
+pub fn redirect(to: &'static str) -> Response<Bytes> {
+    response(StatusCode::FOUND, &[(LOCATION, to)], Bytes::new())
+}
+
+fn response(status: StatusCode, headers: &[(HeaderName, &str)], body: Bytes) -> Response<Bytes> {
     let ours = [(CONTENT_SECURITY_POLICY, POLICY), (X_CONTENT_TYPE_OPTIONS, "nosniff"), (REFERRER_POLICY, "no-referrer")];
     let builder = Response::builder().status(status);
     let builder = headers.iter().cloned().chain(ours).fold(builder, |builder, (name, value)| builder.header(name, value));
@@ -97,10 +129,17 @@ impl File {
         }
     }
 
+    /// Weak, since it stands for the file with and without gzip.
     fn tag(&self) -> String {
         let mut hasher = DefaultHasher::new();
-        self.body.hash(&mut hasher);
-        format!("\"{:016x}\"", hasher.finish())
+        self.packed.hash(&mut hasher);
+        format!("W/\"{:016x}\"", hasher.finish())
+    }
+
+    fn unpacked(&self) -> Vec<u8> {
+        let mut content = Vec::new();
+        GzDecoder::new(self.packed).read_to_end(&mut content).expect("it was packed when the program was built");
+        content
     }
 }
 
@@ -111,9 +150,13 @@ pub(crate) mod checks {
 
     use super::*;
 
+    fn text(file: &File) -> String {
+        String::from_utf8(file.unpacked()).unwrap()
+    }
+
     /// Whether each file of `folder`, from the package's root, is served, and nothing else.
-    pub(crate) fn every_file_is_served(folder: &str, bodies: impl Iterator<Item = &'static File>) {
-        let mut served: Vec<&str> = bodies.map(|file| file.body).collect();
+    pub(crate) fn every_file_is_served(folder: &str, files: impl Iterator<Item = &'static File>) {
+        let mut served: Vec<String> = files.map(text).collect();
         served.sort_unstable();
         let mut stored = Vec::new();
         read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut stored);
@@ -135,7 +178,8 @@ pub(crate) mod checks {
     /// Whether each file that one of `files` asks for is there.
     pub(crate) fn none_asks_for_what_is_not_there(own: &'static [File], files: impl Iterator<Item = &'static File>) {
         for file in files {
-            let texts = file.body.split(['"', '\'']).filter(|text| !text.contains(char::is_whitespace));
+            let text = text(file);
+            let texts = text.split(['"', '\'']).filter(|text| !text.contains(char::is_whitespace));
             for asked in texts.filter(|text| [".js", ".css", ".svg"].iter().any(|ending| text.ends_with(ending))) {
                 let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
                 let path = asked.strip_prefix("./").map_or(asked.to_owned(), |name| format!("{folder}/{name}"));
@@ -146,7 +190,8 @@ pub(crate) mod checks {
 
     /// Whether a file would need a laxer policy, or another host.
     pub(crate) fn the_policy_is_enough(files: impl Iterator<Item = &'static File>) {
-        for File { path, body } in files {
+        for file in files {
+            let (path, body) = (file.path, text(file));
             for writes in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write"] {
                 assert!(!body.contains(writes), "{path} writes HTML ({writes}); use textContent");
             }
@@ -170,9 +215,13 @@ mod tests {
         checks::the_policy_is_enough(COMMON.iter());
     }
 
+    fn asked(headers: &[(HeaderName, &'static str)]) -> HeaderMap {
+        headers.iter().map(|(name, value)| (name.clone(), http::HeaderValue::from_static(value))).collect()
+    }
+
     #[test]
     fn every_answer_says_what_it_is_and_forbids_what_our_pages_do_not_need() {
-        let found = |path| answer(find(&[], path).unwrap(), None);
+        let found = |path| answer(find(&[], path).unwrap(), &HeaderMap::new());
         for response in [found("/assets/common/tokens.css"), found("/assets/common/dom.js"), redirect("/search")] {
             assert_eq!(response.headers()[CONTENT_SECURITY_POLICY], POLICY);
             assert_eq!(response.headers()[X_CONTENT_TYPE_OPTIONS], "nosniff");
@@ -186,13 +235,33 @@ mod tests {
     #[test]
     fn what_the_browser_has_already_is_not_sent_again() {
         let [file, other] = [&COMMON[0], &COMMON[1]];
-        let first = answer(file, None);
+        let first = answer(file, &HeaderMap::new());
         assert_eq!(first.headers()[CACHE_CONTROL], "no-cache");
         let tag = first.headers()[ETAG].to_str().unwrap();
-        for known in [tag.to_owned(), format!("\"other\", W/{tag}")] {
-            let again = answer(file, Some(&known));
-            assert_eq!((again.status(), *again.body()), (StatusCode::NOT_MODIFIED, ""));
+        for known in [tag.to_owned(), format!("\"other\", {}", tag.trim_start_matches("W/"))] {
+            let known = HeaderMap::from_iter([(IF_NONE_MATCH, known.parse().unwrap())]);
+            let again = answer(file, &known);
+            assert_eq!((again.status(), again.body().len()), (StatusCode::NOT_MODIFIED, 0));
+            assert_eq!(answer(other, &known).status(), StatusCode::OK);
         }
-        assert_eq!(answer(other, Some(tag)).status(), StatusCode::OK);
+    }
+
+    #[test]
+    fn who_takes_gzip_gets_it_and_everybody_else_the_file_as_it_is() {
+        let file = find(&[], "/assets/common/dom.js").unwrap();
+        let written = include_bytes!("common/dom.js");
+        for accepted in ["gzip, deflate, br", "br, GZIP;q=0.5"] {
+            let response = answer(file, &asked(&[(ACCEPT_ENCODING, accepted)]));
+            assert_eq!(response.headers()[CONTENT_ENCODING], "gzip", "{accepted}");
+            let mut content = Vec::new();
+            GzDecoder::new(&**response.body()).read_to_end(&mut content).unwrap();
+            assert!(content == written && response.body().len() < written.len(), "{accepted}");
+        }
+        for accepted in ["", "br", "gzip;q=0, br", "gzip; q=0.000"] {
+            let response = answer(file, &asked(&[(ACCEPT_ENCODING, accepted)]));
+            assert!(response.headers().get(CONTENT_ENCODING).is_none(), "{accepted}");
+            assert_eq!(**response.body(), written[..], "{accepted}");
+            assert_eq!(response.headers()[VARY], "accept-encoding");
+        }
     }
 }

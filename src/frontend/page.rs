@@ -1,18 +1,17 @@
 //! The files of the sandbox page and of the instructor's. How they are served is in `assets`.
 
 use http::HeaderMap;
-use http::header::IF_NONE_MATCH;
 use warp::Reply as _;
 use warp::reply::Response;
 
-use crate::assets::{self, File, files};
+use crate::assets::{self, File, files, packed};
 
 static PAGES: &[File] = &[
-    File { path: "/", body: include_str!("page/index.html") },
-    File { path: "/instructor", body: include_str!("page/instructor.html") },
+    File { path: "/", packed: packed!("src/frontend/page/index.html") },
+    File { path: "/instructor", packed: packed!("src/frontend/page/instructor.html") },
 ];
 static FILES: &[File] = files! {
-    "/page/", "page/",
+    "/page/", "src/frontend/page/",
     "api.js",
     "board.js",
     "buttons.js",
@@ -35,7 +34,7 @@ pub(super) fn file(path: &str) -> Option<&'static File> {
 
 /// The answer with it, to a request with these headers.
 pub(super) fn answer(file: &'static File, headers: &HeaderMap) -> Response {
-    assets::answer(file, headers.get(IF_NONE_MATCH).and_then(|known| known.to_str().ok())).into_response()
+    assets::answer(file, headers).into_response()
 }
 
 #[cfg(test)]

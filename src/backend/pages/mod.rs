@@ -4,18 +4,19 @@
 //! The pages are plain HTML, CSS and ES modules that ask the query API, as any other client would; nothing is rendered here. How
 //! their files are served is in `assets`; what several of these pages need is in `shared/`.
 
+use http::HeaderMap;
 use warp::path::FullPath;
 use warp::{Filter, Rejection, Reply};
 
-use crate::assets::{self, File, files};
+use crate::assets::{self, File, files, packed};
 
-static SEARCH: File = File { path: "/search", body: include_str!("search/search.html") };
-static TRACE: File = File { path: "/trace", body: include_str!("trace/trace.html") };
-static COMPARE: File = File { path: "/compare", body: include_str!("compare/compare.html") };
-static GRAPH: File = File { path: "/dependencies", body: include_str!("graph/graph.html") };
-static SUSPECTS: File = File { path: "/suspects", body: include_str!("suspects/suspects.html") };
+static SEARCH: File = File { path: "/search", packed: packed!("src/backend/pages/search/search.html") };
+static TRACE: File = File { path: "/trace", packed: packed!("src/backend/pages/trace/trace.html") };
+static COMPARE: File = File { path: "/compare", packed: packed!("src/backend/pages/compare/compare.html") };
+static GRAPH: File = File { path: "/dependencies", packed: packed!("src/backend/pages/graph/graph.html") };
+static SUSPECTS: File = File { path: "/suspects", packed: packed!("src/backend/pages/suspects/suspects.html") };
 static ASSETS: &[File] = files! {
-    "/assets/", "",
+    "/assets/", "src/backend/pages/",
     "compare/chooser.js",
     "compare/compare.css",
     "compare/compare.js",
@@ -70,8 +71,8 @@ pub fn routes() -> impl Filter<Extract = (impl Reply,), Error = Rejection> + Clo
     let file = page
         .or(asset)
         .unify()
-        .and(warp::header::optional("if-none-match"))
-        .map(|file: &'static File, known: Option<String>| assets::answer(file, known.as_deref()));
+        .and(warp::header::headers_cloned())
+        .map(|file: &'static File, headers: HeaderMap| assets::answer(file, &headers));
     let method = warp::get().or(warp::head()).unify();
     method.and(home.or(file).unify())
 }
@@ -84,7 +85,7 @@ mod tests {
     use crate::assets::checks;
 
     async fn get(path: &str) -> Response<warp::hyper::body::Bytes> {
-        warp::test::request().path(path).reply(&routes()).await
+        warp::test::request().path(path).header("accept-encoding", "gzip").reply(&routes()).await
     }
 
     fn header<'a>(response: &'a Response<warp::hyper::body::Bytes>, name: &str) -> &'a str {
@@ -102,7 +103,7 @@ mod tests {
             ("/dependencies", &GRAPH),
         ] {
             let response = get(path).await;
-            assert_eq!((response.status().as_u16(), &**response.body()), (200, page.body.as_bytes()), "{path}");
+            assert_eq!((response.status().as_u16(), &**response.body()), (200, page.packed), "{path}");
             assert_eq!(header(&response, "content-type"), "text/html; charset=utf-8", "{path}");
         }
         let home = get("/").await;
