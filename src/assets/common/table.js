@@ -15,7 +15,7 @@ export function table(options) {
 /**
  * The same as `{ element, show }`: `show(rows)` has it hold other rows, in the order that its reader chose. With `key(row)`, a text or
  * number that tells rows apart, a row that was there stays, and only what has changed in it is written: for numbers that run.
- * No more than `most` rows are built, the first in the order; below them is a button for as many more.
+ * No more than `most` rows are built, the first in the order; in its foot is a button for as many more, below what its page puts there.
  */
 export function sortable({ caption, columns, rows, sort = null, attributes = {}, row = () => ({}), key = null, most = Infinity }) {
   const body = el("tbody");
@@ -24,7 +24,7 @@ export function sortable({ caption, columns, rows, sort = null, attributes = {},
     built += most;
     fill();
   } });
-  const foot = el("tfoot", {}, el("tr", {}, el("td", { colspan: columns.length }, beyond)));
+  const more = el("tr", {}, el("td", { colspan: columns.length }, beyond));
   const kept = new Map();
   let order = [...rows];
   let by = null;
@@ -55,7 +55,7 @@ export function sortable({ caption, columns, rows, sort = null, attributes = {},
   function fill() {
     const first = order.slice(0, built);
     const left = order.length - first.length;
-    foot.hidden = left === 0;
+    more.hidden = left === 0;
     if (left > 0) beyond.textContent = `Show ${count(Math.min(most, left))} more of ${count(left)}`;
     const lines = first.map((one) => {
       const line = kept.get(key?.(one));
@@ -86,7 +86,7 @@ export function sortable({ caption, columns, rows, sort = null, attributes = {},
 
   if (sort === null) fill();
   else sortBy(columns[sort]);
-  const element = el("table", attributes, caption && el("caption", {}, caption), el("thead", {}, el("tr", {}, headings)), body, foot);
+  const element = el("table", attributes, caption && el("caption", {}, caption), el("thead", {}, el("tr", {}, headings)), body, el("tfoot", {}, more));
   return { element, show };
 }
 

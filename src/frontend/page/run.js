@@ -206,13 +206,13 @@ function perButton(name) {
   ];
   const row = ({ button }) => ({ 'data-button': button });
   const { element, show } = sortable({ caption: 'Per button, latency in milliseconds', columns, rows: [], row, key: ({ button }) => button, sort: 0, attributes: { id: 'run-table' } });
-  const foot = el('tfoot');
-  element.append(foot);
+  const sum = el('tr');
+  element.tFoot.prepend(sum);
   return {
     element,
     show,
-    foot: (all) => foot.replaceChildren(el('tr', {}, el('th', { scope: 'row' }, 'all'),
-      columns.slice(1).map(({ value, cell }) => el('td', { class: 'number' }, (cell ?? value)(all))))),
+    foot: (all) => sum.replaceChildren(el('th', { scope: 'row' }, 'all'),
+      ...columns.slice(1).map(({ value, cell }) => el('td', { class: 'number' }, (cell ?? value)(all)))),
   };
 }
 

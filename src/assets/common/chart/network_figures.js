@@ -75,7 +75,7 @@ export function panel({ title, key, links, pick, open }) {
         .toSorted((one, other) => valueOf(other, by) - valueOf(one, by) || other.calls - one.calls);
       return edges.length === 0
         ? el("p", { class: "quiet" }, caption === "Calls" ? "It calls nobody." : "Nobody calls it.")
-        : figures(`${caption} ${counted(edges.length, "service")}`, edges, other);
+        : calls(`${caption} ${counted(edges.length, "service")}`, edges, other);
     });
     const known = graph.services.some((service) => service.name === name);
     return [
@@ -100,7 +100,7 @@ export function panel({ title, key, links, pick, open }) {
     return found.length > 0 && el("p", { class: "leads" }, found.map(({ href, text, target }) => el("a", { href, target, rel: target ? "noopener" : null }, text)));
   }
 
-  function figures(caption, edges, end) {
+  function calls(caption, edges, end) {
     const heading = (head) => el("th", { scope: "col", class: "number" }, head);
     const line = (edge) => el("tr", {},
       el("th", { scope: "row" }, el("button", { type: "button", class: "plain service", title: edge[end], onclick: () => pick(edge[end]) }, edge[end])),

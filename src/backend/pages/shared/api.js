@@ -5,7 +5,7 @@ import { byName } from "/assets/common/format.js";
 const TIMEOUT_MS = 60_000;
 
 /** What went wrong, in the API's own words where it gave some. `status` is 0 when no answer came. */
-class ApiError extends Error {
+export class ApiError extends Error {
   constructor(status, message) {
     super(message);
     this.status = status;

@@ -37,7 +37,9 @@ export function fromAddress(search) {
     if (value) query[name] = value;
   }
   [query.tags, query.errors] = withoutErrors(parameters.get("tags") ?? "");
-  const [from, to] = [fromMicros(parameters.get("start"), Math.floor), fromMicros(parameters.get("end"), Math.ceil)];
+  const [start, end] = [parameters.get("start"), parameters.get("end")];
+  // One that ends before it begins is none: to round it must not make it one.
+  const [from, to] = [fromMicros(start, Math.floor), fromMicros(end, Number(end) < Number(start) ? Math.floor : Math.ceil)];
   if (from && to) Object.assign(query, { lookback: "custom", from, to });
   if (parameters.has("at")) Object.assign(query, { lookback: "moment", at: nanos(parameters.get("at").trim()) });
   if (!NOT_LOOKBACKS.includes(query.lookback) && lookbackMs(query.lookback) === undefined) query.lookback = DEFAULTS.lookback;
