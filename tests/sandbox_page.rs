@@ -602,6 +602,8 @@ async fn the_map_shows_what_was_measured_where_the_services_stood_before() {
     browser.until_text("#map-status", "Nothing is measured yet").await;
     assert_eq!(browser.count("#map .node.silent").await, 91);
     assert_eq!(browser.count("#map .edge").await, 0);
+    let below = "document.querySelector('#mystery').getBoundingClientRect().bottom <= document.querySelector('#map').getBoundingClientRect().top";
+    browser.until(below).await;
     let places = "[...document.querySelectorAll('#map .node')].map((node) => node.getAttribute('transform')).join()";
     let before = browser.eval(places).await;
 
