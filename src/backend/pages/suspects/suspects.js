@@ -3,7 +3,7 @@
 // What to look at is in the address: `service`, and `lookback` or, as Jaeger writes times, `start` and `end` in microseconds.
 
 import * as api from "/assets/shared/api.js";
-import { byId, el, failure, notice, withStyle } from "/assets/common/dom.js";
+import { byId, el, failure, figures, notice, withStyle } from "/assets/common/dom.js";
 import * as format from "/assets/common/format.js";
 import { hued } from "/assets/common/hues.js";
 import { register } from "/assets/common/keys.js";
@@ -122,7 +122,7 @@ function show(answer, asked) {
     el("section", { class: "verdict", "aria-labelledby": "verdict" },
       el("h2", { id: "verdict", class: answer.suspects.length > 0 ? "found" : "", title: page.title }, page.title),
       page.looked_at && el("p", {}, page.looked_at),
-      figures(page)),
+      now(page)),
     remarks.length > 0 && el("ul", { class: "notice warning" }, remarks.map((remark) => el("li", {}, remark))) || "",
     answer.suspects.length > 0
       ? el("ol", { class: "suspects", "aria-label": "Suspects" }, answer.suspects.map((suspect, rank) => card(suspect, page.suspects[rank], rank + 1)))
@@ -147,11 +147,10 @@ function lookAtAll() {
   go();
 }
 
-function figures({ now }) {
-  const fact = (name, value) => el("div", {}, el("dt", {}, name), el("dd", {}, value));
-  const duration = (ms) => format.duration(ms * 1e6);
-  return el("dl", { class: "figures" },
-    fact("p50", duration(now.p50_ms.now)), fact("p99", duration(now.p99_ms.now)), fact("Failing", format.share(now.error_share.now)));
+/** How traces are now, before anything is fixed. */
+function now({ now: { p50_ms: p50, p99_ms: p99, error_share: failing } }) {
+  const duration = ({ now }) => format.duration(now * 1e6);
+  return figures(["p50", duration(p50)], ["p99", duration(p99)], ["Failing", format.share(failing.now)]);
 }
 
 function card(suspect, said, rank) {
