@@ -7,7 +7,7 @@ import { byId, el, failure, figures, notice, withStyle } from "/assets/common/do
 import * as format from "/assets/common/format.js";
 import { hued } from "/assets/common/hues.js";
 import { register } from "/assets/common/keys.js";
-import { DEFAULTS, fromAddress, lookbackMs, problems, toLocal } from "/assets/shared/query.js";
+import { DEFAULTS, beginTimes, fromAddress, lookbackMs, problems } from "/assets/shared/query.js";
 import { latency, paths } from "/assets/suspects/pictures.js";
 
 // Clocks differ: a trace that starts a little after our now is still one of the last hour.
@@ -45,13 +45,8 @@ function showForm({ service, lookback, from, to }) {
 }
 
 function showTimes() {
-  const custom = form.elements.lookback.value === "custom";
-  if (custom && !form.elements.to.value) {
-    const seconds = (millis) => toLocal(millis).slice(0, 19);
-    form.elements.from.value = seconds(Date.now() - 3_600_000);
-    form.elements.to.value = seconds(Date.now());
-  }
-  byId("custom-times").hidden = !custom;
+  beginTimes(form.elements);
+  byId("custom-times").hidden = form.elements.lookback.value !== "custom";
 }
 
 const readForm = () => Object.fromEntries(["service", "lookback", "from", "to"].map((name) => [name, form.elements[name].value]));
